@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+# plait: one makefile, no configure step. V=1 shows commands, DEVELOPER=1 makes warnings errors.
+# Variants live side by side: build/release (default), build/asan, build/tsan.
+
+VARIANT   ?= release
+PREFIX    ?= /usr/local
+CC        ?= gcc
+MPICC     ?= mpicc
+VERSION   := 0.1.0
+SOVERSION := 0
+B         := build/$(VARIANT)
+Q         := $(if $(V),,@)
+SAY        = $(if $(V),@:,@printf '  %-5s %s\n')
+
+# ---- what is built from what -------------------------------------------------------------------
+MPI_TOOLS    := ingest resize filter dedup balance pack run verify synth
+SERIAL_TOOLS := ls cat show stat sql why hash
+TOOLS        := plait $(addprefix plait-,$(MPI_TOOLS) $(SERIAL_TOOLS))
+
+PIPE_SRC  := $(sort $(foreach room,base img corpus dedup mix,$(wildcard libpipe/$(room)/*.c)))
+DIST_SRC  := $(sort $(wildcard libpipe/dist/*.c))
+SHARD_SRC := $(sort $(wildcard shards/*.c))
+# The part of base that the reader library needs; the rest of libpipe stays out of it.
+SHARD_BASE := $(addprefix libpipe/base/,err.c reason.c buf.c file.c hash.c json.c)
+STEP_SRC  := $(sort $(wildcard tools/step_*.c) $(wildcard tools/tool*.c))
+SYNTH_SRC := $(sort $(wildcard tools/synth_*.c))
+UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
+
+obj        = $(patsubst %.c,$(B)/obj/%.o,$(1))
+BINS      := $(addprefix $(B)/bin/,$(TOOLS))
+UNITS     := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_SRC))
+ARCHIVES  := $(B)/lib/libpipe.a $(B)/lib/libplaitshards.a
+SO        := $(B)/lib/libplaitshards.so.$(SOVERSION)
+
+# ---- flags -------------------------------------------------------------------------------------
+PKGS_PIPE  := libwebp libwebpdemux libjpeg spng zimg jansson yaml-0.1 sqlite3 libseccomp libutf8proc
+PKGS_SHARD := libarchive libzstd libxxhash jansson
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+        -Wcast-qual -Wswitch-enum -Wformat=2 -Wundef $(if $(DEVELOPER),-Werror)
+HARD_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+HARD_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+HARD_tsan    := -O1 -g -fsanitize=thread
+LINK_release := -Wl,-z,relro,-z,now -Wl,--as-needed
+LINK_asan    := -fsanitize=address,undefined
+LINK_tsan    := -fsanitize=thread
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fPIC -fvisibility=default $(HARD_$(VARIANT)) $(WARN) \
+             -I. $(CPPFLAGS) $(CFLAGS)
+PKG        = $(shell pkg-config $(1) $(2) 2>/dev/null)
+PIPE_LIBS  = $(call PKG,--libs,$(PKGS_PIPE)) -lgif $(SHARD_LIBS) -lm
+SHARD_LIBS = $(call PKG,--libs,$(PKGS_SHARD)) -lpthread
+MPI_FLAGS  = $(patsubst -I%,-isystem %,$(shell $(MPICC) --showme:compile 2>/dev/null))
+MPI_LIBS   = $(shell $(MPICC) --showme:link 2>/dev/null)
+
+.DEFAULT_GOAL := all
+.PHONY: all demo check check-quick check-asan check-tsan check-valgrind bench lint man install uninstall setup clean help fuzz
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BINS) $(ARCHIVES) $(SO)
+
+# ---- compiling ---------------------------------------------------------------------------------
+$(B)/obj/libpipe/dist/%.o: libpipe/dist/%.c $(B)/flags
+	$(SAY) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(MPI_FLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/obj/%.o: %.c $(B)/flags
+	$(SAY) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Rebuild everything when the compiler or its flags change.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || printf '%s\n' '$(CC) $(ALL_CFLAGS)' > $@
+.PHONY: FORCE
+FORCE:
+
+$(B)/lib/libpipe.a: $(call obj,$(PIPE_SRC))
+$(B)/lib/libdist.a: $(call obj,$(DIST_SRC))
+$(B)/lib/libsteps.a: $(call obj,$(STEP_SRC))
+$(B)/lib/libplaitshards.a: $(call obj,$(SHARD_SRC) $(SHARD_BASE))
+$(B)/lib/%.a:
+	$(SAY) AR $@
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && ar rcsD $@ $^
+
+$(SO): $(call obj,$(SHARD_SRC) $(SHARD_BASE)) shards/plaitshards.map
+	$(SAY) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared -Wl,-soname,$(notdir $@) -Wl,--version-script=shards/plaitshards.map $(LINK_$(VARIANT)) $(LDFLAGS) \
+	    -o $@ $(filter %.o,$^) $(SHARD_LIBS)
+	$(Q)ln -sf $(notdir $@) $(B)/lib/libplaitshards.so
+
+$(B)/bin/plait: $(B)/obj/tools/plait.o $(ARCHIVES)
+	$(SAY) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(ARCHIVES) $(PIPE_LIBS)
+
+$(B)/bin/plait-synth: $(call obj,$(SYNTH_SRC))
+$(addprefix $(B)/bin/plait-,$(MPI_TOOLS)): $(B)/bin/plait-%: $(B)/obj/tools/%.o $(B)/lib/libsteps.a $(B)/lib/libdist.a $(ARCHIVES)
+	$(SAY) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $(filter %.o,$^) $(B)/lib/libsteps.a $(B)/lib/libdist.a $(ARCHIVES) $(PIPE_LIBS) $(MPI_LIBS)
+
+$(addprefix $(B)/bin/plait-,$(SERIAL_TOOLS)): $(B)/bin/plait-%: $(B)/obj/tools/%.o $(B)/obj/tools/serial.o $(ARCHIVES)
+	$(SAY) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $(filter %.o,$^) $(ARCHIVES) $(PIPE_LIBS)
+
+# ---- tests -------------------------------------------------------------------------------------
+# test_dist_* programs run under mpirun and link the dist room.
+$(B)/tests/test_dist_%: $(B)/obj/tests/unit/test_dist_%.o $(B)/lib/libdist.a $(ARCHIVES)
+	$(SAY) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(B)/lib/libdist.a $(ARCHIVES) $(PIPE_LIBS) $(MPI_LIBS) -lcmocka
+
+$(B)/tests/%: $(B)/obj/tests/unit/%.o $(ARCHIVES)
+	$(SAY) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(ARCHIVES) $(PIPE_LIBS) -lcmocka
+
+units: $(UNITS)
+
+# Set-up comes first in a make of its own, so that compiler and pkg-config exist when the rules are read.
+setup:
+	@scripts/setup
+
+check: setup
+	@$(MAKE) --no-print-directory all units man
+	@scripts/check --variant $(VARIANT)
+
+check-quick: all units
+	@scripts/check --variant $(VARIANT) --quick
+
+check-asan check-tsan: check-%: setup
+	@$(MAKE) --no-print-directory VARIANT=$* all units
+	@scripts/check --variant $*
+
+check-valgrind: setup
+	@$(MAKE) --no-print-directory all
+	@scripts/valgrind $(B)
+
+demo: setup
+	@$(MAKE) --no-print-directory all
+	@scripts/demo $(B)
+
+bench: setup
+	@$(MAKE) --no-print-directory all units
+	@scripts/bench $(B)
+
+lint: setup
+	@$(MAKE) --no-print-directory all
+	@scripts/lint $(B)
+
+fuzz: setup
+	@scripts/fuzz
+
+# ---- manual, installation ----------------------------------------------------------------------
+MANS := $(addprefix $(B)/man/,$(addsuffix .1,$(TOOLS)))
+man: $(MANS) $(B)/plait.bash
+
+$(B)/man/%.1: $(B)/bin/%
+	$(SAY) MAN $@
+	@mkdir -p $(@D)
+	$(Q)$< --help-man | SOURCE_DATE_EPOCH=0 scdoc > $@
+
+$(B)/plait.bash: $(BINS)
+	$(Q)for t in $(BINS); do $$t --help-completion || exit 1; done > $@
+
+install: all man
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/plait/shards \
+	    $(DESTDIR)$(PREFIX)/include/plait/libpipe/base $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/plait/configs
+	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(B)/lib/libplaitshards.a $(SO) $(DESTDIR)$(PREFIX)/lib
+	ln -sf $(notdir $(SO)) $(DESTDIR)$(PREFIX)/lib/libplaitshards.so
+	install -m 644 shards/shard.h shards/tar_read.h shards/bytes.h shards/writer.h $(DESTDIR)$(PREFIX)/include/plait/shards
+	install -m 644 libpipe/base/err.h libpipe/base/file.h $(DESTDIR)$(PREFIX)/include/plait/libpipe/base
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' shards/plaitshards.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/plaitshards.pc
+	install -m 644 $(MANS) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(B)/plait.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/plait
+	install -m 644 configs/*.yaml $(DESTDIR)$(PREFIX)/share/plait/configs
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(TOOLS)) $(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(addsuffix .1,$(TOOLS)))
+	rm -f $(DESTDIR)$(PREFIX)/lib/libplaitshards.* $(DESTDIR)$(PREFIX)/lib/pkgconfig/plaitshards.pc
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/plait
+	rm -rf $(DESTDIR)$(PREFIX)/include/plait $(DESTDIR)$(PREFIX)/share/plait
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make all          build tools and the reader library into $(B)'
+	@echo 'make demo         set up, build, and make a small data set from a synthetic corpus'
+	@echo 'make check        set up, build, run every test'
+	@echo 'make check-asan   the same under address and undefined-behaviour sanitizers'
+	@echo 'make bench        measure, write build/bench.tsv'
+	@echo 'make lint man install uninstall clean'
+
+-include $(patsubst %.o,%.d,$(call obj,$(PIPE_SRC) $(DIST_SRC) $(SHARD_SRC) $(STEP_SRC) $(SYNTH_SRC) $(UNIT_SRC) $(wildcard tools/*.c)))

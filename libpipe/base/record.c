@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What makes a rerun cheap and safe: content records of finished units and
+ * the lock on an output directory, both in DIR/.plait. */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "hash.h"
+#include "opt.h"
+
+#define RECORD_MAX ((size_t)64 << 20)
+#define HOLDER_MAX 320
+
+/* malloc'ed DIR/.plait/UNIT.json */
+static enum pl_status record_path(const struct pl_record *r, char **path, struct pl_err *err)
+{
+	struct pl_buf b;
+	enum pl_status st;
+
+	if (r->unit[0] == '\0' || strchr(r->unit, '/') != NULL)
+		return pl_fail(err, PL_ERR_INVALID, PL_SEV_SHARD, r->dir,
+		    "'%s' cannot name a record", r->unit);
+	pl_buf_init(&b, 0);
+	st = pl_buf_addf(&b, err, "%s/.plait/%s.json", r->dir[0] != '\0' ? r->dir : ".", r->unit);
+	if (st != PL_OK) {
+		pl_buf_release(&b);
+		return st;
+	}
+	*path = pl_buf_detach(&b, NULL);
+	return PL_OK;
+}
+
+/* Is the output there with the size the record gives? Only the absence of a
+ * file is an answer; a file system in trouble is an error. */
+static enum pl_status output_there(
+    const char *dir, const json_t *output, bool *there, struct pl_err *err)
+{
+	const json_t *bytes = json_object_get(output, "bytes");
+	const char *name = json_string_value(json_object_get(output, "name"));
+	struct stat sb;
+	char *path;
+	int rc, code;
+
+	*there = false;
+	if (name == NULL || !json_is_integer(bytes))
+		return PL_OK;
+	path = pl_path_join(dir, name);
+	if (path == NULL)
+		return pl_fail_nomem(err);
+	rc = stat(path, &sb);
+	code = errno;
+	free(path);
+	if (rc == 0) {
+		*there = S_ISREG(sb.st_mode) && sb.st_size == json_integer_value(bytes);
+		return PL_OK;
+	}
+	if (code == ENOENT || code == ENOTDIR)
+		return PL_OK;
+	errno = code;
+	return pl_fail_errno(err, PL_SEV_SHARD, dir, "cannot look at output '%s'", name);
+}
+
+static enum pl_status record_compare(const struct pl_record *r, const json_t *root, bool *done,
+    struct pl_err *err)
+{
+	const char *digest = json_string_value(json_object_get(root, "digest"));
+	const json_t *outputs = json_object_get(root, "outputs");
+	enum pl_status st;
+	char hex[33];
+	size_t i;
+
+	*done = false;
+	pl_hash128_hex(r->digest, hex);
+	if (digest == NULL || strcmp(digest, hex) != 0 || !json_is_array(outputs))
+		return PL_OK;
+	for (i = 0; i < json_array_size(outputs); i++) {
+		bool there;
+
+		st = output_there(r->dir, json_array_get(outputs, i), &there, err);
+		if (st != PL_OK || !there)
+			return st;
+	}
+	*done = true;
+	return PL_OK;
+}
+
+enum pl_status pl_record_check(
+    const struct pl_record *r, bool *done, char **payload, struct pl_err *err)
+{
+	char *path = NULL, *text = NULL, *kept = NULL;
+	json_t *root = NULL, *value;
+	enum pl_status st;
+	struct pl_err local;
+	size_t len;
+
+	*done = false;
+	if (payload != NULL)
+		*payload = NULL;
+	st = record_path(r, &path, err);
+	if (st != PL_OK)
+		return st;
+	st = pl_file_read(path, RECORD_MAX, &text, &len, &local);
+	if (st != PL_OK) {
+		if (st == PL_ERR_NOTFOUND || st == PL_ERR_LIMIT)
+			st = PL_OK;
+		else if (err != NULL)
+			*err = local;
+		goto out;
+	}
+	/* A record that does not parse is not ours, or of another version: make the unit again. */
+	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	if (root == NULL)
+		goto out;
+	st = record_compare(r, root, done, err);
+	value = json_object_get(root, "payload");
+	if (st != PL_OK || !*done || payload == NULL || value == NULL || json_is_null(value))
+		goto out;
+	kept = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+	if (kept == NULL) {
+		*done = false;
+		st = pl_fail_nomem(err);
+	}
+	*payload = kept;
+out:
+	json_decref(root);
+	free(text);
+	free(path);
+	return st;
+}
+
+static enum pl_status record_outputs(const struct pl_record *r, const char *const *outputs,
+    size_t n, json_t *list, struct pl_err *err)
+{
+	struct stat sb;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		char *path = pl_path_join(r->dir, outputs[i]);
+		enum pl_status st = PL_OK;
+
+		if (path == NULL)
+			return pl_fail_nomem(err);
+		if (stat(path, &sb) != 0)
+			st = pl_fail_errno(
+			    err, PL_SEV_SHARD, path, "cannot look at a finished output");
+		free(path);
+		if (st != PL_OK)
+			return st;
+		if (json_array_append_new(list, json_pack("{s:s, s:I}", "name", outputs[i], "bytes",
+		    (json_int_t)sb.st_size)) != 0)
+			return pl_fail(err, PL_ERR_INVALID, PL_SEV_SHARD, r->dir,
+			    "'%s' cannot go into a record: not UTF-8, or out of memory",
+			    outputs[i]);
+	}
+	return PL_OK;
+}
+
+/* Steals nothing; *value is new. */
+static enum pl_status parse_payload(
+    const char *payload, const char *path, json_t **value, struct pl_err *err)
+{
+	json_error_t why;
+
+	*value = payload != NULL ?
+	    json_loads(payload, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &why) : json_null();
+	if (*value == NULL)
+		return pl_fail(err, PL_ERR_INVALID, PL_SEV_SHARD, path,
+		    "the record's payload is not JSON: %s", why.text);
+	return PL_OK;
+}
+
+enum pl_status pl_record_write(const struct pl_record *r, const char *const *outputs, size_t n,
+    const char *payload, struct pl_err *err)
+{
+	char *path = NULL, *dir = NULL, *text = NULL, hex[33];
+	json_t *root = NULL, *list = json_array(), *value = NULL;
+	enum pl_status st;
+
+	st = record_path(r, &path, err);
+	if (st == PL_OK)
+		st = parse_payload(payload, path, &value, err);
+	if (st == PL_OK && list != NULL)
+		st = record_outputs(r, outputs, n, list, err);
+	if (st != PL_OK)
+		goto out;
+	pl_hash128_hex(r->digest, hex);
+	root = json_pack("{s:s, s:s, s:s, s:O, s:O}", "plait", PL_VERSION, "unit", r->unit,
+	    "digest", hex, "outputs", list, "payload", value);
+	text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
+	dir = pl_path_join(r->dir[0] != '\0' ? r->dir : ".", ".plait");
+	if (root == NULL || text == NULL || dir == NULL) {
+		st = pl_fail_nomem(err);
+		goto out;
+	}
+	st = pl_mkdirs(dir, err);
+	if (st == PL_OK)
+		st = pl_file_write(path, text, strlen(text), err);
+out:
+	json_decref(root);
+	json_decref(list);
+	json_decref(value);
+	free(text);
+	free(dir);
+	free(path);
+	return st;
+}
+
+static void read_holder(int fd, char *holder, size_t size)
+{
+	ssize_t n = pread(fd, holder, size - 1, 0);
+
+	holder[n > 0 ? n : 0] = '\0';
+	holder[strcspn(holder, "\n")] = '\0';
+}
+
+static enum pl_status lock_conflict(int fd, const char *dir, struct pl_err *err)
+{
+	char holder[HOLDER_MAX], *space;
+
+	read_holder(fd, holder, sizeof(holder));
+	space = strchr(holder, ' ');
+	if (space == NULL)
+		return pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, dir,
+		    "another plait job writes to this directory; wait for it, or choose another output");
+	*space = '\0';
+	return pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, dir,
+	    "process %s on host %s writes to this directory; wait for it, or choose another output",
+	    space + 1, holder);
+}
+
+/* For file systems without locks (Lustre mounted without flock): the text tells
+ * at least of a process of this host that is still alive. */
+static bool holder_lives(int fd, const char *host)
+{
+	char holder[HOLDER_MAX], *space, *end;
+	long pid;
+
+	read_holder(fd, holder, sizeof(holder));
+	space = strchr(holder, ' ');
+	if (space == NULL)
+		return false;
+	*space = '\0';
+	pid = strtol(space + 1, &end, 10);
+	if (end == space + 1 || pid <= 0 || (pid_t)pid == getpid() || strcmp(holder, host) != 0)
+		return false;
+	return kill((pid_t)pid, 0) == 0 || errno == EPERM;
+}
+
+static enum pl_status lock_take(int fd, const char *dir, struct pl_err *err)
+{
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char host[256] = "", text[HOLDER_MAX];
+	int len;
+
+	gethostname(host, sizeof(host) - 1);
+	if (fcntl(fd, F_OFD_SETLK, &fl) != 0) {
+		if (errno == EAGAIN || errno == EACCES)
+			return lock_conflict(fd, dir, err);
+		if (errno != ENOSYS && errno != ENOTSUP && errno != ENOLCK && errno != EINVAL)
+			return pl_fail_errno(err, PL_SEV_JOB, dir, "cannot lock this directory");
+		if (holder_lives(fd, host))
+			return lock_conflict(fd, dir, err);
+	}
+	len = snprintf(text, sizeof(text), "%s %ld\n", host, (long)getpid());
+	if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len)
+		return pl_fail_errno(
+		    err, PL_SEV_JOB, dir, "cannot write the lock of this directory");
+	return PL_OK;
+}
+
+enum pl_status pl_dir_lock(const char *dir, int *lock, struct pl_err *err)
+{
+	char *sub = pl_path_join(dir, ".plait"), *path = NULL;
+	enum pl_status st;
+	int fd = -1;
+
+	*lock = -1;
+	if (sub == NULL)
+		return pl_fail_nomem(err);
+	path = pl_path_join(sub, "lock");
+	st = path != NULL ? pl_mkdirs(sub, err) : pl_fail_nomem(err);
+	if (st != PL_OK)
+		goto out;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+	if (fd < 0) {
+		st = pl_fail_errno(err, PL_SEV_JOB, path, "cannot open the lock");
+		goto out;
+	}
+	st = lock_take(fd, dir, err);
+	if (st != PL_OK)
+		close(fd);
+	else
+		*lock = fd;
+out:
+	free(path);
+	free(sub);
+	return st;
+}
+
+void pl_dir_unlock(int *lock)
+{
+	struct flock fl = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	if (*lock < 0)
+		return;
+	/* The file stays: removing it could remove the lock of the next job. The
+	 * lock is dropped by hand because a forked worker may share the description. */
+	if (ftruncate(*lock, 0) != 0)
+		errno = 0;   /* the text is for people; the lock is what counts */
+	fcntl(*lock, F_OFD_SETLK, &fl);
+	close(*lock);
+	*lock = -1;
+}

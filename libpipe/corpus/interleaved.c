@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Interleaved documents: MMC4's sentences with images matched to them (members
+ * or base64 beside them), and OBELICS' parallel lists of texts and images. */
+#include "kinds.h"
+
+static bool is_parallel(const json_t *v)
+{
+	return json_is_array(json_object_get(v, "texts")) && json_is_array(json_object_get(v,
+	    "images"));
+}
+
+bool pl_is_interleaved(const json_t *v)
+{
+	return json_is_array(json_object_get(v, "text_list")) || is_parallel(v);
+}
+
+struct reader {
+	struct pl_kind_build b;
+	struct pl_part_index parts;
+};
+
+/* A member, else base64, else a name to be looked up later. */
+static enum pl_status add_image(struct reader *r, const char *name, const json_t *base64,
+    const json_t *similarity, struct pl_err *err)
+{
+	struct pl_kind_place at = {.role = PL_ROLE_NONE};
+	struct pl_doc_image image = pl_kind_named_image(name);
+	const struct shard_part *p = pl_part_index_find(&r->parts, image.name);
+	enum pl_status st = PL_OK;
+
+	if (p != NULL)
+		image = pl_kind_part_image(image.name, p);
+	else if (json_is_string(base64))
+		st = pl_kind_embed(r->b.d, json_string_value(base64), json_string_length(base64),
+		    &image, err);
+	image.similarity = pl_kind_similarity(similarity);
+	return st == PL_OK ? pl_kind_add_image(&r->b, at, &image, err) : st;
+}
+
+static enum pl_status add_sentence(struct reader *r, const json_t *text, struct pl_err *err)
+{
+	struct pl_kind_place at = {.role = PL_ROLE_NONE, .loss = true};
+
+	return pl_kind_add_text(&r->b, at, json_string_value(text), json_string_length(text), err);
+}
+
+/* Images by sentence, each list in the order of image_info: first[sentence], next[image]; both
+ * 1-based, 0 = end. */
+struct matches { uint32_t *first, *next; };
+
+static enum pl_status match(struct pl_document *d, const json_t *texts, const json_t *infos,
+    struct matches *m, struct pl_err *err)
+{
+	size_t ntext = json_array_size(texts), nimage = json_array_size(infos);
+	enum pl_status st;
+	void *p;
+
+	st = pl_kind_alloc(d, (ntext + nimage + 1) * sizeof(*m->first), &p, err);
+	if (st != PL_OK)
+		return st;
+	m->first = p;
+	m->next = m->first + ntext;
+	for (size_t i = 0; i < ntext; i++) {
+		if (!json_is_string(json_array_get(texts, i)))
+			return pl_kind_reject(d, PL_REASON_BAD_DOCUMENT);
+	}
+	for (size_t i = nimage; i-- > 0;) {
+		const json_t *at = json_object_get(json_array_get(infos, i), "matched_text_index");
+		json_int_t k = json_integer_value(at);
+		if (!json_is_integer(at) || k < 0 || (uint64_t)k >= ntext)
+			return pl_kind_reject(d, PL_REASON_BAD_DOCUMENT);
+		m->next[i] = m->first[k];
+		m->first[k] = (uint32_t)(i + 1);
+	}
+	return PL_OK;
+}
+
+static enum pl_status add_images_of(struct reader *r, const json_t *infos, const struct matches *m,
+    size_t sentence, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+
+	for (uint32_t k = m->first[sentence]; k != 0 && st == PL_OK; k = m->next[k - 1]) {
+		const json_t *info = json_array_get(infos, k - 1);
+		st = add_image(r, pl_json_str(info, "image_name"), json_object_get(info,
+		    "image_base64"),
+		    json_object_get(info, "matched_sim"), err);
+	}
+	return st;
+}
+
+static enum pl_status read_matched(struct reader *r, const json_t *doc, bool image_after_text,
+    struct pl_err *err)
+{
+	struct pl_document *d = r->b.d;
+	const json_t *texts = json_object_get(doc, "text_list"), *infos = json_object_get(doc,
+	    "image_info");
+	struct matches m = {0};
+	enum pl_status st;
+
+	if (infos != NULL && !json_is_null(infos) && !json_is_array(infos))
+		return pl_kind_reject(d, PL_REASON_BAD_DOCUMENT);
+	st = match(d, texts, infos, &m, err);
+	for (size_t i = 0; i < json_array_size(texts) && st == PL_OK &&
+	    d->status == PL_REASON_KEEP; i++) {
+		const json_t *text = json_array_get(texts, i);
+		if (image_after_text)
+			st = add_sentence(r, text, err);
+		if (st == PL_OK)
+			st = add_images_of(r, infos, &m, i, err);
+		if (st == PL_OK && !image_after_text)
+			st = add_sentence(r, text, err);
+	}
+	return st;
+}
+
+/* A slot holds a text or an image (a name), the other list null there. */
+static enum pl_status read_parallel(struct reader *r, const json_t *doc, struct pl_err *err)
+{
+	struct pl_document *d = r->b.d;
+	const json_t *texts = json_object_get(doc, "texts"), *images = json_object_get(doc,
+	    "images");
+	enum pl_status st = PL_OK;
+
+	if (json_array_size(texts) != json_array_size(images))
+		return pl_kind_reject(d, PL_REASON_BAD_DOCUMENT);
+	for (size_t i = 0; i < json_array_size(texts) && st == PL_OK; i++) {
+		const json_t *text = json_array_get(texts, i), *image = json_array_get(images, i);
+		if (json_is_string(text) && json_is_null(image))
+			st = add_sentence(r, text, err);
+		else if (json_is_string(image) && json_is_null(text))
+			st = add_image(r, json_string_value(image), NULL, NULL, err);
+		else if (!json_is_null(text) || !json_is_null(image))
+			return pl_kind_reject(d, PL_REASON_BAD_DOCUMENT);
+	}
+	return st;
+}
+
+enum pl_status pl_read_interleaved(struct pl_document *d, const struct pl_read_options *o,
+    const struct pl_kind_input *in, struct pl_err *err)
+{
+	struct reader r = {.b = {.d = d}};
+	enum pl_status st;
+
+	if (in->json == NULL)
+		return pl_kind_reject(d, in->json_status);
+	if (!pl_is_interleaved(in->json))
+		return pl_kind_reject(d, PL_REASON_BAD_DOCUMENT);
+	st = pl_part_index_make(&r.parts, d, in->sample, err);
+	if (st == PL_OK && json_is_array(json_object_get(in->json, "text_list")))
+		st = read_matched(&r, in->json, o->image_after_text, err);
+	else if (st == PL_OK)
+		st = read_parallel(&r, in->json, err);
+	if (st != PL_OK)
+		return st;
+	if (d->status != PL_REASON_KEEP) {
+		d->nsegments = 0;
+		d->nimages = 0;
+		return PL_OK;
+	}
+	if (d->nsegments == d->nimages)
+		return pl_kind_reject(d, PL_REASON_NO_TEXT);
+	return d->nimages == 0 ? pl_kind_reject(d, PL_REASON_NO_IMAGE) : PL_OK;
+}

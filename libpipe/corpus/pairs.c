@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Image-caption pairs, as img2dataset and its relatives write them: KEY.jpg,
+ * KEY.txt, KEY.json. The document is the image, then its caption. */
+#include <string.h>
+
+#include "kinds.h"
+
+const char *pl_pairs_image_name(const json_t *v)
+{
+	static const char *const members[] = {"image", "image_path", "file_name"};
+
+	for (size_t i = 0; i < PL_ARRAY_LEN(members); i++) {
+		const char *name = pl_json_str(v, members[i]);
+		if (name != NULL && *name != '\0')
+			return name;
+	}
+	return NULL;
+}
+
+static enum pl_status add_image(struct pl_kind_build *b, const struct pl_kind_input *in,
+    struct pl_err *err)
+{
+	struct pl_kind_place at = {.role = PL_ROLE_NONE};
+	struct pl_doc_image image;
+	const char *name;
+
+	if (in->sample == NULL) {
+		name = pl_pairs_image_name(in->json);
+		if (name == NULL)
+			return pl_kind_reject(b->d, PL_REASON_NO_IMAGE);
+		image = pl_kind_named_image(name);
+	} else {
+		const struct shard_part *p = NULL;
+		for (size_t i = 0; i < in->sample->nparts && p == NULL; i++) {
+			const char *suffix = in->sample->parts[i].suffix;
+			/* "seg.png" beside "jpg" is a mask, not the picture */
+			if (strchr(suffix, '.') == NULL && pl_kind_image_suffix(suffix))
+				p = &in->sample->parts[i];
+		}
+		if (p == NULL)
+			return pl_kind_reject(b->d, PL_REASON_NO_IMAGE);
+		image = pl_kind_part_image(p->name, p);
+	}
+	image.similarity = pl_kind_similarity(json_object_get(in->json, "similarity"));
+	return pl_kind_add_image(b, at, &image, err);
+}
+
+/* *text NULL: d is rejected. */
+static enum pl_status find_caption(struct pl_document *d, const struct pl_read_options *o,
+    const struct pl_kind_input *in, const char **text, size_t *len, struct pl_err *err)
+{
+	const struct shard_part *p = o->caption_field == NULL ? pl_kind_part(in->sample, "txt")
+	    : NULL;
+	const json_t *v;
+
+	*text = NULL;
+	*len = 0;
+	if (p != NULL)
+		return pl_kind_part_text(d, p, text, len, err);
+	if (in->json == NULL)
+		return pl_kind_reject(d, in->json_status == PL_REASON_NOT_A_SAMPLE
+		    ? PL_REASON_NO_TEXT
+		    : in->json_status);
+	if (!json_is_object(in->json))
+		return pl_kind_reject(d, PL_REASON_BAD_DOCUMENT);
+	v = json_object_get(in->json, o->caption_field != NULL ? o->caption_field : "caption");
+	if (!json_is_string(v))
+		return pl_kind_reject(d, PL_REASON_NO_TEXT);
+	*text = json_string_value(v);
+	*len = json_string_length(v);
+	return PL_OK;
+}
+
+enum pl_status pl_read_pairs(struct pl_document *d, const struct pl_read_options *o,
+    const struct pl_kind_input *in, struct pl_err *err)
+{
+	struct pl_kind_build b = {.d = d};
+	struct pl_kind_place at = {.role = PL_ROLE_NONE, .loss = true};
+	const char *text;
+	enum pl_status st;
+	size_t len;
+
+	if (in->sample == NULL && in->json == NULL)
+		return pl_kind_reject(d, in->json_status);
+	st = add_image(&b, in, err);
+	if (st != PL_OK || d->status != PL_REASON_KEEP)
+		return st;
+	st = find_caption(d, o, in, &text, &len, err);
+	if (st != PL_OK || text == NULL)
+		return st;
+	pl_trim_front(&text, &len);
+	pl_trim_back(text, &len);
+	if (len == 0)
+		return pl_kind_reject(d, PL_REASON_NO_TEXT);
+	return pl_kind_add_text(&b, at, text, len, err);
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables of a shard as SQL relations. A metadata column the user asked for
+ * by name takes the place of a column derived from the first image with that
+ * name (LAION's "similarity"); fields of the row itself cannot be named so. */
+#include "internal.h"
+
+#include "libpipe/base/sql.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum sample_field {
+	S_KEY,
+	S_STATUS,
+	S_KIND,
+	S_OFFSET,
+	S_LENGTH,
+	S_IMAGES,
+	S_IMAGES_OK,
+	S_TEXT_BYTES,
+	S_TEXT_WORDS,
+	S_TEXT_TOKENS,
+	S_SEGMENTS,
+	S_VERDICT,
+	S_SHARD,
+	S_ROW,
+	S_FIRST, /* from here on: of the first usable image */
+	S_WIDTH = S_FIRST,
+	S_HEIGHT,
+	S_ASPECT,
+	S_FORMAT,
+	S_BYTES,
+	S_PDQ_QUALITY,
+	S_BITS_PER_PIXEL,
+	S_ORIENTATION,
+	S_SIMILARITY,
+	S_COUNT
+};
+
+static const struct pl_sql_col sample_columns[] = {
+	[S_KEY] = { "key", PL_SQL_TEXT },
+	[S_STATUS] = { "status", PL_SQL_TEXT },
+	[S_KIND] = { "kind", PL_SQL_TEXT },
+	[S_OFFSET] = { "offset", PL_SQL_INT },
+	[S_LENGTH] = { "length", PL_SQL_INT },
+	[S_IMAGES] = { "images", PL_SQL_INT },
+	[S_IMAGES_OK] = { "images_ok", PL_SQL_INT },
+	[S_TEXT_BYTES] = { "text_bytes", PL_SQL_INT },
+	[S_TEXT_WORDS] = { "text_words", PL_SQL_INT },
+	[S_TEXT_TOKENS] = { "text_tokens", PL_SQL_INT },
+	[S_SEGMENTS] = { "segments", PL_SQL_INT },
+	[S_VERDICT] = { "verdict", PL_SQL_TEXT },
+	[S_SHARD] = { "shard", PL_SQL_TEXT },
+	[S_ROW] = { "row", PL_SQL_INT },
+	[S_WIDTH] = { "width", PL_SQL_INT },
+	[S_HEIGHT] = { "height", PL_SQL_INT },
+	[S_ASPECT] = { "aspect", PL_SQL_REAL },
+	[S_FORMAT] = { "format", PL_SQL_TEXT },
+	[S_BYTES] = { "bytes", PL_SQL_INT },
+	[S_PDQ_QUALITY] = { "pdq_quality", PL_SQL_INT },
+	[S_BITS_PER_PIXEL] = { "bits_per_pixel", PL_SQL_REAL },
+	[S_ORIENTATION] = { "orientation", PL_SQL_INT },
+	[S_SIMILARITY] = { "similarity", PL_SQL_REAL },
+};
+
+enum image_field {
+	I_KEY,
+	I_POSITION,
+	I_WIDTH,
+	I_HEIGHT,
+	I_ASPECT,
+	I_FORMAT,
+	I_BYTES,
+	I_WHERE,
+	I_PDQ,
+	I_PDQ_QUALITY,
+	I_XXH3,
+	I_ORIENTATION,
+	I_STATUS,
+	I_SIMILARITY,
+	I_BITS_PER_PIXEL,
+	I_VERDICT,
+	I_SAMPLE,
+	I_SHARD,
+	I_COUNT
+};
+
+static const struct pl_sql_col image_columns[] = {
+	[I_KEY] = { "key", PL_SQL_TEXT },
+	[I_POSITION] = { "position", PL_SQL_INT },
+	[I_WIDTH] = { "width", PL_SQL_INT },
+	[I_HEIGHT] = { "height", PL_SQL_INT },
+	[I_ASPECT] = { "aspect", PL_SQL_REAL },
+	[I_FORMAT] = { "format", PL_SQL_TEXT },
+	[I_BYTES] = { "bytes", PL_SQL_INT },
+	[I_WHERE] = { "where", PL_SQL_TEXT },
+	[I_PDQ] = { "pdq", PL_SQL_TEXT },
+	[I_PDQ_QUALITY] = { "pdq_quality", PL_SQL_INT },
+	[I_XXH3] = { "xxh3", PL_SQL_TEXT },
+	[I_ORIENTATION] = { "orientation", PL_SQL_INT },
+	[I_STATUS] = { "status", PL_SQL_TEXT },
+	[I_SIMILARITY] = { "similarity", PL_SQL_REAL },
+	[I_BITS_PER_PIXEL] = { "bits_per_pixel", PL_SQL_REAL },
+	[I_VERDICT] = { "verdict", PL_SQL_TEXT },
+	[I_SAMPLE] = { "sample", PL_SQL_INT },
+	[I_SHARD] = { "shard", PL_SQL_TEXT },
+};
+
+static const char *const where_names[] = { "shard", "store", "folder", "embedded", "nowhere" };
+
+static const char *where_name(uint8_t where)
+{
+	return where < PL_ARRAY_LEN(where_names) ? where_names[where] : "unknown";
+}
+
+struct relation {
+	const struct pl_corpus *corpus;
+	const struct pl_tables *tables;
+	size_t shard;
+	struct pl_sql_col *cols;
+	size_t *field; /* per SQL column: enum sample_field, or S_COUNT + metadata column */
+	char text[80];
+	uint64_t first_row; /* the row `first` was looked up for */
+	uint64_t first;     /* image row, UINT64_MAX = none */
+};
+
+static void set_int(struct pl_sql_value *v, uint64_t x)
+{
+	v->type = PL_SQL_INT;
+	v->null = false;
+	/* Offsets of a damaged table only: SQL's integers are signed. */
+	v->i = x > INT64_MAX ? INT64_MAX : (int64_t)x;
+}
+
+static void set_real(struct pl_sql_value *v, double x)
+{
+	v->type = PL_SQL_REAL;
+	v->null = isnan(x) != 0;
+	v->r = x;
+}
+
+static void set_text(struct pl_sql_value *v, const char *s)
+{
+	v->type = PL_SQL_TEXT;
+	v->null = false;
+	v->p = s;
+	v->len = strlen(s);
+}
+
+static void set_key(struct relation *r, uint64_t key, struct pl_sql_value *v)
+{
+	snprintf(r->text, sizeof(r->text), "%016" PRIx64, key);
+	set_text(v, r->text);
+}
+
+/* Longer side over shorter side; NaN when the size is not known. */
+static double aspect(const struct pl_image_row *im)
+{
+	uint32_t longer = im->width > im->height ? im->width : im->height;
+	uint32_t shorter = im->width > im->height ? im->height : im->width;
+
+	return shorter == 0 ? (double)NAN : (double)longer / (double)shorter;
+}
+
+static const struct pl_image_row *first_image(struct relation *r, uint64_t row)
+{
+	const struct pl_sample_row *s = pl_sample(r->tables, row);
+	uint32_t k;
+
+	if (r->first_row != row) {
+		r->first_row = row;
+		r->first = UINT64_MAX;
+		for (k = 0; k < s->images && r->first == UINT64_MAX; k++)
+			if (pl_image_at(r->tables, s->first_image + k)->status == PL_REASON_KEEP)
+				r->first = s->first_image + k;
+	}
+	return r->first == UINT64_MAX ? NULL : pl_image_at(r->tables, r->first);
+}
+
+static void first_image_cell(
+    const struct pl_image_row *im, enum sample_field field, struct pl_sql_value *v)
+{
+	switch ((int)field) {
+	case S_WIDTH: set_int(v, im->width); break;
+	case S_HEIGHT: set_int(v, im->height); break;
+	case S_ASPECT: set_real(v, aspect(im)); break;
+	case S_FORMAT: set_text(v, pl_format_name((enum pl_format)im->format)); break;
+	case S_BYTES: set_int(v, im->length); break;
+	case S_PDQ_QUALITY: set_int(v, im->pdq_quality); break;
+	case S_BITS_PER_PIXEL: set_real(v, (double)im->bits_per_pixel); break;
+	case S_ORIENTATION: set_int(v, im->orientation); break;
+	case S_SIMILARITY: set_real(v, (double)im->similarity); break;
+	default: break;
+	}
+}
+
+static void sample_row_cell(
+    struct relation *r, uint64_t row, enum sample_field field, struct pl_sql_value *v)
+{
+	const struct pl_sample_row *s = pl_sample(r->tables, row);
+
+	switch ((int)field) {
+	case S_KEY: set_key(r, s->key, v); break;
+	case S_STATUS: set_text(v, pl_reason_name(s->status)); break;
+	case S_KIND:
+		set_text(v, s->kind <= PL_KIND_TEXT ? pl_kind_names[s->kind] : "unknown");
+		break;
+	case S_OFFSET: set_int(v, s->offset); break;
+	case S_LENGTH: set_int(v, s->length); break;
+	case S_IMAGES: set_int(v, s->images); break;
+	case S_IMAGES_OK: set_int(v, s->images_ok); break;
+	case S_TEXT_BYTES: set_int(v, s->text_bytes); break;
+	case S_TEXT_WORDS: set_int(v, s->text_words); break;
+	case S_TEXT_TOKENS: set_int(v, s->text_tokens); break;
+	case S_SEGMENTS: set_int(v, s->segments); break;
+	case S_VERDICT: set_text(v, pl_reason_name(pl_sample_verdict(r->tables, row))); break;
+	case S_SHARD: set_text(v, r->corpus->shards[r->shard].unit); break;
+	case S_ROW: set_int(v, row); break;
+	default: break;
+	}
+}
+
+static void samples_cell(void *ctx, uint64_t row, size_t col, struct pl_sql_value *v)
+{
+	struct relation *r = ctx;
+	size_t field = r->field[col];
+
+	v->type = sample_columns[0].type;
+	v->null = true;
+	if (field >= S_COUNT) {
+		const char *base = pl_npy_row(&r->tables->samples, row);
+		double x;
+
+		memcpy(&x, base + sizeof(struct pl_sample_row) + (field - S_COUNT) * sizeof(double),
+		    sizeof(x));
+		set_real(v, x);
+	} else if (field >= S_FIRST) {
+		const struct pl_image_row *im = first_image(r, row);
+
+		if (im != NULL)
+			first_image_cell(im, (enum sample_field)field, v);
+	} else {
+		sample_row_cell(r, row, (enum sample_field)field, v);
+	}
+}
+
+static void set_hex(struct relation *r, const uint8_t *bytes, size_t n, struct pl_sql_value *v)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		r->text[2 * i] = digits[bytes[i] >> 4];
+		r->text[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	r->text[2 * n] = '\0';
+	set_text(v, r->text);
+}
+
+static void images_cell(void *ctx, uint64_t row, size_t col, struct pl_sql_value *v)
+{
+	struct relation *r = ctx;
+	const struct pl_image_row *im = pl_image_at(r->tables, row);
+
+	v->type = image_columns[col].type;
+	v->null = true;
+	switch ((enum image_field)col) {
+	case I_KEY: set_key(r, pl_sample(r->tables, im->sample)->key, v); break;
+	case I_POSITION: set_int(v, im->position); break;
+	case I_WIDTH: set_int(v, im->width); break;
+	case I_HEIGHT: set_int(v, im->height); break;
+	case I_ASPECT: set_real(v, aspect(im)); break;
+	case I_FORMAT: set_text(v, pl_format_name((enum pl_format)im->format)); break;
+	case I_BYTES: set_int(v, im->length); break;
+	case I_WHERE: set_text(v, where_name(im->where)); break;
+	case I_PDQ: set_hex(r, im->pdq, sizeof(im->pdq), v); break;
+	case I_PDQ_QUALITY: set_int(v, im->pdq_quality); break;
+	case I_XXH3: set_hex(r, im->xxh3, sizeof(im->xxh3), v); break;
+	case I_ORIENTATION: set_int(v, im->orientation); break;
+	case I_STATUS: set_text(v, pl_reason_name(im->status)); break;
+	case I_SIMILARITY: set_real(v, (double)im->similarity); break;
+	case I_BITS_PER_PIXEL: set_real(v, (double)im->bits_per_pixel); break;
+	case I_VERDICT: set_text(v, pl_reason_name(pl_image_verdict(r->tables, row))); break;
+	case I_SAMPLE: set_int(v, im->sample); break;
+	case I_SHARD: set_text(v, r->corpus->shards[r->shard].unit); break;
+	case I_COUNT: break;
+	}
+}
+
+static struct relation *relation_new(const struct pl_corpus *c, size_t ncols)
+{
+	struct relation *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->corpus = c;
+	r->first_row = UINT64_MAX;
+	r->cols = calloc(ncols, sizeof(*r->cols));
+	r->field = calloc(ncols, sizeof(*r->field));
+	if (r->cols == NULL || r->field == NULL) {
+		free(r->cols);
+		free(r->field);
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
+static bool is_metadata(const struct pl_corpus *c, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < c->source.ncolumns; i++)
+		if (strcasecmp(c->source.columns[i], name) == 0)
+			return true;
+	return false;
+}
+
+enum pl_status pl_relation_samples(
+    const struct pl_corpus *c, struct pl_sql_source *src, struct pl_err *err)
+{
+	struct relation *r = relation_new(c, (size_t)S_COUNT + c->source.ncolumns);
+	size_t i, n = 0;
+
+	if (r == NULL)
+		return pl_fail_nomem(err);
+	for (i = 0; i < S_COUNT; i++) {
+		if (i >= S_FIRST && is_metadata(c, sample_columns[i].name))
+			continue;
+		r->cols[n] = sample_columns[i];
+		r->field[n++] = i;
+	}
+	for (i = 0; i < c->source.ncolumns; i++) {
+		r->cols[n].name = c->source.columns[i];
+		r->cols[n].type = PL_SQL_REAL;
+		r->field[n++] = S_COUNT + i;
+	}
+	memset(src, 0, sizeof(*src));
+	src->name = "samples";
+	src->cols = r->cols;
+	src->ncols = n;
+	src->ctx = r;
+	src->cell = samples_cell;
+	return PL_OK;
+}
+
+enum pl_status pl_relation_images(
+    const struct pl_corpus *c, struct pl_sql_source *src, struct pl_err *err)
+{
+	struct relation *r = relation_new(c, I_COUNT);
+
+	if (r == NULL)
+		return pl_fail_nomem(err);
+	memcpy(r->cols, image_columns, sizeof(image_columns));
+	memset(src, 0, sizeof(*src));
+	src->name = "images";
+	src->cols = r->cols;
+	src->ncols = I_COUNT;
+	src->ctx = r;
+	src->cell = images_cell;
+	return PL_OK;
+}
+
+void pl_relation_bind(struct pl_sql_source *src, const struct pl_tables *t, size_t shard)
+{
+	struct relation *r = src->ctx;
+
+	r->tables = t;
+	r->shard = shard;
+	r->first_row = UINT64_MAX;
+	src->nrows = src->cell == samples_cell ? t->samples.nrows : t->images.nrows;
+}
+
+void pl_relation_release(struct pl_sql_source *src)
+{
+	struct relation *r = src->ctx;
+
+	if (r != NULL) {
+		free(r->cols);
+		free(r->field);
+		free(r);
+	}
+	memset(src, 0, sizeof(*src));
+}

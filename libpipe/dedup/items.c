@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the tables into items, and the orders in which items stand. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+const struct pl_corpus *pl_dedup_corpus(const struct pl_dedup *d, uint32_t i)
+{
+	return i < d->n ? d->corpora[i] : d->evals[i - d->n];
+}
+
+bool pl_classes_related(uint32_t a, uint32_t b)
+{
+	if (a == PL_CLASS_EVAL || b == PL_CLASS_EVAL)
+		return a != b;
+	return a == b && a != PL_CLASS_CHAT;
+}
+
+static int compare_u64(uint64_t a, uint64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+/* Places are numbered by names, so the last ties do not see the order of arguments. */
+int pl_item_compare(const struct pl_item *a, const struct pl_item *b)
+{
+	int c = (a->class != PL_CLASS_EVAL) - (b->class != PL_CLASS_EVAL);
+
+	if (c == 0)
+		c = compare_u64(b->pixels, a->pixels);
+	if (c == 0)
+		c = (int)b->quality - (int)a->quality;
+	if (c == 0)
+		c = compare_u64(b->bytes, a->bytes);
+	if (c == 0)
+		c = compare_u64(b->text_bytes, a->text_bytes);
+	if (c == 0)
+		c = compare_u64(a->key, b->key);
+	if (c == 0)
+		c = compare_u64(a->place, b->place);
+	return c != 0 ? c : compare_u64(a->row, b->row);
+}
+
+/* Items by bytes and items by hash never mix; texts all go by hash. */
+static int compare_content(const struct pl_item *a, const struct pl_item *b)
+{
+	if (a->by_bytes != b->by_bytes)
+		return a->by_bytes ? 1 : -1;
+	if (a->by_bytes)
+		return memcmp(a->xxh3, b->xxh3, sizeof(a->xxh3));
+	return memcmp(a->pdq, b->pdq, sizeof(a->pdq));
+}
+
+static int compare_by_content(const void *x, const void *y)
+{
+	const struct pl_item *a = x, *b = y;
+	int c = compare_content(a, b);
+
+	if (c == 0)
+		c = compare_u64(a->class, b->class);
+	return c != 0 ? c : pl_item_compare(a, b);
+}
+
+static int compare_by_place(const void *x, const void *y)
+{
+	const struct pl_item *a = x, *b = y;
+	int c = compare_u64(a->place, b->place);
+
+	return c != 0 ? c : compare_u64(a->row, b->row);
+}
+
+bool pl_items_same_content(const struct pl_item *a, const struct pl_item *b)
+{
+	return compare_content(a, b) == 0;
+}
+
+bool pl_items_equal(const struct pl_item *a, const struct pl_item *b)
+{
+	return a->class == b->class && compare_content(a, b) == 0;
+}
+
+void pl_items_sort_content(struct pl_items *it)
+{
+	if (it->n > 1)
+		qsort(it->items, it->n, sizeof(*it->items), compare_by_content);
+}
+
+void pl_items_sort_place(struct pl_items *it)
+{
+	if (it->n > 1)
+		qsort(it->items, it->n, sizeof(*it->items), compare_by_place);
+}
+
+size_t pl_items_lower(const struct pl_items *it, uint32_t place, uint32_t row)
+{
+	size_t lo = 0, hi = it->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct pl_item *p = &it->items[mid];
+		if (p->place < place || (p->place == place && p->row < row))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+size_t pl_texts_lower(const struct pl_dedup *d, uint32_t place, uint32_t sample)
+{
+	size_t lo = 0, hi = d->ntexts;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct pl_text_drop *p = &d->texts[mid];
+		if (p->place < place || (p->place == place && p->sample < sample))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* The tables without what an earlier dedup wrote. */
+static struct pl_tables before(const struct pl_tables *t)
+{
+	struct pl_tables b = *t;
+
+	b.dedup = (struct pl_npy){0};
+	b.dedup_images = (struct pl_npy){0};
+	return b;
+}
+
+enum pl_reason pl_dedup_before_sample(const struct pl_tables *t, uint64_t row)
+{
+	struct pl_tables b = before(t);
+
+	return pl_sample_verdict(&b, row);
+}
+
+enum pl_reason pl_dedup_before_image(const struct pl_tables *t, uint64_t row)
+{
+	struct pl_tables b = before(t);
+
+	return pl_image_verdict(&b, row);
+}
+
+static enum pl_status add_item(struct pl_items *it, const struct pl_item *item, struct pl_err *err)
+{
+	if (it->n >= UINT32_MAX - 1)
+		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "more than 2^32 - 2 items to compare");
+	if (it->n == it->cap) {
+		size_t cap = it->cap ? it->cap + it->cap / 2 : 4096;
+		struct pl_item *items;
+		if (cap > SIZE_MAX / sizeof(*items))
+			return pl_fail_nomem(err);
+		items = realloc(it->items, cap * sizeof(*items));
+		if (!items)
+			return pl_fail_nomem(err);
+		it->items = items;
+		it->cap = cap;
+	}
+	it->items[it->n++] = *item;
+	return PL_OK;
+}
+
+static uint32_t class_of(const struct pl_dedup *d, uint32_t corpus, bool chat)
+{
+	if (corpus >= d->n)
+		return PL_CLASS_EVAL;
+	if (chat)
+		return PL_CLASS_CHAT;
+	return d->o.across ? PL_CLASS_FIRST : PL_CLASS_FIRST + corpus;
+}
+
+struct loader {
+	struct pl_dedup *d;
+	struct pl_items *into;
+	const struct pl_tables *t;
+	uint32_t place, corpus;
+};
+
+/* One sample's text. Chats are compared with chats only, whatever their class. */
+static enum pl_status load_text(const struct loader *l, uint32_t row, struct pl_err *err)
+{
+	const struct pl_sample_row *s = pl_sample(l->t, row);
+	struct pl_item it = {.key = s->key, .place = l->place, .row = row, .sample = row,
+	    .text_bytes = s->text_bytes, .class = class_of(l->d, l->corpus, false)};
+
+	if (s->text_hash == 0 || s->text_bytes == 0 ||
+	    (s->kind != PL_KIND_TEXT && s->kind != PL_KIND_CHAT && s->kind != PL_KIND_INTERLEAVED))
+		return PL_OK;
+	it.pdq[0] = s->text_hash;
+	for (uint64_t k = s->first_image; k < s->first_image + s->images; k++)
+		it.pixels += pl_dedup_before_image(l->t, k) == PL_REASON_KEEP;
+	if (s->kind == PL_KIND_CHAT) {
+		it.pdq[1] = 1;
+		if (s->images > 0)
+			memcpy(&it.pdq[2], pl_image_at(l->t, s->first_image)->xxh3, 16);
+	}
+	return add_item(l->into, &it, err);
+}
+
+/* The images of one sample. */
+static enum pl_status load_images(const struct loader *l, uint32_t row, struct pl_err *err)
+{
+	const struct pl_sample_row *s = pl_sample(l->t, row);
+	struct pl_dedup *d = l->d;
+
+	for (uint64_t k = s->first_image; k < s->first_image + s->images; k++) {
+		const struct pl_image_row *im = pl_image_at(l->t, k);
+		struct pl_item it = {.key = s->key, .place = l->place, .row = (uint32_t)k, .sample = row,
+		    .text_bytes = s->text_bytes, .quality = im->pdq_quality,
+		    .class = class_of(d, l->corpus, s->kind == PL_KIND_CHAT)};
+		enum pl_status st;
+
+		if (pl_dedup_before_image(l->t, k) != PL_REASON_KEEP)
+			continue;
+		it.pixels = (uint64_t)im->width * im->height;
+		it.bytes = im->length > UINT32_MAX ? UINT32_MAX : (uint32_t)im->length;
+		memcpy(it.xxh3, im->xxh3, sizeof(it.xxh3));
+		memcpy(it.pdq, im->pdq, sizeof(it.pdq));
+		it.by_bytes = !d->o.near || im->pdq_quality < d->o.min_quality;
+		d->stats.images++;
+		d->stats.low_quality += im->pdq_quality < d->o.min_quality;
+		st = add_item(l->into, &it, err);
+		if (st != PL_OK)
+			return st;
+	}
+	return PL_OK;
+}
+
+/* Is the sample already dropped for its text? texts is sorted; *at moves along with the rows. */
+static bool text_dropped(const struct pl_dedup *d, size_t *at, uint32_t place, uint32_t row)
+{
+	while (*at < d->ntexts && d->texts[*at].place == place && d->texts[*at].sample < row)
+		(*at)++;
+	return *at < d->ntexts && d->texts[*at].place == place && d->texts[*at].sample == row;
+}
+
+static enum pl_status load_place(struct loader *l, bool texts, struct pl_err *err)
+{
+	const struct pl_dedup_place *p = &l->d->places[l->place];
+	const struct pl_corpus *c = pl_dedup_corpus(l->d, p->corpus);
+	struct pl_tables t;
+	size_t at = pl_texts_lower(l->d, l->place, 0);
+	enum pl_status st = pl_tables_open(&t, c, p->shard, err);
+
+	if (st != PL_OK)
+		return st;
+	l->t = &t;
+	l->corpus = p->corpus;
+	if (t.samples.nrows >= UINT32_MAX || t.images.nrows >= UINT32_MAX)
+		st = pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, c->shards[p->shard].path,
+		    "more than 2^32 - 2 rows in the tables of one shard");
+	for (uint64_t i = 0; st == PL_OK && i < t.samples.nrows; i++) {
+		uint32_t row = (uint32_t)i;
+		if (text_dropped(l->d, &at, l->place, row) || pl_dedup_before_sample(&t, i) != PL_REASON_KEEP)
+			continue;
+		st = texts ? load_text(l, row, err) : load_images(l, row, err);
+	}
+	pl_tables_close(&t);
+	return st;
+}
+
+static enum pl_status load_all(struct pl_dedup *d, struct pl_items *into, bool texts, struct pl_err *err)
+{
+	struct loader l = {.d = d, .into = into};
+	enum pl_status st = PL_OK;
+
+	for (l.place = 0; st == PL_OK && l.place < d->nplaces; l.place++)
+		st = load_place(&l, texts, err);
+	return st;
+}
+
+enum pl_status pl_items_load_texts(struct pl_dedup *d, struct pl_items *texts, struct pl_err *err)
+{
+	return load_all(d, texts, true, err);
+}
+
+enum pl_status pl_items_load_images(struct pl_dedup *d, struct pl_err *err)
+{
+	return load_all(d, &d->images, false, err);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What job.c and tickets.c share: the communicator, the stop protocol, and the
+ * tags of the few small messages that ranks send each other.
+ *
+ * Stop protocol: a rank that sees a signal sends rank 0 one STOP; rank 0 then sends each other rank one STOP.
+ * Nobody waits for them; what has not been received is received when the ranks next meet (pl_job_settle). */
+#ifndef PL_DIST_JOB_INTERNAL_H
+#define PL_DIST_JOB_INTERNAL_H
+
+#include <mpi.h>
+#include "job.h"
+
+enum { PL_TAG_ASK = 1, PL_TAG_GIVE = 2, PL_TAG_STOP = 3 };
+
+struct pl_job {
+	bool mpi;                 /* false: one process without launcher, no MPI call is ever made */
+	MPI_Comm comm;
+	int rank, size;
+	bool stopping;
+	bool sent_stop;           /* rank 0: to all others; else: to rank 0 */
+	bool *got_stop;           /* size entries: a STOP of that rank has been received */
+	uint64_t counts[3];       /* units, samples, bytes: on rank 0 of all, elsewhere not yet reported */
+	struct pl_buf told;       /* lines on their way to rank 0's standard output */
+	struct pl_tickets *tickets;   /* open on rank 0: served by pl_job_poll */
+};
+
+/* pl_job_poll without its verdict: take in and pass on stops, answer requests. */
+void pl_job_serve(struct pl_job *job);
+/* Answer the ticket requests that have arrived. Rank 0 only. */
+void pl_tickets_serve(struct pl_tickets *t);
+/* Receive all STOP messages under way and agree on whether the job stops. Collective. */
+void pl_job_settle(struct pl_job *job);
+/* Wait a little before looking again: *spins grows; yields first, then sleeps up to 1 ms. */
+void pl_job_idle(unsigned *spins);
+
+#endif

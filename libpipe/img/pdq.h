@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Perceptual hashes: PDQ (facebook/ThreatExchange, "The TMK+PDQF Video-Hashing
+ * Algorithm and the PDQ Image-Hashing Algorithm", 2019) and pdq-aa, the same
+ * transform on an antialiased 64x64 luma. 256 bits and a quality 0..100. */
+#ifndef PL_IMG_PDQ_H
+#define PL_IMG_PDQ_H
+
+#include "image.h"
+
+enum pl_hash_recipe { PL_HASH_PDQ_AA, PL_HASH_PDQ };
+extern const char *const pl_hash_recipe_names[];   /* NULL-terminated: "pdq-aa", "pdq" */
+
+#define PL_PDQ_BYTES 32
+struct pl_pdq { uint8_t bits[PL_PDQ_BYTES]; /* big-endian: printing bits[0]..bits[31] as hex gives the published form */ uint8_t quality; };
+
+/* From decoded, oriented-as-stored pixels (grey, RGB, RGBA: alpha dropped). PDQ: larger than 512 in
+ * either side is first shrunk to 512x512 by nearest neighbour, as Meta's tool does. A side below 5: zero hash, quality 0. */
+enum pl_reason pl_pdq(const struct pl_image *im, struct pl_pdq *out);
+enum pl_reason pl_pdq_aa(const struct pl_image *im, struct pl_pdq *out);
+
+/* Probe, decode as the recipe needs (PDQ: full RGB; pdq-aa: JPEG luma at the DCT scale that keeps both sides >= 256),
+ * and hash. EXIF orientation is ignored: the pixels are hashed as stored, as PDQ's tools do. */
+enum pl_reason pl_img_hash(const uint8_t *data, size_t len, const struct pl_img_info *info,
+    const struct pl_img_limits *lim, enum pl_hash_recipe recipe, struct pl_pdq *out);
+
+int pl_hamming256(const uint8_t a[PL_PDQ_BYTES], const uint8_t b[PL_PDQ_BYTES]);
+void pl_pdq_hex(const uint8_t bits[PL_PDQ_BYTES], char out[65]);
+/* 64 hex digits -> bits; false if not. */
+bool pl_pdq_parse(const char *hex, uint8_t bits[PL_PDQ_BYTES]);
+
+#endif

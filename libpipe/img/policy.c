@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Resolution policies: how large a picture becomes, and the path from the
+ * bytes of one image to the bytes of its resized copy. */
+#include "codec.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const pl_policy_names[] = { "none", "keep_ratio", "keep_ratio_largest", "center_crop",
+	"border", NULL };
+
+/* img2dataset rounds halves to even, as Python does. */
+static uint32_t scaled_side(uint32_t side, double scale)
+{
+	double v = nearbyint(side * scale);
+	return v < 1 ? 1 : v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+}
+
+struct pl_geometry pl_resize_geometry(const struct pl_resize *r, uint32_t width, uint32_t height)
+{
+	struct pl_geometry g = { width, height, width, height, false };
+	if (r->policy == PL_POLICY_NONE || r->size == 0 || width == 0 || height == 0)
+		return g;
+	bool longer = r->policy == PL_POLICY_KEEP_RATIO_LARGEST || r->policy == PL_POLICY_BORDER;
+	uint32_t side = (width < height) == longer ? height : width;
+	if (r->only_if_bigger && side <= r->size)
+		return g;
+	if (side != r->size) {
+		double scale = (double)r->size / side;
+		g.scaled_w = scaled_side(width, scale);
+		g.scaled_h = scaled_side(height, scale);
+	}
+	bool square = r->policy == PL_POLICY_CENTER_CROP || r->policy == PL_POLICY_BORDER;
+	g.out_w = square ? r->size : g.scaled_w;
+	g.out_h = square ? r->size : g.scaled_h;
+	g.changes = g.scaled_w != width || g.scaled_h != height || g.out_w != g.scaled_w ||
+	    g.out_h != g.scaled_h;
+	return g;
+}
+
+static enum pl_format output_format(const struct pl_resize *r, enum pl_format input)
+{
+	if (r->format != PL_FORMAT_UNKNOWN)
+		return r->format;
+	return input == PL_FORMAT_JPEG || input == PL_FORMAT_WEBP ? input : PL_FORMAT_PNG;
+}
+
+/* The part of one scaled side that survives a centred crop. */
+static uint32_t crop_start(uint32_t scaled, uint32_t out)
+{
+	return scaled > out ? (scaled - out) / 2 : 0;
+}
+
+/* The DCT reduction the decoder took. Its sizes are rounded up, so the picture fills width /
+ * reduction only. */
+static double reduced_by(const struct pl_img_info *info, const struct pl_image *im)
+{
+	uint32_t by = 1;
+	while (by < 8 &&
+	    ((info->width + by - 1) / by != im->width ||
+		(info->height + by - 1) / by != im->height))
+		by *= 2;
+	return by;
+}
+
+/* Scale *im, whose picture as stored is width x height, cut to what g keeps, then turn. g speaks of
+ * the turned picture, while the window and its start are of the stored one. */
+static enum pl_reason scale_and_turn(struct pl_image *im, const struct pl_img_info *info,
+    const struct pl_geometry *g, enum pl_filter filter)
+{
+	const uint8_t o = info->orientation;
+	const bool swap = o >= 5 && o <= 8;
+	uint32_t cw = g->scaled_w < g->out_w ? g->scaled_w : g->out_w;
+	uint32_t ch = g->scaled_h < g->out_h ? g->scaled_h : g->out_h;
+	uint32_t x = crop_start(g->scaled_w, cw), y = crop_start(g->scaled_h, ch);
+	/* Does the turned picture's x axis run against the stored axis it comes from? The same for
+	 * y. */
+	if (o == 2 || o == 3 || o == 6 || o == 7)
+		x = g->scaled_w - cw - x;
+	if (o == 3 || o == 4 || o == 7 || o == 8)
+		y = g->scaled_h - ch - y;
+	const double by = reduced_by(info, im);
+	struct pl_window win = {
+		.src_w = info->width / by,
+		.src_h = info->height / by,
+		.scaled_w = swap ? g->scaled_h : g->scaled_w,
+		.scaled_h = swap ? g->scaled_w : g->scaled_h,
+		.x = swap ? y : x,
+		.y = swap ? x : y,
+		.width = swap ? ch : cw,
+		.height = swap ? cw : ch,
+	};
+	enum pl_reason reason = PL_REASON_KEEP;
+	if (win.width != im->width || win.height != im->height || win.scaled_w != im->width ||
+	    win.scaled_h != im->height) {
+		struct pl_image out;
+		reason = pl_resample_window(im, &win, filter, &out);
+		if (reason != PL_REASON_KEEP)
+			return reason;
+		pl_image_release(im);
+		*im = out;
+	}
+	return pl_img_orient(im, o);
+}
+
+/* Centre *im on white. */
+static enum pl_reason pad(struct pl_image *im, uint32_t width, uint32_t height)
+{
+	if (im->width >= width && im->height >= height)
+		return PL_REASON_KEEP;
+	struct pl_image out;
+	enum pl_reason reason = pl_image_init(&out, width, height, im->channels);
+	if (reason != PL_REASON_KEEP)
+		return reason;
+	const size_t c = im->channels, row = (size_t)im->width * c, out_row = (size_t)width * c;
+	memset(out.pixels, 255, out_row * height);
+	size_t left = (width - im->width) / 2, top = (height - im->height) / 2;
+	for (size_t y = 0; y < im->height; y++)
+		memcpy(out.pixels + (top + y) * out_row + left * c, im->pixels + y * row, row);
+	pl_image_release(im);
+	*im = out;
+	return PL_REASON_KEEP;
+}
+
+/* Nothing changes, but bytes that do not decode are not passed on: the cheapest full read. */
+static enum pl_reason pass_through(const uint8_t *data, size_t len, const struct pl_img_info *info,
+    const struct pl_img_limits *lim, struct pl_resized *out)
+{
+	struct pl_image im;
+	enum pl_reason reason =
+	    pl_img_decode(data, len, info, lim, &(struct pl_img_decode){ 1, true }, &im);
+	if (reason != PL_REASON_KEEP)
+		return reason;
+	pl_image_release(&im);
+	out->passthrough = true;
+	out->width = info->width;
+	out->height = info->height;
+	out->format = info->format;
+	return PL_REASON_KEEP;
+}
+
+static enum pl_reason remake(const uint8_t *data, size_t len, const struct pl_img_info *info,
+    const struct pl_img_limits *lim, const struct pl_resize *r, const struct pl_geometry *g,
+    struct pl_resized *out)
+{
+	struct pl_image im;
+	uint32_t less = g->scaled_w < g->scaled_h ? g->scaled_w : g->scaled_h;
+	/* Twice the target keeps the quality of a full decode (measured: 51.4 against 52.9 dB). */
+	struct pl_img_decode how = { less <= UINT32_MAX / 2 ? 2 * less : UINT32_MAX, false };
+	enum pl_reason reason = pl_img_decode(data, len, info, lim, &how, &im);
+	if (reason == PL_REASON_KEEP)
+		reason = pl_img_flatten(&im);
+	if (reason == PL_REASON_KEEP)
+		reason = scale_and_turn(&im, info, g, r->filter);
+	if (reason == PL_REASON_KEEP)
+		reason = pad(&im, g->out_w, g->out_h);
+	if (reason == PL_REASON_KEEP) {
+		struct pl_img_encode encode = r->encode;
+		encode.format = out->format;
+		reason = pl_img_encode(&im, &encode, &out->bytes, &out->len);
+	}
+	out->width = g->out_w;
+	out->height = g->out_h;
+	pl_image_release(&im);
+	return reason;
+}
+
+enum pl_reason pl_img_transform(const uint8_t *data, size_t len, const struct pl_img_limits *lim,
+    const struct pl_resize *r, struct pl_resized *out)
+{
+	memset(out, 0, sizeof(*out));
+	struct pl_img_info info;
+	enum pl_reason reason = pl_img_probe(data, len, lim, &info);
+	if (reason != PL_REASON_KEEP)
+		return reason;
+	bool swap = info.orientation >= 5;
+	struct pl_geometry g =
+	    pl_resize_geometry(r, swap ? info.height : info.width, swap ? info.width : info.height);
+	out->format = output_format(r, info.format);
+	if (!g.changes && out->format == info.format && info.orientation == 1 && !info.alpha &&
+	    !r->reencode)
+		return pass_through(data, len, &info, lim, out);
+	/* A sliver enlarged to the asked shorter side may grow past every ceiling. */
+	reason = pl_img_check_size(g.out_w, g.out_h, lim);
+	if (reason != PL_REASON_KEEP)
+		return reason;
+	return remake(data, len, &info, lim, r, &g, out);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a codec worker does with one job: scan, transform, verify. Runs inside
+ * the sandbox; everything it learns goes into the reply, as integers. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libpipe/base/hash.h"
+#include "pool_internal.h"
+
+static void reply_info(struct pl_pool_reply *reply, const struct pl_img_info *info)
+{
+	reply->in_format = (uint32_t)info->format;
+	reply->in_width = info->width;
+	reply->in_height = info->height;
+	reply->orientation = info->orientation;
+	reply->channels = info->channels;
+	reply->depth = info->depth;
+	reply->progressive = info->progressive;
+	reply->alpha = info->alpha;
+	reply->animated = info->animated;
+	reply->subsampled_420 = info->subsampled_420;
+	/* The decode that follows may kill us: what is known by now must be in the slot before it
+	 * starts. */
+	atomic_signal_fence(memory_order_seq_cst);
+	reply->has_info = 1;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static enum pl_reason work_scan(const struct pl_pool_request *rq, const uint8_t *in,
+    struct pl_pool_reply *reply, const struct pl_img_info *info, const struct pl_img_limits *limits)
+{
+	struct pl_pdq pdq = { { 0 }, 0 };
+	enum pl_reason reason = pl_img_hash(in, rq->len, info, limits, rq->hash, &pdq);
+
+	if (reason == PL_REASON_KEEP) {
+		memcpy(reply->pdq, pdq.bits, sizeof(reply->pdq));
+		reply->quality = pdq.quality;
+	}
+	return reason;
+}
+
+static enum pl_reason work_transform(const struct pl_pool_request *rq, const uint8_t *in,
+    struct pl_pool_reply *reply, uint8_t *out, size_t out_cap, const struct pl_img_limits *limits)
+{
+	struct pl_resized resized = { 0 };
+	enum pl_reason reason = pl_img_transform(in, rq->len, limits, &rq->resize, &resized);
+
+	if (reason == PL_REASON_KEEP && !resized.passthrough && resized.len > out_cap)
+		reason = PL_REASON_TOO_LARGE;
+	if (reason == PL_REASON_KEEP) {
+		reply->passthrough = resized.passthrough;
+		reply->format = (uint32_t)resized.format;
+		reply->width = resized.width;
+		reply->height = resized.height;
+		if (!resized.passthrough) {
+			memcpy(out, resized.bytes, resized.len);
+			reply->len = resized.len;
+		}
+	}
+	free(resized.bytes);
+	return reason;
+}
+
+static enum pl_reason work_verify(const struct pl_pool_request *rq, const uint8_t *in,
+    const struct pl_img_info *info, const struct pl_img_limits *limits)
+{
+	const struct pl_img_decode how = { .scale_to = 0, .luma = false };
+	struct pl_image image = { 0 };
+	enum pl_reason reason = pl_img_decode(in, rq->len, info, limits, &how, &image);
+
+	pl_image_release(&image);
+	return reason;
+}
+
+void pl_pool_work(const struct pl_pool_request *rq, const uint8_t *in, struct pl_pool_reply *reply,
+    uint8_t *out, size_t out_cap, const struct pl_img_limits *limits)
+{
+	struct pl_img_info info = { .orientation = 1 };
+	enum pl_reason reason;
+
+	if (rq->op == PL_POOL_SCAN)
+		pl_hash128_bytes(in, rq->len, reply->xxh3);
+	reason = pl_img_probe(in, rq->len, limits, &info);
+	reply_info(reply, &info);
+	if (reason == PL_REASON_KEEP) {
+		switch (rq->op) {
+		case PL_POOL_SCAN:
+			reason = work_scan(rq, in, reply, &info, limits);
+			break;
+		case PL_POOL_TRANSFORM:
+			reason = work_transform(rq, in, reply, out, out_cap, limits);
+			break;
+		case PL_POOL_VERIFY:
+			reason = work_verify(rq, in, &info, limits);
+			break;
+		}
+	}
+	reply->reason = (uint32_t)reason;
+}
+
+static int compare_bytes(const void *a, const void *b)
+{
+	return *(const unsigned char *)a - *(const unsigned char *)b;
+}
+
+/* Encode and decode 16 x 16 of our own pixels in one format; failures do not matter here. */
+static void warm_up_format(enum pl_format format, const struct pl_img_limits *limits)
+{
+	const struct pl_img_encode encode = {
+		.format = format, .quality = format == PL_FORMAT_PNG ? 1 : 80, .effort = 0
+	};
+	const struct pl_img_decode decode = { 0 };
+	struct pl_image image = { 0 };
+	struct pl_img_info info = { 0 };
+	uint8_t *bytes = NULL;
+	size_t len = 0;
+
+	if (pl_image_init(&image, 16, 16, 3) != PL_REASON_KEEP)
+		return;
+	memset(image.pixels, 0x60, (size_t)16 * 16 * 3);
+	if (pl_img_encode(&image, &encode, &bytes, &len) == PL_REASON_KEEP) {
+		pl_image_release(&image);
+		if (pl_img_probe(bytes, len, limits, &info) == PL_REASON_KEEP
+		    && pl_img_decode(bytes, len, &info, limits, &decode, &image) != PL_REASON_KEEP)
+			image = (struct pl_image){ 0 };
+	}
+	free(bytes);
+	pl_image_release(&image);
+}
+
+void pl_pool_warm_up(void)
+{
+	const struct pl_img_limits limits = pl_img_limits_default();
+	unsigned char *many = calloc(1, 4096);
+
+	/* glibc's qsort asks the system for its memory size the first time it sorts more than 1
+	 * KiB. */
+	if (many)
+		qsort(many, 4096, 1, compare_bytes);
+	free(many);
+	warm_up_format(PL_FORMAT_JPEG, &limits);
+	warm_up_format(PL_FORMAT_PNG, &limits);
+	warm_up_format(PL_FORMAT_WEBP, &limits);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plan: the few kilobytes that fix a whole output data set. The order of
+ * samples is computed from it. Slot arithmetic: source s gives quota q_s
+ * samples over K output shards; shard k holds its draws floor(k q_s / K) to
+ * floor((k+1) q_s / K), mixed by a keyed permutation: the mixture is exact to one
+ * sample per source in every shard. Draw number i of a source is kept sample
+ * pi_pass(i mod n), pass = i / n: nothing is drawn twice before all were drawn once. */
+#ifndef PL_MIX_PLAN_H
+#define PL_MIX_PLAN_H
+
+#include "recipe.h"
+#include "select.h"
+
+struct pl_plan_source {
+	char *name, *corpus;                  /* corpus directory as opened */
+	uint64_t digest[2];                   /* pl_select_digest at planning */
+	uint64_t available, quota;            /* kept samples; samples drawn */
+	uint64_t available_images, available_tokens, images, tokens;   /* tokens: text + images x image_tokens; of what is drawn */
+	double epochs, weight;
+};
+struct pl_plan {
+	char *recipe_path, *recipe_text;
+	uint64_t seed, shards, samples;       /* K, and the sum of quotas */
+	struct pl_plan_source *sources; size_t nsources;
+};
+/* selects[i] belongs to recipe source i. Exact quotas: in samples to the sample; in images or tokens the first draws whose sum reaches the target. */
+PL_MUST_CHECK enum pl_status pl_plan_make(struct pl_plan *p, const struct pl_recipe *r, struct pl_select *const *selects,
+    const char *const *corpus_dirs, uint64_t seed, struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_plan_save(const struct pl_plan *p, const char *path, struct pl_err *err);   /* JSON, deterministic */
+PL_MUST_CHECK enum pl_status pl_plan_load(struct pl_plan *p, const char *path, struct pl_err *err);
+void pl_plan_release(struct pl_plan *p);
+/* The table for people: per source available, drawn, epochs, shares by samples, images, tokens. */
+PL_MUST_CHECK enum pl_status pl_plan_text(const struct pl_plan *p, struct pl_buf *out, struct pl_err *err);
+
+struct pl_slot { uint32_t source, shard; uint64_t row; uint64_t pass; };
+/* The samples of output shard k in order; *slots malloc'ed, n of them. selects as in pl_plan_make, digests checked by the caller. */
+PL_MUST_CHECK enum pl_status pl_plan_slots(const struct pl_plan *p, uint64_t k, struct pl_select *const *selects, struct pl_slot **slots,
+    size_t *n, struct pl_err *err);
+
+#endif

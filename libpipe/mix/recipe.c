@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loading a recipe: the schema first, then what one key means for another.
+ * Everything that can be wrong is found here, before any work starts. */
+#include "recipe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libpipe/base/file.h"
+#include "libpipe/base/hash.h"
+#include "recipe_schema.h"
+#include "rules.h"
+
+enum { MAX_BYTES = 4 << 20, MAX_NAME = 64 };
+
+const char *const pl_stage_names[] = {"align", "instruct", NULL};
+const char *const pl_template_names[] = {"auto", "pair-caption", "interleaved", "conversation", NULL};
+
+/* ---- rules that stage.c shares ---- */
+
+const char *pl_kind_conflict(const struct pl_recipe *r, enum pl_kind kind)
+{
+	switch ((enum pl_template)r->output.template_) {
+	case PL_TEMPLATE_AUTO:
+		break;
+	case PL_TEMPLATE_PAIR_CAPTION:
+		if (kind == PL_KIND_INTERLEAVED || kind == PL_KIND_CHAT)
+			return "template pair-caption writes pairs and text";
+		break;
+	case PL_TEMPLATE_INTERLEAVED:
+		if (kind == PL_KIND_CHAT)
+			return "template interleaved writes interleaved, text and pairs";
+		break;
+	case PL_TEMPLATE_CONVERSATION:
+		if (kind != PL_KIND_CHAT && kind != PL_KIND_AUTO)
+			return "template conversation writes chat";
+		break;
+	}
+	if (r->output.stage == PL_STAGE_INSTRUCT && kind == PL_KIND_PAIRS && r->output.instructions.n == 0)
+		return "stage instruct asks for the caption of a pair: list such requests in output.instructions";
+	return NULL;
+}
+
+/* ---- checks ---- */
+
+static enum pl_status bad(const struct pl_recipe *r, uint32_t line, struct pl_err *err, const char *fmt, ...)
+    PL_PRINTF(4, 5);
+
+static enum pl_status bad(const struct pl_recipe *r, uint32_t line, struct pl_err *err, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, r->path, "%s", text);
+	if (err && line)
+		pl_err_at_line(err, r->path, line);
+	return PL_ERR_USAGE;
+}
+
+static bool plain_name(const char *name)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+
+	return *name && strlen(name) <= MAX_NAME && name[strspn(name, allowed)] == '\0';
+}
+
+static enum pl_status check_source(const struct pl_recipe *r, size_t i, struct pl_err *err)
+{
+	const struct pl_recipe_source *s = &r->sources[i];
+	const char *conflict = pl_kind_conflict(r, (enum pl_kind)s->kind);
+
+	if (!plain_name(s->name))
+		return bad(r, s->line, err,
+		    "'name' in sources[%zu] must be 1 to %d letters, digits, '_' or '-', not '%.80s'", i, MAX_NAME, s->name);
+	for (size_t k = 0; k < i; k++) {
+		if (strcmp(r->sources[k].name, s->name) == 0)
+			return bad(r, s->line, err, "two sources are called '%s', the first at line %u: names must differ",
+			    s->name, (unsigned)r->sources[k].line);
+	}
+	if (s->shards.n == 0)
+		return bad(r, s->line, err, "'shards' in sources[%zu] is empty: give at least one pattern", i);
+	if (conflict)
+		return bad(r, s->line, err, "source '%s' is of kind %s, but %s", s->name, pl_kind_names[s->kind], conflict);
+	return PL_OK;
+}
+
+static enum pl_status check_sources(const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+{
+	if (r->nsources == 0)
+		return bad(r, raw->line.sources, err, "'sources' is empty: give at least one source");
+	for (size_t i = 0; i < r->nsources; i++) {
+		enum pl_status st = check_source(r, i, err);
+		if (st != PL_OK)
+			return st;
+	}
+	return PL_OK;
+}
+
+static enum pl_status check_image(const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+{
+	enum pl_format format = r->image.format;
+	int64_t most = format == PL_FORMAT_PNG ? 9 : format == PL_FORMAT_WEBP ? 101 : 100;
+	int64_t least = format == PL_FORMAT_PNG ? -1 : 1;
+
+	if (r->image.policy != PL_POLICY_NONE && !raw->line.size)
+		return bad(r, raw->line.image, err, "policy %s in image needs 'size', in pixels",
+		    pl_policy_names[r->image.policy]);
+	if (r->image.policy == PL_POLICY_NONE && raw->line.size)
+		return bad(r, raw->line.size, err, "'size' in image does nothing with policy none: give a policy, such as "
+		    "keep_ratio or center_crop");
+	if (raw->line.quality && (raw->image.quality < least || raw->image.quality > most))
+		return bad(r, raw->line.quality, err, "'quality' in image must be between %lld and %lld for format %s%s",
+		    (long long)least, (long long)most, pl_recipe_format_names[raw->image.format],
+		    format == PL_FORMAT_PNG ? " (zlib's level)" : "");
+	return PL_OK;
+}
+
+static enum pl_status check_output(const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+{
+	if (!*r->name)
+		return bad(r, raw->line.name, err, "'name' is empty");
+	if (!*raw->output.dir)
+		return bad(r, raw->line.dir, err, "'dir' in output is empty");
+	if (raw->output.work && !*raw->output.work)
+		return bad(r, raw->line.work, err, "'work' in output is empty");
+	if (r->output.max_images > 0 && r->output.min_images > r->output.max_images)
+		return bad(r, raw->line.min_images ? raw->line.min_images : raw->line.max_images, err,
+		    "'min_images' in output is %lld, more than 'max_images', %lld", (long long)r->output.min_images,
+		    (long long)r->output.max_images);
+	if (raw->line.instructions && r->output.stage != PL_STAGE_INSTRUCT)
+		return bad(r, raw->line.instructions, err, "'instructions' in output does nothing without 'stage: instruct'");
+	for (size_t i = 0; i < r->output.instructions.n; i++) {
+		if (!*r->output.instructions.items[i])
+			return bad(r, raw->line.instructions, err, "'instructions[%zu]' in output is empty", i);
+	}
+	return PL_OK;
+}
+
+/* ---- from raw fields to the recipe ---- */
+
+static void take_image(struct pl_recipe *r, const struct pl_recipe_raw *raw)
+{
+	static const enum pl_format formats[] = {PL_FORMAT_UNKNOWN, PL_FORMAT_JPEG, PL_FORMAT_PNG, PL_FORMAT_WEBP};
+	enum pl_format format = formats[raw->image.format];
+	bool png_default = format == PL_FORMAT_PNG && !raw->line.quality;
+
+	r->image = (struct pl_resize){
+		.policy = (enum pl_policy)raw->image.policy,
+		.size = (uint32_t)raw->image.size,
+		.only_if_bigger = raw->image.only_if_bigger,
+		.filter = (enum pl_filter)raw->image.filter,
+		.format = format,
+		.encode = {.format = format, .quality = png_default ? -1 : (int)raw->image.quality,
+		    .effort = (int)raw->image.effort},
+		.reencode = raw->image.reencode,
+	};
+	r->limits = pl_img_limits_default();
+	r->limits.max_bytes = raw->limits.max_bytes;
+	r->limits.max_pixels = raw->limits.max_pixels;
+	r->limits.max_memory = raw->limits.max_memory;
+	r->limits.max_side = (uint32_t)raw->limits.max_side;
+	r->limits.timeout_ms = (uint32_t)raw->limits.timeout_ms;
+}
+
+static void take(struct pl_recipe *r, const struct pl_recipe_raw *raw)
+{
+	r->name = raw->name;
+	r->seed = raw->seed;
+	r->sources = raw->sources.items;
+	r->nsources = raw->sources.n;
+	r->dedup.hash = raw->dedup.hash;
+	r->dedup.threshold = raw->dedup.threshold;
+	r->dedup.min_quality = raw->dedup.min_quality;
+	r->dedup.enabled = raw->dedup.enabled;
+	r->dedup.near = raw->dedup.near;
+	r->dedup.text = raw->dedup.text;
+	r->dedup.across = raw->dedup.across;
+	r->dedup.against = raw->dedup.against;
+	r->balance.unit = raw->balance.unit;
+	r->balance.total = raw->balance.total;
+	r->balance.max_epochs = raw->balance.max_epochs;
+	r->balance.image_tokens = raw->balance.image_tokens;
+	take_image(r, raw);
+	r->output.stage = raw->output.stage;
+	r->output.template_ = raw->output.template_;
+	r->output.container = raw->output.container;
+	r->output.shard_size = raw->output.shard_size;
+	r->output.shard_samples = raw->output.shard_samples;
+	r->output.frame_size = raw->output.frame_size;
+	r->output.level = raw->output.level;
+	r->output.level_set = raw->line.level != 0;
+	r->output.dir = raw->output.dir;
+	r->output.max_images = raw->output.max_images;
+	r->output.min_images = raw->output.min_images;
+	r->output.instructions = raw->output.instructions;
+}
+
+static enum pl_status set_work(struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+{
+	size_t len = strlen(r->output.dir);
+
+	r->output.work = raw->output.work ? raw->output.work
+	    : pl_arena_printf(&r->arena, "%s%swork", r->output.dir, len > 0 && r->output.dir[len - 1] == '/' ? "" : "/");
+	return r->output.work ? PL_OK : pl_fail_nomem(err);
+}
+
+static enum pl_status fill(struct pl_recipe *r, struct pl_err *err)
+{
+	struct pl_recipe_raw raw;
+	struct pl_yaml *root = NULL;
+	enum pl_status st = pl_yaml_parse(r->path, r->text, r->text_len, &r->arena, &root, err);
+
+	pl_recipe_defaults(&raw);
+	if (st == PL_OK)
+		st = pl_yaml_fill(r->path, root, pl_recipe_fields, "", &raw, &r->arena, err);
+	if (st != PL_OK)
+		return st;
+	take(r, &raw);
+	st = check_output(r, &raw, err);
+	if (st == PL_OK)
+		st = check_sources(r, &raw, err);
+	if (st == PL_OK)
+		st = check_image(r, &raw, err);
+	if (st == PL_OK)
+		st = set_work(r, &raw, err);
+	return st;
+}
+
+enum pl_status pl_recipe_parse(struct pl_recipe *r, const char *path, const char *text, size_t len, struct pl_err *err)
+{
+	enum pl_status st;
+
+	memset(r, 0, sizeof(*r));
+	pl_arena_init(&r->arena, 0);
+	r->path = pl_arena_strndup(&r->arena, path, strlen(path));
+	r->text = pl_arena_strndup(&r->arena, text, len);
+	r->text_len = len;
+	st = r->path && r->text ? fill(r, err) : pl_fail_nomem(err);
+	if (st != PL_OK)
+		pl_recipe_release(r);
+	else
+		pl_hash128(r->text, len, r->digest);
+	return st;
+}
+
+enum pl_status pl_recipe_load(struct pl_recipe *r, const char *path, struct pl_err *err)
+{
+	char *text = NULL;
+	size_t len = 0;
+	enum pl_status st;
+
+	memset(r, 0, sizeof(*r));
+	st = pl_file_read(path, MAX_BYTES, &text, &len, err);
+	if (st == PL_OK)
+		st = pl_recipe_parse(r, path, text, len, err);
+	free(text);
+	return st;
+}
+
+void pl_recipe_release(struct pl_recipe *r)
+{
+	pl_arena_release(&r->arena);
+	memset(r, 0, sizeof(*r));
+}
+
+void pl_recipe_corpus_source(const struct pl_recipe *r, size_t i, struct pl_source *out)
+{
+	const struct pl_recipe_source *s = &r->sources[i];
+
+	*out = (struct pl_source){
+		.name = s->name,
+		.read = {.kind = (enum pl_kind)s->kind, .caption_field = s->caption, .text_field = s->text,
+		    .image_after_text = s->image_after_text},
+		.images = s->images,
+		.columns = s->columns.items,
+		.ncolumns = s->columns.n,
+		.hash = (enum pl_hash_recipe)r->dedup.hash,
+		.limits = r->limits,
+	};
+}

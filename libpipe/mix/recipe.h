@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The recipe: one YAML file that says what data set to make (README.md lists
+ * every key). Parsed and checked whole before any work starts. */
+#ifndef PL_MIX_RECIPE_H
+#define PL_MIX_RECIPE_H
+
+#include "libpipe/base/yaml.h"
+#include "libpipe/corpus/corpus.h"
+#include "libpipe/dedup/dedup.h"
+#include "libpipe/img/resize.h"
+#include "quota.h"
+#include "shards/writer.h"
+
+enum pl_stage { PL_STAGE_ALIGN, PL_STAGE_INSTRUCT };
+extern const char *const pl_stage_names[];      /* "align", "instruct" */
+enum pl_template { PL_TEMPLATE_AUTO, PL_TEMPLATE_PAIR_CAPTION, PL_TEMPLATE_INTERLEAVED, PL_TEMPLATE_CONVERSATION };
+extern const char *const pl_template_names[];   /* "auto", "pair-caption", "interleaved", "conversation" */
+
+struct pl_recipe_source {
+	const char *name;
+	struct pl_field_strs shards;      /* patterns */
+	const char *images;               /* pattern of image tars, or a folder */
+	int kind;
+	double weight;                    /* default 1 */
+	const char *where, *image_where;  /* SQL conditions, NULL = none */
+	const char *caption, *text;       /* field names */
+	struct pl_field_strs columns;
+	bool image_after_text;
+	uint32_t line;
+};
+
+struct pl_recipe {
+	const char *path, *text; size_t text_len;   /* the file, verbatim */
+	uint64_t digest[2];                         /* XXH3-128 of text */
+	const char *name;
+	uint64_t seed;                              /* default 0 */
+	struct pl_recipe_source *sources; size_t nsources;
+	struct { int hash; int64_t threshold, min_quality; bool enabled, near, text, across; struct pl_field_strs against; } dedup;
+	struct { int unit; uint64_t total; double max_epochs; int64_t image_tokens; } balance;   /* image_tokens default 576 */
+	struct pl_resize image;                     /* policy, size, format, quality, ... */
+	struct pl_img_limits limits;
+	struct { int stage, template_, container; uint64_t shard_size, shard_samples, frame_size; int64_t level; bool level_set;
+		const char *dir, *work; int64_t max_images, min_images; struct pl_field_strs instructions; } output;
+	struct pl_arena arena;
+};
+/* Load and check. Relative paths stay as written: relative to the working directory. PL_ERR_USAGE with file and line. */
+PL_MUST_CHECK enum pl_status pl_recipe_load(struct pl_recipe *r, const char *path, struct pl_err *err);
+/* The same from text (a plan carries its recipe). */
+PL_MUST_CHECK enum pl_status pl_recipe_parse(struct pl_recipe *r, const char *path, const char *text, size_t len, struct pl_err *err);
+void pl_recipe_release(struct pl_recipe *r);
+/* The corpus settings of source i. */
+void pl_recipe_corpus_source(const struct pl_recipe *r, size_t i, struct pl_source *out);
+
+#endif

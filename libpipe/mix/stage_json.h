@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The JSON of an output sample, from the segments a template chose. Internal to this room. */
+#ifndef PL_MIX_STAGE_JSON_H
+#define PL_MIX_STAGE_JSON_H
+
+#include "stage.h"
+
+/* One segment as written. */
+struct pl_out_segment {
+	bool is_image, loss;
+	enum pl_role role;
+	const char *text; size_t text_len;
+	uint32_t image;        /* index into the input's images */
+	const char *part;      /* image: suffix of its member */
+};
+
+PL_MUST_CHECK enum pl_status pl_stage_json(const struct pl_stage_input *in, enum pl_stage stage,
+    const struct pl_out_segment *segments, size_t n, uint64_t images, struct pl_buf *out, struct pl_err *err);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plait-balance: a recipe and its corpora -> quotas and the plan. */
+#include "steps.h"
+
+static struct pl_common common = { .max_reject = -1 };
+static const char *recipe_path, *out, *work;
+static bool dry_run;
+
+static const struct pl_opt options[] = {
+	{ 'c', "recipe", PL_OPT_STR, &recipe_path, "RECIPE", "the recipe (required)", 0, 0, NULL },
+	{ 'o', "output", PL_OPT_STR, &out, "PLAN", "plan file to write; default: WORK/plan.json", 0, 0, NULL },
+	{ 0, "work", PL_OPT_STR, &work, "DIR", "where the corpora of the recipe's sources lie; default: the recipe's", 0, 0, NULL },
+	{ 'n', "dry-run", PL_OPT_FLAG, &dry_run, NULL, "print the table, write nothing", 0, 0, NULL },
+	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
+};
+
+static const struct pl_tool tool = {
+	.name = "plait-balance",
+	.summary = "make quotas per source and the plan of a data set",
+	.synopsis = "[OPTION...] -c RECIPE",
+	.description =
+	    "Reads the verdicts of the corpora WORK/SOURCE, splits the recipe's total by its weights, and writes the plan: the few "
+	    "kilobytes that fix the whole data set. The table shows what each source has and gives, in samples, images, tokens and "
+	    "epochs. A quota that cannot be met is an error that says by how much.",
+	.examples = "plait balance -c configs/demo.yaml --dry-run",
+	.opts = options,
+	.common = &common,
+	.common_set = PL_COMMON_BASE | PL_COMMON_JOB,
+};
+
+static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *err)
+{
+	struct pl_recipe recipe = { 0 };
+	struct balance_step step = { 0 };
+	char **dirs = NULL, *plan = NULL;
+	enum pl_status st;
+
+	if (argc > 0)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "unexpected operand '%s'", argv[0]);
+	if (recipe_path == NULL)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "-c RECIPE is missing");
+	if ((st = pl_recipe_load(&recipe, recipe_path, err)) != PL_OK)
+		return st;
+	if (work == NULL)
+		work = recipe.output.work;
+	dirs = steps_corpus_dirs(&recipe, work);
+	plan = out == NULL ? pl_path_join(work, "plan.json") : NULL;
+	if (dirs == NULL || (out == NULL && plan == NULL)) {
+		st = pl_fail_nomem(err);
+		goto done;
+	}
+	if ((st = tool_open_job(t, err)) != PL_OK)
+		goto done;
+	step.recipe = &recipe;
+	step.corpora = (const char *const *)dirs;
+	step.plan = dry_run ? NULL : out != NULL ? out : plan;
+	step.seed = common.seed != 0 ? common.seed : recipe.seed;
+	st = step_balance(t, &step, err);
+done:
+	free(plan);
+	steps_free_paths(dirs);
+	pl_recipe_release(&recipe);
+	return st;
+}
+
+int main(int argc, char **argv)
+{
+	struct pl_err err = { 0 };
+	struct tool t;
+	int first = 0, code = 0;
+
+	if (!tool_begin(&t, &tool, argc, argv, &first, &code))
+		return code;
+	return tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
+}

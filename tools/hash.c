@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plait-hash: perceptual hashes of picture files, printed like sha256sum. */
+#include "libpipe/base/file.h"
+#include "libpipe/img/pool.h"
+#include "serial.h"
+
+static struct pl_common common;
+static int recipe = PL_HASH_PDQ;
+
+static const struct pl_opt options[] = {
+	{ 'r', "recipe", PL_OPT_CHOICE, &recipe, "RECIPE", "pdq is Meta's, for matching against PDQ lists; pdq-aa is what dedup uses", 0, 0, pl_hash_recipe_names },
+	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
+};
+
+static const struct pl_tool tool = {
+	.name = "plait-hash",
+	.summary = "print the perceptual hash of pictures",
+	.synopsis = "[OPTION...] FILE...",
+	.description =
+	    "Prints hash (64 hexadecimal digits), quality (0 to 100) and name of each picture. Decoding happens in a sandboxed worker. The "
+	    "default recipe is pdq. A file that is no picture is named on standard error and makes the exit code 3; the others are printed.",
+	.examples = "plait hash photos/*.jpg\nplait hash -r pdq-aa a.png b.webp",
+	.opts = options,
+	.common = &common,
+	.common_set = PL_COMMON_BASE | PL_COMMON_POOL,
+};
+
+static enum pl_status print(char **names, const struct pl_pool_result *r, int *bad, struct pl_err *err)
+{
+	char hex[65];
+
+	if (r->reason != PL_REASON_KEEP) {
+		pl_log(PL_LOG_ERROR, "'%s': %s: %s", names[r->tag], pl_reason_name(r->reason), pl_reason_text(r->reason));
+		*bad += 1;
+		return PL_OK;
+	}
+	pl_pdq_hex(r->pdq.bits, hex);
+	if (printf("%s %3u %s\n", hex, r->pdq.quality, names[r->tag]) < 0)
+		return pl_fail_errno(err, PL_SEV_JOB, "standard output", "cannot write");
+	return PL_OK;
+}
+
+static enum pl_status collect(struct pl_pool *pool, char **names, size_t most, int *bad, struct pl_err *err)
+{
+	struct pl_pool_result r;
+	enum pl_status st = PL_OK;
+
+	while (st == PL_OK && pl_pool_pending(pool) > most) {
+		bool ready = false;
+		st = pl_pool_next(pool, -1, &ready, &r, err);
+		if (st == PL_OK && ready)
+			st = print(names, &r, bad, err);
+	}
+	return st;
+}
+
+static enum pl_status submit(struct pl_pool *pool, char **names, int i, int *bad, struct pl_err *err)
+{
+	struct pl_pool_job job = { .op = PL_POOL_SCAN, .hash = (enum pl_hash_recipe)recipe, .tag = (uint64_t)i };
+	struct pl_err unread = { 0 };
+	char *data = NULL;
+	size_t len = 0;
+	enum pl_status st = PL_OK;
+
+	if (pl_file_read(names[i], (size_t)1 << 30, &data, &len, &unread) != PL_OK) {
+		pl_log_err(PL_LOG_ERROR, &unread);
+		*bad += 1;
+		return PL_OK;
+	}
+	if (!pl_pool_has_room(pool))
+		st = collect(pool, names, pl_pool_pending(pool) - 1, bad, err);
+	job.data = data;
+	job.len = len;
+	if (st == PL_OK)
+		st = pl_pool_submit(pool, &job, err);
+	free(data);
+	return st;
+}
+
+static enum pl_status run(int argc, char **argv, struct pl_err *err)
+{
+	struct pl_pool_config config = { .workers = (int)common.workers, .sandbox = (enum pl_sandbox)common.sandbox };
+	struct pl_pool *pool = NULL;
+	int bad = 0;
+	enum pl_status st;
+
+	if (argc == 0)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "no FILE is given");
+	config.limits = pl_img_limits_default();
+	if (config.workers == 0 && argc == 1)
+		config.workers = 1;
+	if ((st = pl_pool_new(&pool, &config, err)) != PL_OK)
+		return st;
+	for (int i = 0; i < argc && st == PL_OK; i++)
+		st = submit(pool, argv, i, &bad, err);
+	if (st == PL_OK)
+		st = collect(pool, argv, 0, &bad, err);
+	pl_pool_free(pool);
+	if (st == PL_OK && bad > 0)
+		st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "%d of %d files have no hash", bad, argc);
+	return st;
+}
+
+int main(int argc, char **argv)
+{
+	return serial_main(&tool, argc, argv, run);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plait-ingest: shards -> the tables of a corpus. */
+#include "steps.h"
+
+static struct pl_common common = { .max_reject = -1 };
+static const char *out, *name, *images, *caption, *text;
+static int kind, hash;
+static bool keep_going, image_after_text;
+static struct pl_strlist columns;
+static uint64_t max_bytes, max_pixels, max_memory;
+static int64_t timeout;
+
+static const struct pl_opt options[] = {
+	{ 'o', "output", PL_OPT_STR, &out, "CORPUS", "directory of the corpus to make or complete (required)", 0, 0, NULL },
+	{ 'n', "name", PL_OPT_STR, &name, "NAME", "name of the source; default: the last part of CORPUS", 0, 0, NULL },
+	{ 'k', "kind", PL_OPT_CHOICE, &kind, "KIND", "what the samples are; auto looks at each shard's first sample", 0, 0, pl_kind_names },
+	{ 'i', "images", PL_OPT_STR, &images, "TARS|DIR", "where the images that documents name lie: a pattern of tars, or a folder", 0, 0, NULL },
+	{ 0, "hash", PL_OPT_CHOICE, &hash, "RECIPE", "perceptual hash", 0, 0, pl_hash_recipe_names },
+	{ 0, "caption", PL_OPT_STR, &caption, "FIELD", "pairs: take the caption from this JSON field", 0, 0, NULL },
+	{ 0, "text", PL_OPT_STR, &text, "FIELD", "text: take the text from this JSON field", 0, 0, NULL },
+	{ 0, "image-after-text", PL_OPT_FLAG, &image_after_text, NULL, "interleaved: put an image behind its sentence", 0, 0, NULL },
+	{ 'c', "column", PL_OPT_LIST, &columns, "FIELD", "keep this number of the sample's JSON as a column (may repeat)", 0, 0, NULL },
+	{ 0, "keep-going", PL_OPT_FLAG, &keep_going, NULL, "leave out shards that cannot be read, instead of failing at the end", 0, 0, NULL },
+	{ 0, "max-bytes", PL_OPT_SIZE, &max_bytes, "SIZE", "largest encoded image", 1, 1e10, NULL },
+	{ 0, "max-pixels", PL_OPT_SIZE, &max_pixels, "N", "most pixels of an image", 1, 1e10, NULL },
+	{ 0, "max-memory", PL_OPT_SIZE, &max_memory, "SIZE", "memory of one codec worker", 16777216, 1e12, NULL },
+	{ 0, "timeout", PL_OPT_INT, &timeout, "MS", "longest time for one image", 1, 3600000, NULL },
+	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
+};
+
+static const struct pl_tool tool = {
+	.name = "plait-ingest",
+	.summary = "read shards into the tables of a corpus",
+	.synopsis = "[OPTION...] -o CORPUS [SHARD...]",
+	.description =
+	    "Reads tar shards (plain, gzip, zstd, xz, bzip2) or files of JSON records, understands their samples, probes and hashes "
+	    "every image in sandboxed workers, and writes one table of samples and one of images per shard. Every broken sample gets "
+	    "a row with the reason. Without SHARD, names are read from standard input, one a line, as they come.\n\n"
+	    "Running the same command again completes what is missing.",
+	.examples = "plait ingest 'cc3m/{00000..00331}.tar' -o corpora/cc3m\n"
+	            "mpirun -n 8 plait-ingest docs/*.jsonl --images 'images/*.tar' --kind interleaved -o corpora/mmc4\n"
+	            "ls cc3m/*.tar | plait ingest -o corpora/cc3m",
+	.opts = options,
+	.common = &common,
+	.common_set = PL_COMMON_BASE | PL_COMMON_JOB | PL_COMMON_POOL,
+};
+
+static struct pl_source source_of_options(const char *stem)
+{
+	struct pl_source s = { 0 };
+
+	s.name = name != NULL ? name : stem;
+	s.read.kind = (enum pl_kind)kind;
+	s.read.caption_field = caption;
+	s.read.text_field = text;
+	s.read.image_after_text = image_after_text;
+	s.images = images;
+	s.columns = columns.items;
+	s.ncolumns = columns.len;
+	s.hash = (enum pl_hash_recipe)hash;
+	s.limits = pl_img_limits_default();
+	s.limits.max_bytes = max_bytes != 0 ? max_bytes : s.limits.max_bytes;
+	s.limits.max_pixels = max_pixels != 0 ? max_pixels : s.limits.max_pixels;
+	s.limits.max_memory = max_memory != 0 ? max_memory : s.limits.max_memory;
+	s.limits.timeout_ms = timeout != 0 ? (uint32_t)timeout : s.limits.timeout_ms;
+	return s;
+}
+
+static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *err)
+{
+	struct pl_names shards;
+	struct ingest_step step = { 0 };
+	char *stem = NULL;
+	enum pl_status st;
+
+	pl_names_init(&shards);
+	if (out == NULL)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "-o CORPUS is missing: the directory of the corpus to make");
+	if ((stem = steps_base_name(out)) == NULL)
+		return pl_fail_nomem(err);
+	step.source = source_of_options(stem);
+	step.dir = out;
+	step.keep_going = keep_going;
+	if ((st = tool_open_pool(t, &step.source.limits, err)) != PL_OK)
+		goto done;
+	if ((st = tool_open_job(t, err)) != PL_OK)
+		goto done;
+	if (argc > 0) {
+		if ((st = tool_names(t, argc, argv, &shards, err)) != PL_OK)
+			goto done;
+		step.shards = &shards;
+	}
+	st = step_ingest(t, &step, err);
+done:
+	pl_names_release(&shards);
+	free(stem);
+	return st;
+}
+
+int main(int argc, char **argv)
+{
+	struct pl_err err = { 0 };
+	struct tool t;
+	int first = 0, code = 0;
+
+	if (!tool_begin(&t, &tool, argc, argv, &first, &code))
+		return code;
+	code = tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
+	pl_strlist_release(&columns);
+	return code;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Internals of the pack step: inputs shared with balance, making one shard, and
+ * describing the finished data set. */
+#ifndef TOOLS_PACK_H
+#define TOOLS_PACK_H
+
+#include "libpipe/base/json.h"
+#include "libpipe/corpus/fetch.h"
+#include "libpipe/mix/plan.h"
+#include "tool.h"
+
+/* The corpora of a plan and their kept samples. */
+struct pack_inputs {
+	struct pl_corpus *corpora;
+	struct pl_corpus **corpus_list;
+	struct pl_select **selects;
+	size_t n;
+};
+PL_MUST_CHECK enum pl_status pack_inputs_open(struct pack_inputs *in, const char *const *dirs, size_t n, struct pl_err *err);
+void pack_inputs_close(struct pack_inputs *in);
+
+struct pack {
+	struct tool *tool;
+	const char *dir;
+	struct pl_plan plan;
+	struct pl_recipe recipe;
+	struct pack_inputs in;
+	struct pl_fetch *fetch;
+	uint64_t digest[2];              /* of everything that decides the bytes */
+	json_t *shards;                  /* descriptions of the shards this rank made or found */
+};
+
+/* What one output shard holds; sources has plan.nsources entries: slots drawn, written, dropped. */
+struct pack_shard {
+	uint64_t samples, images, tokens, bytes, hash[2];
+	struct pl_account *sources;
+};
+/* Make output shard k in p->dir. *s is filled; s->sources is the caller's array. */
+PL_MUST_CHECK enum pl_status pack_make_shard(struct pack *p, uint64_t k, struct pack_shard *s, struct pl_err *err);
+
+/* Rank 0: write dataset.json from all shards' descriptions (any order) and print the accounts of the sources. */
+PL_MUST_CHECK enum pl_status pack_write_dataset(struct pack *p, json_t *shards, struct pl_err *err);
+
+#endif

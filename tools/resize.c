@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plait-resize: shards -> shards of smaller pictures. */
+#include "steps.h"
+
+static const char *const format_names[] = { "keep", "jpeg", "png", "webp", NULL };
+static const enum pl_format formats[] = { PL_FORMAT_UNKNOWN, PL_FORMAT_JPEG, PL_FORMAT_PNG, PL_FORMAT_WEBP };
+static const char *const filter_names[] = { "lanczos", "bicubic", "triangle", "box", NULL };
+
+static struct pl_common common = { .max_reject = -1 };
+static const char *out;
+static int policy = PL_POLICY_KEEP_RATIO, format, filter;
+static int64_t size = 256, quality = 90, effort = 2;
+static bool only_if_bigger, reencode;
+
+static const struct pl_opt options[] = {
+	{ 'o', "output", PL_OPT_STR, &out, "DIR", "directory of the new shards (required)", 0, 0, NULL },
+	{ 'p', "policy", PL_OPT_CHOICE, &policy, "POLICY", "how to resize", 0, 0, pl_policy_names },
+	{ 's', "size", PL_OPT_INT, &size, "PIXELS", "the size of the policy", 1, 65500, NULL },
+	{ 'b', "only-if-bigger", PL_OPT_FLAG, &only_if_bigger, NULL, "leave pictures alone that are not bigger", 0, 0, NULL },
+	{ 'f', "format", PL_OPT_CHOICE, &format, "FORMAT", "format of the new pictures", 0, 0, format_names },
+	{ 'Q', "quality", PL_OPT_INT, &quality, "N", "1 to 100; WebP: 101 is lossless; PNG: zlib level 0 to 9", 0, 101, NULL },
+	{ 0, "effort", PL_OPT_INT, &effort, "N", "WebP method", 0, 6, NULL },
+	{ 0, "filter", PL_OPT_CHOICE, &filter, "FILTER", "resampling filter", 0, 0, filter_names },
+	{ 0, "reencode", PL_OPT_FLAG, &reencode, NULL, "encode anew even where nothing would change", 0, 0, NULL },
+	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
+};
+
+static const struct pl_tool tool = {
+	.name = "plait-resize",
+	.summary = "decode, resize and encode the pictures of shards",
+	.synopsis = "[OPTION...] -o DIR [SHARD...]",
+	.description =
+	    "Writes a plain tar shard DIR/STEM.tar for every SHARD: the same samples in the same order, their pictures resized by the "
+	    "policy (img2dataset's meanings), orientation applied, alpha on white. Pictures that need no change keep their bytes. Samples "
+	    "whose picture cannot be decoded are left out and counted. Without SHARD, names are read from standard input, one a line, as they come.",
+	.examples = "plait resize 'cc3m/{00000..00331}.tar' -o small -p center_crop -s 336 -f webp\n"
+	            "ls cc3m/*.tar | plait resize -o small | plait ingest -o corpora/cc3m",
+	.opts = options,
+	.common = &common,
+	.common_set = PL_COMMON_BASE | PL_COMMON_JOB | PL_COMMON_POOL,
+};
+
+static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *err)
+{
+	struct pl_img_limits limits = pl_img_limits_default();
+	struct resize_step step = { 0 };
+	struct pl_names shards;
+	enum pl_status st;
+
+	if (out == NULL)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "-o DIR is missing: the directory of the new shards");
+	pl_names_init(&shards);
+	step.dir = out;
+	step.resize.policy = (enum pl_policy)policy;
+	step.resize.size = (uint32_t)size;
+	step.resize.only_if_bigger = only_if_bigger;
+	step.resize.filter = (enum pl_filter)filter;
+	step.resize.format = formats[format];
+	step.resize.encode.quality = (int)quality;
+	step.resize.encode.effort = (int)effort;
+	step.resize.reencode = reencode;
+	if ((st = tool_open_pool(t, &limits, err)) != PL_OK)
+		goto done;
+	if ((st = tool_open_job(t, err)) != PL_OK)
+		goto done;
+	if (argc > 0) {
+		if ((st = tool_names(t, argc, argv, &shards, err)) != PL_OK)
+			goto done;
+		step.shards = &shards;
+	}
+	st = step_resize(t, &step, err);
+done:
+	pl_names_release(&shards);
+	return st;
+}
+
+int main(int argc, char **argv)
+{
+	struct pl_err err = { 0 };
+	struct tool t;
+	int first = 0, code = 0;
+
+	if (!tool_begin(&t, &tool, argc, argv, &first, &code))
+		return code;
+	return tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plait-run: a recipe from its shards to the verified data set, in one job. */
+#include "steps.h"
+
+static struct pl_common common = { .max_reject = -1 };
+static const char *out, *work;
+static bool keep_going, dry_run, no_verify;
+
+static const struct pl_opt options[] = {
+	{ 'o', "output", PL_OPT_STR, &out, "DIR", "directory of the data set; default: the recipe's", 0, 0, NULL },
+	{ 0, "work", PL_OPT_STR, &work, "DIR", "directory of corpora and plan; default: the recipe's", 0, 0, NULL },
+	{ 'n', "dry-run", PL_OPT_FLAG, &dry_run, NULL, "go as far as the table of quotas; make no plan and no shards", 0, 0, NULL },
+	{ 0, "keep-going", PL_OPT_FLAG, &keep_going, NULL, "leave out shards that cannot be read, instead of failing", 0, 0, NULL },
+	{ 0, "no-verify", PL_OPT_FLAG, &no_verify, NULL, "leave the last check out", 0, 0, NULL },
+	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
+};
+
+static const struct pl_tool tool = {
+	.name = "plait-run",
+	.summary = "make a data set from a recipe: ingest, filter, dedup, balance, pack, verify",
+	.synopsis = "[OPTION...] RECIPE",
+	.description =
+	    "Runs every step of the recipe in one job. What an earlier run has finished is kept, so the same command goes on after a "
+	    "stop, a crash or a time limit; the result has the same bytes at any number of ranks. Exit code 75 means interrupted: run it again.",
+	.examples = "plait run configs/demo.yaml\n"
+	            "mpirun -n 16 plait-run configs/llava-align.yaml",
+	.opts = options,
+	.common = &common,
+	.common_set = PL_COMMON_BASE | PL_COMMON_JOB | PL_COMMON_POOL,
+};
+
+struct job {
+	struct tool *t;
+	struct pl_recipe recipe;
+	char **dirs;           /* sources, then evaluation sets */
+	char *plan;
+};
+
+static enum pl_status ingest(struct job *j, size_t i, struct pl_err *err)
+{
+	const struct pl_recipe *r = &j->recipe;
+	struct ingest_step step = { 0 };
+	struct pl_names shards;
+	enum pl_status st;
+
+	pl_names_init(&shards);
+	if (i < r->nsources) {
+		st = tool_expand(j->t, r->sources[i].shards.items, r->sources[i].shards.n, &shards, err);
+		pl_recipe_corpus_source(r, i, &step.source);
+	} else {
+		st = tool_expand(j->t, &r->dedup.against.items[i - r->nsources], 1, &shards, err);
+		pl_recipe_corpus_source(r, 0, &step.source);
+		step.source = (struct pl_source){ .name = "against", .hash = step.source.hash, .limits = step.source.limits };
+	}
+	step.shards = &shards;
+	step.dir = j->dirs[i];
+	step.keep_going = keep_going;
+	if (st == PL_OK) {
+		if (tool_is_root(j->t))
+			pl_log(PL_LOG_INFO, "ingest '%s': %zu shards", step.dir, shards.len);
+		st = step_ingest(j->t, &step, err);
+	}
+	pl_names_release(&shards);
+	return st;
+}
+
+static enum pl_status filter(struct job *j, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i < j->recipe.nsources && st == PL_OK; i++) {
+		const char *dir = j->dirs[i];
+		struct filter_step step = { &dir, 1, j->recipe.sources[i].where, j->recipe.sources[i].image_where };
+		if (tool_is_root(j->t))
+			pl_log(PL_LOG_INFO, "filter '%s': %s", dir, step.where != NULL ? step.where : "no condition");
+		st = step_filter(j->t, &step, err);
+	}
+	return st;
+}
+
+static enum pl_status dedup(struct job *j, struct pl_err *err)
+{
+	const struct pl_recipe *r = &j->recipe;
+	struct dedup_step step = { 0 };
+
+	step.corpora = (const char *const *)j->dirs;
+	step.n = r->nsources;
+	step.against = step.corpora + r->nsources;
+	step.nagainst = r->dedup.against.n;
+	step.options.near = r->dedup.near;
+	step.options.distance = (unsigned)r->dedup.threshold;
+	step.options.min_quality = (unsigned)r->dedup.min_quality;
+	step.options.text = r->dedup.text;
+	step.options.across = r->dedup.across;
+	return r->dedup.enabled ? step_dedup(j->t, &step, err) : step_undedup(j->t, step.corpora, step.n, err);
+}
+
+static enum pl_status make(struct job *j, struct pl_err *err)
+{
+	const struct pl_recipe *r = &j->recipe;
+	struct balance_step balance = { r, (const char *const *)j->dirs, dry_run ? NULL : j->plan, common.seed != 0 ? common.seed : r->seed };
+	struct pack_step pack = { j->plan, out };
+	struct verify_step verify = { out, false };
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i < r->nsources + r->dedup.against.n && st == PL_OK; i++)
+		st = ingest(j, i, err);
+	if (st == PL_OK)
+		st = filter(j, err);
+	if (st == PL_OK)
+		st = dedup(j, err);
+	if (st == PL_OK)
+		st = step_balance(j->t, &balance, err);
+	if (st != PL_OK || dry_run)
+		return st;
+	st = step_pack(j->t, &pack, err);
+	return st != PL_OK || no_verify ? st : step_verify(j->t, &verify, err);
+}
+
+static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *err)
+{
+	struct job j = { 0 };
+	enum pl_status st;
+
+	if (argc != 1)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "one RECIPE is wanted, %d operands were given", argc);
+	if ((st = pl_recipe_load(&j.recipe, argv[0], err)) != PL_OK)
+		return st;
+	j.t = t;
+	out = out != NULL ? out : j.recipe.output.dir;
+	work = work != NULL ? work : j.recipe.output.work;
+	j.dirs = steps_corpus_dirs(&j.recipe, work);
+	j.plan = pl_path_join(work, "plan.json");
+	st = j.dirs == NULL || j.plan == NULL ? pl_fail_nomem(err) : tool_open_pool(t, &j.recipe.limits, err);
+	if (st == PL_OK)
+		st = tool_open_job(t, err);
+	if (st == PL_OK)
+		st = tool_output_dir(t, out, err);
+	if (st == PL_OK)
+		st = make(&j, err);
+	steps_free_paths(j.dirs);
+	free(j.plan);
+	pl_recipe_release(&j.recipe);
+	return st;
+}
+
+int main(int argc, char **argv)
+{
+	struct pl_err err = { 0 };
+	struct tool t;
+	int first = 0, code = 0;
+
+	if (!tool_begin(&t, &tool, argc, argv, &first, &code))
+		return code;
+	return tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening corpora and naming them: what several steps share. */
+#include "steps.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void steps_free_paths(char **paths)
+{
+	for (size_t i = 0; paths != NULL && paths[i] != NULL; i++)
+		free(paths[i]);
+	free(paths);
+}
+
+char **steps_corpus_dirs(const struct pl_recipe *r, const char *work)
+{
+	size_t n = r->nsources + r->dedup.against.n;
+	char **dirs = calloc(n + 1, sizeof(*dirs));
+
+	for (size_t i = 0; i < n && dirs != NULL; i++) {
+		char name[32];
+		if (i >= r->nsources)
+			snprintf(name, sizeof(name), "against-%zu", i - r->nsources);
+		dirs[i] = pl_path_join(work, i < r->nsources ? r->sources[i].name : name);
+		if (dirs[i] == NULL) {
+			steps_free_paths(dirs);
+			return NULL;
+		}
+	}
+	return dirs;
+}
+
+char *steps_base_name(const char *path)
+{
+	size_t end = strlen(path), from;
+
+	while (end > 1 && path[end - 1] == '/')
+		end--;
+	for (from = end; from > 0 && path[from - 1] != '/'; from--)
+		;
+	return strndup(path + from, end - from);
+}
+
+enum pl_status steps_open_corpora(const char *const *dirs, size_t n, struct pl_corpus **out, struct pl_err *err)
+{
+	struct pl_corpus *c = calloc(n + 1, sizeof(*c));
+	enum pl_status st = c == NULL ? pl_fail_nomem(err) : PL_OK;
+	size_t opened = 0;
+
+	while (opened < n && st == PL_OK) {
+		st = pl_corpus_open(&c[opened], dirs[opened], err);
+		opened += st == PL_OK;
+	}
+	if (st == PL_OK)
+		*out = c;
+	else if (c != NULL)
+		steps_close_corpora(c, opened);
+	return st;
+}
+
+void steps_close_corpora(struct pl_corpus *corpora, size_t n)
+{
+	for (size_t i = 0; i < n && corpora != NULL; i++)
+		pl_corpus_close(&corpora[i]);
+	free(corpora);
+}
+
+enum pl_status steps_remove_verdicts(const char *dir, const char *unit, unsigned tables, struct pl_err *err)
+{
+	static const struct { unsigned bit; const char *what; } all[] = {
+		{ STEPS_FILTER, "filter" }, { STEPS_FILTER, "filter-images" }, { STEPS_DEDUP, "dedup" }, { STEPS_DEDUP, "dedup-images" },
+	};
+	struct pl_buf path;
+	enum pl_status st = PL_OK;
+
+	pl_buf_init(&path, 0);
+	for (size_t i = 0; i < PL_ARRAY_LEN(all) && st == PL_OK; i++) {
+		if ((tables & all[i].bit) == 0)
+			continue;
+		pl_buf_clear(&path);
+		st = pl_buf_addf(&path, err, "%s/%s.%s.npy", dir, unit, all[i].what);
+		if (st == PL_OK && unlink((char *)path.data) != 0 && errno != ENOENT)
+			st = pl_fail_errno(err, PL_SEV_JOB, (char *)path.data, "cannot remove old verdicts");
+	}
+	pl_buf_release(&path);
+	return st;
+}
+
+void steps_count_verdicts(const struct pl_tables *t, struct pl_account *a)
+{
+	for (uint64_t i = 0; i < t->samples.nrows; i++) {
+		enum pl_reason why = pl_sample_verdict(t, i);
+		a->samples_in++;
+		if (why == PL_REASON_KEEP)
+			a->samples_out++;
+		else
+			a->samples_dropped[why]++;
+	}
+	for (uint64_t i = 0; i < t->images.nrows; i++) {
+		enum pl_reason why = pl_image_verdict(t, i);
+		a->images_in++;
+		if (why == PL_REASON_KEEP)
+			a->images_out++;
+		else
+			a->images_dropped[why]++;
+	}
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dataset.json: what a trainer needs to open the data set and an auditor to
+ * remake it. Fields: shards/SPEC.md. */
+#include "libpipe/base/hash.h"
+#include "pack.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(pl_json_str(*(json_t *const *)a, "name"), pl_json_str(*(json_t *const *)b, "name"));
+}
+
+/* The descriptions in shard order; the array is the caller's, its elements are borrowed. */
+static json_t **sorted(json_t *shards)
+{
+	size_t n = json_array_size(shards);
+	json_t **list = calloc(n + 1, sizeof(json_t *));
+
+	for (size_t i = 0; i < n && list != NULL; i++)
+		list[i] = json_array_get(shards, i);
+	if (list != NULL)
+		qsort(list, n, sizeof(json_t *), by_name);
+	return list;
+}
+
+static json_t *reasons(const uint64_t *dropped)
+{
+	json_t *o = json_object();
+
+	for (unsigned r = 0; r < PL_REASON_COUNT; r++)
+		if (dropped[r] > 0 && json_object_set_new(o, pl_reason_name(r), json_integer((json_int_t)dropped[r])) != 0) {
+			json_decref(o);
+			return NULL;
+		}
+	return o;
+}
+
+static uint64_t total(const uint64_t *dropped)
+{
+	uint64_t sum = 0;
+
+	for (unsigned r = 0; r < PL_REASON_COUNT; r++)
+		sum += dropped[r];
+	return sum;
+}
+
+/* The whole story of one source: in = dropped + kept; kept + repeated = drawn + not_drawn; drawn = dropped at packing + out. */
+struct source_story { uint64_t in, kept, drawn, repeated, not_drawn; struct pl_account before, packing; };
+
+static struct source_story tell(const struct pack *p, size_t i, const struct pl_account *packing)
+{
+	struct source_story s = { 0 };
+	uint64_t quota = p->plan.sources[i].quota;
+
+	pl_select_account(p->in.selects[i], &s.before);
+	s.in = p->in.corpora[i].samples;
+	s.kept = pl_select_totals(p->in.selects[i]).samples;
+	s.drawn = quota;
+	s.repeated = quota > s.kept ? quota - s.kept : 0;
+	s.not_drawn = quota < s.kept ? s.kept - quota : 0;
+	s.packing = *packing;
+	return s;
+}
+
+static enum pl_status check_story(const struct source_story *s, const char *name, struct pl_err *err)
+{
+	if (s->in == total(s->before.samples_dropped) + s->kept && s->kept + s->repeated == s->drawn + s->not_drawn &&
+	    s->packing.samples_in == s->drawn && s->drawn == total(s->packing.samples_dropped) + s->packing.samples_out)
+		return PL_OK;
+	return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, name,
+	    "the account of this source does not add up: in %llu, kept %llu, drawn %llu, out %llu: please report this",
+	    (unsigned long long)s->in, (unsigned long long)s->kept, (unsigned long long)s->drawn,
+	    (unsigned long long)s->packing.samples_out);
+}
+
+static json_t *story_json(const struct pl_plan_source *source, const struct source_story *s)
+{
+	char digest[33];
+
+	pl_hash128_hex(source->digest, digest);
+	return json_pack("{s:s,s:s,s:I,s:o,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:o,s:I}", "name", source->name, "digest", digest,
+	    "in", (json_int_t)s->in, "dropped", reasons(s->before.samples_dropped), "kept", (json_int_t)s->kept,
+	    "not_drawn", (json_int_t)s->not_drawn, "repeated", (json_int_t)s->repeated, "drawn", (json_int_t)s->drawn,
+	    "dropped_at_packing", reasons(s->packing.samples_dropped), "out", (json_int_t)s->packing.samples_out,
+	    "images_drawn", (json_int_t)s->packing.images_in, "images_dropped_at_packing", reasons(s->packing.images_dropped),
+	    "images_out", (json_int_t)s->packing.images_out);
+}
+
+static void print_story(const char *name, const struct source_story *s)
+{
+	pl_log(PL_LOG_INFO, "%s: %llu in = %llu dropped + %llu kept; %llu drawn (%llu repeats, %llu not drawn) = %llu dropped at packing + %llu out",
+	    name, (unsigned long long)s->in, (unsigned long long)total(s->before.samples_dropped), (unsigned long long)s->kept,
+	    (unsigned long long)s->drawn, (unsigned long long)s->repeated, (unsigned long long)s->not_drawn,
+	    (unsigned long long)total(s->packing.samples_dropped), (unsigned long long)s->packing.samples_out);
+}
+
+/* Sum one source's accounts over the shards. */
+static enum pl_status sum_source(json_t **list, size_t n, size_t source, struct pl_account *sum, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i < n && st == PL_OK; i++) {
+		struct pl_account a = { 0 };
+		st = pl_account_parse(json_string_value(json_array_get(json_object_get(list[i], "sources"), source)), &a, err);
+		pl_account_add(sum, &a);
+	}
+	return st;
+}
+
+static enum pl_status sources_json(struct pack *p, json_t **list, size_t n, json_t *out, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i < p->plan.nsources && st == PL_OK; i++) {
+		struct pl_account packing = { 0 };
+		struct source_story s;
+		st = sum_source(list, n, i, &packing, err);
+		if (st != PL_OK)
+			break;
+		s = tell(p, i, &packing);
+		st = check_story(&s, p->plan.sources[i].name, err);
+		print_story(p->plan.sources[i].name, &s);
+		if (st == PL_OK && json_array_append_new(out, story_json(&p->plan.sources[i], &s)) != 0)
+			st = pl_fail_nomem(err);
+	}
+	return st;
+}
+
+/* The shard list without the per-source accounts, and the sums. */
+static enum pl_status shards_json(json_t **list, size_t n, json_t *out, uint64_t sums[4], struct pl_err *err)
+{
+	static const char *const names[4] = { "samples", "images", "tokens", "bytes" };
+
+	for (size_t i = 0; i < n; i++) {
+		json_t *copy = json_copy(list[i]);
+		if (copy == NULL || json_object_del(copy, "sources") != 0 || json_array_append_new(out, copy) != 0)
+			return pl_fail_nomem(err);
+		for (size_t k = 0; k < 4; k++)
+			sums[k] += (uint64_t)json_integer_value(json_object_get(copy, names[k]));
+	}
+	return PL_OK;
+}
+
+static json_t *dataset_json(const struct pack *p, const uint64_t sums[4], json_t *sources, json_t *shards)
+{
+	char digest[33];
+
+	pl_hash128_hex(p->recipe.digest, digest);
+	return json_pack("{s:s,s:s,s:s,s:I,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:O,s:O,s:s}", "format", "plait-dataset-1", "name", p->recipe.name,
+	    "version", PL_VERSION, "seed", (json_int_t)p->plan.seed, "stage", pl_stage_names[p->recipe.output.stage], "container",
+	    shard_container_names[p->recipe.output.container], "recipe_digest", digest, "samples", (json_int_t)sums[0], "images",
+	    (json_int_t)sums[1], "tokens", (json_int_t)sums[2], "bytes", (json_int_t)sums[3], "sources", sources, "shards", shards, "recipe",
+	    p->plan.recipe_text);
+}
+
+enum pl_status pack_write_dataset(struct pack *p, json_t *descriptions, struct pl_err *err)
+{
+	json_t **list = sorted(descriptions);
+	size_t n = json_array_size(descriptions);
+	json_t *sources = json_array(), *shards = json_array(), *all = NULL;
+	char *path = pl_path_join(p->dir, "dataset.json");
+	uint64_t sums[4] = { 0 };
+	struct pl_buf text;
+	enum pl_status st = PL_OK;
+
+	pl_buf_init(&text, (size_t)4 << 30);
+	if (list == NULL || path == NULL || sources == NULL || shards == NULL)
+		st = pl_fail_nomem(err);
+	if (st == PL_OK)
+		st = sources_json(p, list, n, sources, err);
+	if (st == PL_OK)
+		st = shards_json(list, n, shards, sums, err);
+	if (st == PL_OK && (all = dataset_json(p, sums, sources, shards)) == NULL)
+		st = pl_fail_nomem(err);
+	if (st == PL_OK)
+		st = pl_json_dump(all, true, &text, err);
+	if (st == PL_OK)
+		st = pl_buf_adds(&text, "\n", err);
+	if (st == PL_OK)
+		st = pl_file_write(path, text.data, text.len, err);
+	if (st == PL_OK)
+		st = tool_announce(p->tool, path, err);
+	pl_buf_release(&text);
+	json_decref(all);
+	json_decref(sources);
+	json_decref(shards);
+	free(path);
+	free(list);
+	return st;
+}

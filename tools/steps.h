@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The steps of a job. Each tool runs one of them; plait run runs them in order
+ * in one MPI job. All are Collective, resume what is done, and end their account. */
+#ifndef TOOLS_STEPS_H
+#define TOOLS_STEPS_H
+
+#include "libpipe/corpus/corpus.h"
+#include "libpipe/mix/plan.h"
+#include "tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct ingest_step {
+	const struct pl_names *shards;   /* NULL: names come on standard input */
+	const char *dir;                 /* the corpus */
+	struct pl_source source;         /* kind AUTO: told by the first sample of each shard */
+	bool keep_going;                 /* shards that cannot be read are reported and left out, instead of failing the job */
+};
+PL_MUST_CHECK enum pl_status step_ingest(struct tool *t, const struct ingest_step *s, struct pl_err *err);
+
+struct resize_step { const struct pl_names *shards; /* NULL: standard input */ const char *dir; struct pl_resize resize; };
+PL_MUST_CHECK enum pl_status step_resize(struct tool *t, const struct resize_step *s, struct pl_err *err);
+
+/* where, image_where: SQL conditions; NULL takes an earlier verdict away. Dedup's verdicts go too when something changes. */
+struct filter_step { const char *const *corpora; size_t n; const char *where, *image_where; };
+PL_MUST_CHECK enum pl_status step_filter(struct tool *t, const struct filter_step *s, struct pl_err *err);
+
+struct dedup_step {
+	const char *const *corpora; size_t n;
+	const char *const *against; size_t nagainst;   /* corpora of evaluation sets */
+	struct pl_dedup_options options;
+};
+PL_MUST_CHECK enum pl_status step_dedup(struct tool *t, const struct dedup_step *s, struct pl_err *err);
+/* Take dedup's verdicts away. Collective. */
+PL_MUST_CHECK enum pl_status step_undedup(struct tool *t, const char *const *corpora, size_t n, struct pl_err *err);
+
+/* corpora[i] is the directory of recipe source i. Prints the table; plan NULL: only that. */
+struct balance_step { const struct pl_recipe *recipe; const char *const *corpora; const char *plan; uint64_t seed; };
+PL_MUST_CHECK enum pl_status step_balance(struct tool *t, const struct balance_step *s, struct pl_err *err);
+
+struct pack_step { const char *plan, *dir; };
+PL_MUST_CHECK enum pl_status step_pack(struct tool *t, const struct pack_step *s, struct pl_err *err);
+
+struct verify_step { const char *dir; bool quick; /* leave the pictures undecoded */ };
+PL_MUST_CHECK enum pl_status step_verify(struct tool *t, const struct verify_step *s, struct pl_err *err);
+
+/* The corpora of a recipe: work/SOURCE, and work/against-N for the evaluation sets. malloc'ed, NULL-terminated; freed by steps_free_paths. */
+char **steps_corpus_dirs(const struct pl_recipe *r, const char *work);
+void steps_free_paths(char **paths);
+/* "a/b/" -> "b", malloc'ed; NULL = no memory. */
+char *steps_base_name(const char *path);
+/* Open n corpora; on error all that were opened are closed. */
+PL_MUST_CHECK enum pl_status steps_open_corpora(const char *const *dirs, size_t n, struct pl_corpus **corpora, struct pl_err *err);
+void steps_close_corpora(struct pl_corpus *corpora, size_t n);
+/* Remove DIR/UNIT.what.npy for each verdict table of the mask, when there. */
+enum { STEPS_FILTER = 1, STEPS_DEDUP = 2 };
+PL_MUST_CHECK enum pl_status steps_remove_verdicts(const char *dir, const char *unit, unsigned tables, struct pl_err *err);
+/* Add the shard's samples and images to account as they stand after status, filter and dedup. */
+void steps_count_verdicts(const struct pl_tables *t, struct pl_account *account);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The frame around a tool's work; see tool.h. */
+#include "tool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool tool_begin(struct tool *t, const struct pl_tool *desc, int argc, char **argv, int *first, int *exit_code)
+{
+	struct pl_err err = { 0 };
+	enum pl_opt_outcome outcome = PL_OPT_RUN;
+	enum pl_status st;
+	int level;
+
+	memset(t, 0, sizeof(*t));
+	t->desc = desc;
+	t->lock = -1;
+	t->started = pl_now();
+	pl_buf_init(&t->report, 0);
+	pl_log_setup(desc->name, -1, PL_LOG_INFO);
+	st = pl_opt_parse(desc, argc, argv, first, &outcome, &err);
+	if (st != PL_OK) {
+		pl_log_err(PL_LOG_ERROR, &err);
+		*exit_code = pl_exit_code(st);
+		return false;
+	}
+	if (outcome == PL_OPT_EXIT) {
+		*exit_code = 0;
+		return false;
+	}
+	level = PL_LOG_INFO + desc->common->verbose - 2 * desc->common->quiet;
+	pl_log_setup(desc->name, -1, level < 0 ? PL_LOG_ERROR : (enum pl_log_level)level);
+	return true;
+}
+
+enum pl_status tool_open_pool(struct tool *t, const struct pl_img_limits *limits, struct pl_err *err)
+{
+	struct pl_pool_config config = { 0 };
+
+	config.workers = (int)t->desc->common->workers;
+	config.sandbox = (enum pl_sandbox)t->desc->common->sandbox;
+	config.limits = *limits;
+	return pl_pool_new(&t->pool, &config, err);
+}
+
+enum pl_status tool_open_job(struct tool *t, struct pl_err *err)
+{
+	const struct pl_common *c = t->desc->common;
+	enum pl_status st = pl_job_start(&t->job, err);
+	int level = PL_LOG_INFO + c->verbose - 2 * c->quiet;
+
+	if (st != PL_OK)
+		return st;
+	pl_log_setup(t->desc->name, pl_job_size(t->job) > 1 ? pl_job_rank(t->job) : -1,
+	    level < 0 ? PL_LOG_ERROR : (enum pl_log_level)level);
+	pl_progress_init(&t->progress, t->desc->name, (enum pl_progress_mode)c->progress,
+	    c->quiet > 0 || !tool_is_root(t));
+	if (t->pool != NULL && tool_is_root(t) && c->sandbox == PL_SANDBOX_AUTO && !pl_pool_seccomp(t->pool))
+		pl_log(PL_LOG_WARNING, "no seccomp here: image decoders run with resource limits only");
+	return PL_OK;
+}
+
+static enum pl_status write_report(struct tool *t, struct pl_err *err)
+{
+	const char *path = t->desc->common->report;
+	struct pl_buf text;
+	enum pl_status st;
+
+	if (path == NULL || !tool_is_root(t))
+		return PL_OK;
+	pl_buf_init(&text, 0);
+	st = pl_buf_addf(&text, err, "{\"tool\":\"%s\",\"version\":\"%s\",\"seconds\":%.3f,\"steps\":[%s]}\n", t->desc->name,
+	    PL_VERSION, pl_now() - t->started, t->report.data != NULL ? (const char *)t->report.data : "");
+	if (st == PL_OK)
+		st = pl_file_write(path, text.data, text.len, err);
+	pl_buf_release(&text);
+	return st;
+}
+
+/* More samples dropped than --max-reject allows? */
+static enum pl_status check_rejects(const struct tool *t, struct pl_err *err)
+{
+	double limit = t->desc->common->max_reject;
+
+	if (limit < 0 || t->reject_share <= limit)
+		return PL_OK;
+	return pl_fail(err, PL_ERR_REJECTS, PL_SEV_JOB, NULL, "%.4g of the samples were dropped, more than --max-reject %.4g",
+	    t->reject_share, limit);
+}
+
+int tool_end(struct tool *t, enum pl_status st, struct pl_err *err)
+{
+	int code;
+	bool root = true;
+
+	if (t->job != NULL) {
+		root = tool_is_root(t);
+		if (st == PL_OK)
+			st = check_rejects(t, err);
+		if (st == PL_OK || st == PL_ERR_REJECTS) {
+			struct pl_err report_err = { 0 };
+			enum pl_status wrote = write_report(t, &report_err);
+			if (wrote != PL_OK) {
+				*err = report_err;
+				st = wrote;
+			}
+		}
+		st = pl_job_agree(t->job, st, err);
+	}
+	if (root && fclose(stdout) != 0 && st == PL_OK)
+		st = pl_fail_errno(err, PL_SEV_JOB, "standard output", "cannot write");
+	pl_progress_end(&t->progress);
+	pl_log_flush();
+	if (st != PL_OK && root)
+		pl_log_err(st == PL_ERR_STOPPED ? PL_LOG_WARNING : PL_LOG_ERROR, err);
+	code = pl_exit_code(st);
+	if (t->lock >= 0)
+		pl_dir_unlock(&t->lock);
+	pl_pool_free(t->pool);
+	pl_buf_release(&t->report);
+	pl_job_finish(t->job);
+	return code;
+}
+
+void tool_step_begin(struct tool *t, const char *step, uint64_t units)
+{
+	memset(&t->account, 0, sizeof(t->account));
+	t->step = step;
+	t->step_started = pl_now();
+	pl_progress_stage(&t->progress, step, units);
+}
+
+static enum pl_status keep_report(struct tool *t, const struct pl_account_run *run, const char *extra, struct pl_err *err)
+{
+	struct pl_buf json;
+	enum pl_status st;
+
+	pl_buf_init(&json, 0);
+	st = pl_account_json(&t->account, run, &json, err);
+	if (st == PL_OK && t->report.len > 0)
+		st = pl_buf_adds(&t->report, ",", err);
+	if (st == PL_OK)
+		st = pl_buf_addf(&t->report, err, "{\"step\":\"%s\",%s%s\"account\":%s}", t->step, extra != NULL ? extra : "",
+		    extra != NULL ? "," : "", (const char *)json.data);
+	pl_buf_release(&json);
+	return st;
+}
+
+/* Print what the ranks told; rank 0 only. */
+static enum pl_status print_told(struct tool *t, struct pl_err *err)
+{
+	struct pl_buf out;
+	enum pl_status st;
+
+	pl_buf_init(&out, 0);
+	st = pl_job_told(t->job, &out, err);
+	if (st == PL_OK && out.len > 0 && (fwrite(out.data, 1, out.len, stdout) != out.len || fflush(stdout) != 0))
+		st = pl_fail_errno(err, PL_SEV_JOB, "standard output", "cannot write");
+	pl_buf_release(&out);
+	return st;
+}
+
+enum pl_status tool_step_end(struct tool *t, const char *extra, struct pl_err *err)
+{
+	struct pl_account_run run = { 0 };
+	uint64_t words[PL_ACCOUNT_WORDS];
+	struct pl_buf text;
+	enum pl_status st = PL_OK;
+	char what[160];
+
+	memcpy(words, &t->account, sizeof(words));
+	pl_job_sum(t->job, words, PL_ACCOUNT_WORDS);
+	memcpy(&t->account, words, sizeof(words));
+	run.tool = t->desc->name;
+	run.seconds = pl_now() - t->step_started;
+	run.peak_rss = pl_job_max(t->job, pl_peak_rss());
+	run.ranks = pl_job_size(t->job);
+	run.workers = t->pool != NULL ? pl_pool_workers(t->pool) : 0;
+	pl_progress_end(&t->progress);
+	if (tool_is_root(t) && (st = print_told(t, err)) != PL_OK)
+		return st;
+	if (!pl_account_balances(&t->account, what))
+		return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "the account of %s does not add up (%s): please report this",
+		    t->step, what);
+	if (t->account.samples_in > 0) {
+		double share = 1.0 - (double)t->account.samples_out / (double)t->account.samples_in;
+		t->reject_share = share > t->reject_share ? share : t->reject_share;
+	}
+	if (!tool_is_root(t))
+		return PL_OK;
+	pl_buf_init(&text, 0);
+	st = pl_account_text(&t->account, &run, &text, err);
+	if (st == PL_OK && t->desc->common->quiet == 0)
+		fwrite(text.data, 1, text.len, stderr);
+	pl_buf_release(&text);
+	return st == PL_OK ? keep_report(t, &run, extra, err) : st;
+}
+
+enum pl_status tool_poll(void *ctx, struct pl_err *err)
+{
+	struct tool *t = ctx;
+	enum pl_status st = pl_job_poll(t->job, err);
+
+	if (!tool_is_root(t))
+		return st;
+	pl_job_counts(t->job, &t->progress.units_done, &t->progress.samples, &t->progress.bytes);
+	pl_progress_tick(&t->progress);
+	return st == PL_OK ? print_told(t, err) : st;
+}
+
+enum pl_status tool_announce(struct tool *t, const char *path, struct pl_err *err)
+{
+	return pl_job_tell(t->job, path, err);
+}
+
+enum pl_status tool_output_dir(struct tool *t, const char *dir, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+
+	if (tool_is_root(t)) {
+		st = pl_mkdirs(dir, err);
+		if (st == PL_OK && t->lock < 0)
+			st = pl_dir_lock(dir, &t->lock, err);
+		if (st == PL_OK)
+			st = pl_remove_temporaries(dir, err);
+	}
+	return pl_job_agree(t->job, st, err);
+}

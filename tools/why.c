@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plait-why: the story of one sample: what each tool decided about it and its
+ * images, and who survived in its place. */
+#include "libpipe/base/hash.h"
+#include "libpipe/corpus/fetch.h"
+#include "serial.h"
+
+static struct pl_common common;
+
+static const struct pl_opt options[] = { { 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL } };
+
+static const struct pl_tool tool = {
+	.name = "plait-why",
+	.summary = "what each tool decided about a sample, and why",
+	.synopsis = "[OPTION...] KEY CORPUS...",
+	.description =
+	    "Looks KEY up in the tables of the corpora and tells for each sample of that key where it lies, how ingest found it, and what "
+	    "filter and dedup said of it and of each image, with the survivor of a duplicate. Name the corpora in the order in which dedup was given them. "
+	    "The exit code is 3 when no sample has the key.",
+	.examples = "plait why 000030003 out/demo/work/pairs",
+	.opts = options,
+	.common = &common,
+	.common_set = PL_COMMON_BASE,
+};
+
+struct why {
+	const char *key;
+	uint64_t hash;
+	struct pl_corpus *corpora;
+	struct pl_corpus **list;
+	size_t n, found;
+	struct pl_fetch *fetch;
+};
+
+static const uint8_t *verdict_at(const struct pl_npy *t, uint64_t row)
+{
+	return t->rows != NULL && row < t->nrows ? &((const struct pl_filter_row *)pl_npy_row(t, row))->verdict : NULL;
+}
+
+static void tell_survivor(struct why *w, const struct pl_dedup_row *d, bool image)
+{
+	const struct pl_corpus *c = d->survivor_corpus < w->n ? &w->corpora[d->survivor_corpus] : NULL;
+	const struct pl_sample_row *sample;
+	struct pl_tables t = { 0 };
+	uint64_t row = d->survivor_row;
+	char *key = NULL;
+
+	printf("dropped: %s, distance %u", pl_reason_name(d->verdict), d->distance);
+	if (c == NULL || d->survivor_shard >= c->nshards || pl_tables_open(&t, c, d->survivor_shard, NULL) != PL_OK) {
+		printf("; the survivor (key hash %016llx) is in a corpus not named here\n", (unsigned long long)d->survivor_key);
+		return;
+	}
+	if (image && row < t.images.nrows)
+		row = pl_image_at(&t, row)->sample;
+	sample = row < t.samples.nrows ? pl_sample(&t, row) : NULL;
+	if (sample != NULL && sample->key == d->survivor_key &&
+	    pl_fetch_key(w->fetch, d->survivor_corpus, d->survivor_shard, row, &key, NULL) == PL_OK)
+		printf("; kept instead: '%s' of %s, shard %s\n", key, c->source.name, c->shards[d->survivor_shard].path);
+	else
+		printf("; the survivor (key hash %016llx) is not where these corpora, in this order, have it\n", (unsigned long long)d->survivor_key);
+	free(key);
+	pl_tables_close(&t);
+}
+
+static void tell_filter(const char *who, const struct pl_npy *table, uint64_t row)
+{
+	const uint8_t *v = verdict_at(table, row);
+
+	if (v == NULL)
+		printf("  %sfilter: has not judged\n", who);
+	else
+		printf("  %sfilter: %s\n", who, *v == PL_REASON_KEEP ? "kept" : pl_reason_text(*v));
+}
+
+static void tell_dedup(struct why *w, const char *who, const struct pl_npy *table, uint64_t row, bool image)
+{
+	const struct pl_dedup_row *d = table->rows != NULL && row < table->nrows ? (const struct pl_dedup_row *)pl_npy_row(table, row) : NULL;
+
+	printf("  %sdedup: ", who);
+	if (d == NULL)
+		printf("has not judged\n");
+	else if (d->verdict == PL_REASON_KEEP)
+		printf("kept\n");
+	else
+		tell_survivor(w, d, image);
+}
+
+static void tell_image(struct why *w, const struct pl_tables *t, uint64_t row)
+{
+	const struct pl_image_row *im = pl_image_at(t, row);
+	char hex[65], who[48];
+
+	pl_pdq_hex(im->pdq, hex);
+	printf("  image %u: %s, %ux%u %s, %llu bytes, hash %s quality %u\n", im->position, pl_reason_name(im->status), im->width, im->height,
+	    pl_format_name((enum pl_format)im->format), (unsigned long long)im->length, hex, im->pdq_quality);
+	snprintf(who, sizeof(who), "image %u: ", im->position);
+	tell_filter(who, &t->filter_images, row);
+	tell_dedup(w, who, &t->dedup_images, row, true);
+}
+
+static void tell_sample(struct why *w, size_t corpus, size_t shard, const struct pl_tables *t, uint64_t row)
+{
+	const struct pl_sample_row *s = pl_sample(t, row);
+	const struct pl_corpus *c = &w->corpora[corpus];
+	enum pl_reason verdict = pl_sample_verdict(t, row);
+
+	printf("%s: '%s' in %s, row %llu: %s\n", c->source.name, w->key, c->shards[shard].path, (unsigned long long)row,
+	    verdict == PL_REASON_KEEP ? "kept" : pl_reason_name(verdict));
+	printf("  ingest: %s (%s); %s, %u images (%u usable), %u bytes of text\n", pl_reason_name(s->status), pl_reason_text(s->status),
+	    s->kind <= PL_KIND_TEXT ? pl_kind_names[s->kind] : "unknown kind", s->images, s->images_ok, s->text_bytes);
+	tell_filter("", &t->filter, row);
+	tell_dedup(w, "", &t->dedup, row, false);
+	for (uint64_t i = 0; i < s->images && s->first_image + i < t->images.nrows; i++)
+		tell_image(w, t, s->first_image + i);
+	w->found++;
+}
+
+static enum pl_status search(struct why *w, struct pl_err *err)
+{
+	for (size_t c = 0; c < w->n; c++)
+		for (size_t i = 0; i < w->corpora[c].nshards; i++) {
+			struct pl_tables t = { 0 };
+			enum pl_status st = pl_tables_open(&t, &w->corpora[c], i, err);
+			if (st != PL_OK)
+				return st;
+			for (uint64_t row = 0; row < t.samples.nrows; row++)
+				if (pl_sample(&t, row)->key == w->hash)
+					tell_sample(w, c, i, &t, row);
+			pl_tables_close(&t);
+		}
+	if (w->found == 0)
+		return pl_fail(err, PL_ERR_NOTFOUND, PL_SEV_JOB, NULL, "no sample of these corpora has the key '%s'", w->key);
+	return ferror(stdout) ? pl_fail_errno(err, PL_SEV_JOB, "standard output", "cannot write") : PL_OK;
+}
+
+static enum pl_status run(int argc, char **argv, struct pl_err *err)
+{
+	struct why w = { 0 };
+	enum pl_status st = PL_OK;
+
+	if (argc < 2)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "KEY and CORPUS... are wanted");
+	w.key = argv[0];
+	w.hash = pl_hash64(argv[0], strlen(argv[0]));
+	w.corpora = calloc((size_t)argc, sizeof(*w.corpora));
+	w.list = calloc((size_t)argc, sizeof(struct pl_corpus *));
+	if (w.corpora == NULL || w.list == NULL)
+		st = pl_fail_nomem(err);
+	while (st == PL_OK && w.n < (size_t)argc - 1) {
+		w.list[w.n] = &w.corpora[w.n];
+		st = pl_corpus_open(&w.corpora[w.n], argv[w.n + 1], err);
+		w.n += st == PL_OK;
+	}
+	if (st == PL_OK)
+		st = pl_fetch_new(&w.fetch, w.list, w.n, 0, err);
+	if (st == PL_OK)
+		st = search(&w, err);
+	pl_fetch_free(w.fetch);
+	for (size_t i = 0; i < w.n; i++)
+		pl_corpus_close(&w.corpora[i]);
+	free(w.list);
+	free(w.corpora);
+	return st;
+}
+
+int main(int argc, char **argv)
+{
+	return serial_main(&tool, argc, argv, run);
+}
