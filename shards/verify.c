@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <xxhash.h>
 #include <zstd.h>
 
 #include "bytes_impl.h"
@@ -153,7 +154,7 @@ static enum pl_status load_index(struct verify *v, struct pl_err *err)
 {
 	uint64_t last = v->table->n ? v->table->n - 1 : 0;
 	const struct shard_frame *f = v->table->n ? &v->table->frames[last] : NULL;
-	if (!f || f->dsize != 0 || !v->table->has_checksums)
+	if (!f || f->dsize != 0 || !v->table->has_checksums || f->checksum != (uint32_t)XXH64("", 0, 0))
 		return pl_fail(err, PL_ERR_INVALID, PL_SEV_SHARD, v->path,
 		    "has no sample index before its seek table, or no checksums: not written by plait, or damaged");
 	if (!make_room(&v->packed, &v->packed_cap, f->csize))

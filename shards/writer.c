@@ -391,7 +391,7 @@ static enum pl_status put_tables(struct shard_writer *w, struct pl_err *err)
 	struct pl_buf b;
 	pl_buf_init(&b, (size_t)8 << 30);
 	enum pl_status status = shard_index_encode(w->entries, w->n, &b, err);
-	struct shard_frame f = { .csize = (uint32_t)b.len };
+	struct shard_frame f = { .csize = (uint32_t)b.len, .checksum = (uint32_t)XXH64("", 0, 0) };
 	if (status == PL_OK)
 		status = add_frame(w, &f, err);
 	if (status == PL_OK)

@@ -231,8 +231,8 @@ static void test_chat(void **state)
 	begin(&f);
 	tc_sample(s, PL_KIND_CHAT, "q1", 1);
 	tc_image(s, 1, 1, 50);
-	tc_sample(s, PL_KIND_CHAT, "q2", 2);      /* another question about the same picture */
-	tc_image(s, 1, 1, 50);
+	tc_sample(s, PL_KIND_CHAT, "q2", 2);      /* another question about nearly the same picture */
+	tc_flip(tc_image(s, 3, 1, 50), 4);
 	tc_sample(s, PL_KIND_CHAT, "q1 again", 1);
 	tc_image(s, 1, 1, 50);
 	tc_sample(s, PL_KIND_CHAT, "q1, other picture", 1);

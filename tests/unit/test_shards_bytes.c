@@ -195,6 +195,23 @@ static void test_hostile_tables(void **state)
 	free(out);
 }
 
+static void test_frames_fill_file(void **state)
+{
+	size_t cap = 2 * RAW, len;
+	uint8_t *out = malloc(cap);
+	struct shard_bytes *b;
+	struct pl_err err;
+	(void)state;
+	assert_non_null(out);
+	fill_raw();
+	/* a frame too many before the listed ones */
+	size_t more = ZSTD_compress(out, cap, raw, 100, 1);
+	len = more + make_seekable(out + more, cap - more, 50000, true);
+	write_file(in_tmp("more.zst"), out, len);
+	assert_int_equal(shard_bytes_open(&b, in_tmp("more.zst"), &err), PL_ERR_INVALID);
+	free(out);
+}
+
 static void test_lying_sizes(void **state)
 {
 	struct shard_bytes *b;
@@ -343,6 +360,7 @@ int main(void)
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_io_of_one_frame),
 		cmocka_unit_test(test_hostile_tables),
+		cmocka_unit_test(test_frames_fill_file),
 		cmocka_unit_test(test_lying_sizes),
 		cmocka_unit_test(test_bomb),
 		cmocka_unit_test(test_streams),

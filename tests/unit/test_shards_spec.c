@@ -121,6 +121,7 @@ static void test_layout(void **state)
 	assert_int_equal(number(b + table + 12, 4), 3072);
 	assert_int_equal(number(b + table + 20, 4), 52);
 	assert_int_equal(number(b + table + 24, 4), 0);
+	assert_int_equal(number(b + table + 28, 4), 0x51D8E999u);
 	assert_int_equal(number(b + index, 4), 0x184D2A5Bu);
 	assert_memory_equal(b + index + 8, "PLTI", 4);
 	assert_int_equal(number(b + index + 12, 4), 1);

@@ -237,6 +237,24 @@ static void test_flip_each_byte(void **state)
 	free(bytes);
 }
 
+static void test_index_checksum(void **state)
+{
+	(void)state;
+	write_shard(in_tmp("ix"), SHARD_TAR_ZST, 1500, 3, 40);
+	size_t len;
+	uint8_t *bytes = read_file(in_tmp("ix.tar.zst"), &len);
+	size_t frames = 3, table = len - (8 + (frames + 1) * 12 + 9), index = table - (32 + 3 * 20);
+	for (size_t i = index + 12; i < table; i++) {   /* behind the magics, by which an index is known */
+		struct shard *s;
+		struct pl_err err;
+		bytes[i] ^= 0x10;
+		write_file(in_tmp("ix.tar.zst"), bytes, len);
+		bytes[i] ^= 0x10;
+		assert_int_equal(shard_open(&s, in_tmp("ix.tar.zst"), &err), PL_ERR_INVALID);
+	}
+	free(bytes);
+}
+
 static void test_cut_everywhere(void **state)
 {
 	(void)state;
@@ -372,6 +390,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_abort),
 		cmocka_unit_test(test_flip_each_byte),
+		cmocka_unit_test(test_index_checksum),
 		cmocka_unit_test(test_cut_everywhere),
 		cmocka_unit_test(test_cut_plain),
 		cmocka_unit_test(test_damage_names_keys),

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Recipes: every key arrives where it should, defaults are those of the
+ * README, and each mistake has its message and its line. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "libpipe/mix/recipe.h"
+
+static const char full[] =
+    "name: llava-align\n"
+    "seed: 42\n"
+    "sources:\n"
+    "  - {name: cc3m, shards: \"data/cc3m/{00000..00331}.tar\", kind: pairs, weight: 0.6, where: \"width >= 200\", caption: alt}\n"
+    "  - {name: mmc4, shards: [a.tar, b.tar], kind: interleaved, weight: 0, images: imgs/*.tar, image_where: \"width > 9\",\n"
+    "     columns: [similarity, punsafe], image_after_text: true}\n"
+    "  - {name: books, shards: data/*.jsonl.zst, kind: text, text: body}\n"
+    "dedup:   {hash: pdq, threshold: 24, across: no, near: yes, text: false, min_quality: 30, against: [evals/*.tar]}\n"
+    "balance: {unit: tokens, total: 2G, max_epochs: 4, image_tokens: 144}\n"
+    "image:   {policy: center_crop, size: 336, format: webp, quality: 80, effort: 4, filter: bicubic, only_if_bigger: true,\n"
+    "          reencode: true}\n"
+    "limits:  {max_bytes: 8MiB, max_pixels: 25M, max_side: 9000, timeout_ms: 500, max_memory: 512MiB}\n"
+    "output:  {stage: align, template: interleaved, container: tar, shard_size: 64MiB, shard_samples: 10K, frame_size: 1MiB,\n"
+    "          level: 3, dir: out/x, work: scratch, max_images: 6, min_images: 2}\n";
+
+static void test_full(void **state)
+{
+	struct pl_recipe r;
+	struct pl_source s;
+	struct pl_err err = {0};
+
+	(void)state;
+	if (pl_recipe_parse(&r, "r.yaml", full, sizeof(full) - 1, &err) != PL_OK)
+		fail_msg("line %u: %s", (unsigned)err.line, err.text);
+	assert_string_equal(r.name, "llava-align");
+	assert_int_equal(r.seed, 42);
+	assert_int_equal(r.nsources, 3);
+	assert_true(r.sources[0].weight == 0.6 && r.sources[1].weight == 0 && r.sources[2].weight == 1);
+	assert_int_equal(r.sources[1].shards.n, 2);
+	assert_int_equal(r.sources[1].line, 5);
+	assert_string_equal(r.sources[1].image_where, "width > 9");
+	assert_string_equal(r.sources[0].where, "width >= 200");
+	assert_int_equal(r.dedup.hash, PL_HASH_PDQ);
+	assert_int_equal(r.dedup.threshold, 24);
+	assert_int_equal(r.dedup.min_quality, 30);
+	assert_true(r.dedup.enabled && r.dedup.near && !r.dedup.text && !r.dedup.across);
+	assert_string_equal(r.dedup.against.items[0], "evals/*.tar");
+	assert_int_equal(r.balance.unit, PL_UNIT_TOKENS);
+	assert_int_equal(r.balance.total, 2000000000);
+	assert_true(r.balance.max_epochs == 4);
+	assert_int_equal(r.balance.image_tokens, 144);
+	assert_int_equal(r.image.policy, PL_POLICY_CENTER_CROP);
+	assert_int_equal(r.image.size, 336);
+	assert_int_equal(r.image.format, PL_FORMAT_WEBP);
+	assert_int_equal(r.image.encode.quality, 80);
+	assert_int_equal(r.image.encode.effort, 4);
+	assert_int_equal(r.image.filter, PL_FILTER_BICUBIC);
+	assert_true(r.image.only_if_bigger && r.image.reencode);
+	assert_int_equal(r.limits.max_bytes, 8 << 20);
+	assert_int_equal(r.limits.max_pixels, 25000000);
+	assert_int_equal(r.limits.max_side, 9000);
+	assert_int_equal(r.limits.timeout_ms, 500);
+	assert_int_equal(r.limits.max_memory, 512 << 20);
+	assert_int_equal(r.output.template_, PL_TEMPLATE_INTERLEAVED);
+	assert_int_equal(r.output.container, SHARD_TAR);
+	assert_int_equal(r.output.shard_size, 64 << 20);
+	assert_int_equal(r.output.shard_samples, 10000);
+	assert_int_equal(r.output.frame_size, 1 << 20);
+	assert_true(r.output.level_set && r.output.level == 3);
+	assert_string_equal(r.output.dir, "out/x");
+	assert_string_equal(r.output.work, "scratch");
+	assert_int_equal(r.output.max_images, 6);
+	assert_int_equal(r.output.min_images, 2);
+	pl_recipe_corpus_source(&r, 1, &s);
+	assert_string_equal(s.name, "mmc4");
+	assert_int_equal(s.read.kind, PL_KIND_INTERLEAVED);
+	assert_true(s.read.image_after_text);
+	assert_string_equal(s.images, "imgs/*.tar");
+	assert_int_equal(s.ncolumns, 2);
+	assert_string_equal(s.columns[1], "punsafe");
+	assert_int_equal(s.hash, PL_HASH_PDQ);
+	assert_int_equal(s.limits.max_side, 9000);
+	pl_recipe_corpus_source(&r, 0, &s);
+	assert_string_equal(s.read.caption_field, "alt");
+	pl_recipe_corpus_source(&r, 2, &s);
+	assert_string_equal(s.read.text_field, "body");
+	pl_recipe_release(&r);
+}
+
+static void test_defaults(void **state)
+{
+	static const char text[] = "name: x\nsources: [{name: a, shards: a.tar}]\noutput: {dir: out/}\n";
+	struct pl_recipe r;
+
+	(void)state;
+	assert_int_equal(pl_recipe_parse(&r, "r.yaml", text, sizeof(text) - 1, NULL), PL_OK);
+	assert_int_equal(r.seed, 0);
+	assert_int_equal(r.sources[0].kind, PL_KIND_AUTO);
+	assert_true(r.sources[0].weight == 1);
+	assert_true(r.dedup.enabled && r.dedup.near && r.dedup.text && r.dedup.across);
+	assert_int_equal(r.dedup.hash, PL_HASH_PDQ_AA);
+	assert_int_equal(r.dedup.threshold, 16);
+	assert_int_equal(r.dedup.min_quality, 50);
+	assert_int_equal(r.balance.unit, PL_UNIT_SAMPLES);
+	assert_int_equal(r.balance.total, 0);
+	assert_int_equal(r.balance.image_tokens, 576);
+	assert_int_equal(r.image.policy, PL_POLICY_NONE);
+	assert_int_equal(r.image.format, PL_FORMAT_UNKNOWN);
+	assert_int_equal(r.image.encode.quality, 90);
+	assert_int_equal(r.limits.max_pixels, pl_img_limits_default().max_pixels);
+	assert_int_equal(r.output.stage, PL_STAGE_ALIGN);
+	assert_int_equal(r.output.template_, PL_TEMPLATE_AUTO);
+	assert_int_equal(r.output.container, SHARD_TAR_ZST);
+	assert_int_equal(r.output.shard_size, 256 << 20);
+	assert_int_equal(r.output.shard_samples, 0);
+	assert_false(r.output.level_set);
+	assert_string_equal(r.output.work, "out/work");
+	assert_int_equal(r.output.max_images, 0);
+	assert_int_equal(r.output.min_images, 1);
+	pl_recipe_release(&r);
+}
+
+#define SOURCE "sources: [{name: a, shards: a.tar}]\n"
+#define OUT "output: {dir: out}\n"
+
+static const struct { const char *text, *message; uint32_t line; } wrong[] = {
+	{SOURCE OUT, "missing key 'name'", 1},
+	{"name: x\n" OUT, "missing key 'sources'", 1},
+	{"name: x\n" SOURCE, "missing key 'output'", 1},
+	{"name: ''\n" SOURCE OUT, "'name' is empty", 1},
+	{"name: x\n" SOURCE "output: {stage: align}\n", "missing key 'dir' in output", 3},
+	{"name: x\n" SOURCE "output: {dir: ''}\n", "'dir' in output is empty", 3},
+	{"name: x\n" SOURCE "output: {dir: a, work: ''}\n", "'work' in output is empty", 3},
+	{"name: x\nsources: []\n" OUT, "'sources' is empty: give at least one source", 2},
+	{"name: x\nsources:\n  - {shards: a.tar}\n" OUT, "missing key 'name' in sources[0]", 3},
+	{"name: x\nsources:\n  - {name: a, shards: []}\n" OUT, "'shards' in sources[0] is empty: give at least one pattern", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, weigth: 2}\n" OUT,
+	    "unknown key 'weigth' in sources[0]; did you mean 'weight'?", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, weight: -1}\n" OUT,
+	    "'weight' in sources[0] must be between 0 and 1000000000000, not '-1'", 3},
+	{"name: x\nsources:\n  - {name: 'a/b', shards: x}\n" OUT,
+	    "'name' in sources[0] must be 1 to 64 letters, digits, '_' or '-', not 'a/b'", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x}\n  - {name: a, shards: y}\n" OUT,
+	    "two sources are called 'a', the first at line 3: names must differ", 4},
+	{"name: x\nsources:\n  - {name: a, shards: x, kind: pair}\n" OUT,
+	    "'kind' in sources[0] must be one of auto, pairs, interleaved, chat, text, not 'pair'; did you mean 'pairs'?", 3},
+	{"name: x\n" SOURCE "image: {policy: center_crop}\n" OUT, "policy center_crop in image needs 'size', in pixels", 3},
+	{"name: x\n" SOURCE "image: {size: 336}\n" OUT,
+	    "'size' in image does nothing with policy none: give a policy, such as keep_ratio or center_crop", 3},
+	{"name: x\n" SOURCE "image: {format: png, quality: 90}\n" OUT,
+	    "'quality' in image must be between -1 and 9 for format png (zlib's level)", 3},
+	{"name: x\n" SOURCE "image: {format: jpeg, quality: 101}\n" OUT,
+	    "'quality' in image must be between 1 and 100 for format jpeg", 3},
+	{"name: x\n" SOURCE "dedup: {threshold: 65}\n" OUT, "'threshold' in dedup must be between 0 and 64, not '65'", 3},
+	{"name: x\n" SOURCE "output:\n  dir: out\n  max_images: 2\n  min_images: 3\n",
+	    "'min_images' in output is 3, more than 'max_images', 2", 6},
+	{"name: x\n" SOURCE "output:\n  dir: out\n  instructions: [Describe.]\n",
+	    "'instructions' in output does nothing without 'stage: instruct'", 5},
+	{"name: x\n" SOURCE "output:\n  dir: out\n  stage: instruct\n  instructions: [Describe., '']\n",
+	    "'instructions[1]' in output is empty", 6},
+	{"name: x\nsources:\n  - {name: a, shards: x}\n  - {name: b, shards: y, kind: pairs}\noutput: {dir: o, stage: instruct}\n",
+	    "source 'b' is of kind pairs, but stage instruct asks for the caption of a pair: list such requests in "
+	    "output.instructions", 4},
+	{"name: x\nsources:\n  - {name: a, shards: x, kind: chat}\noutput: {dir: o, template: pair-caption}\n",
+	    "source 'a' is of kind chat, but template pair-caption writes pairs and text", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, kind: chat}\noutput: {dir: o, template: interleaved}\n",
+	    "source 'a' is of kind chat, but template interleaved writes interleaved, text and pairs", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, kind: text}\noutput: {dir: o, template: conversation}\n",
+	    "source 'a' is of kind text, but template conversation writes chat", 3},
+	{"- a\n", "the file must be a map of keys and values, not a list", 1},
+};
+
+static void test_messages(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < PL_ARRAY_LEN(wrong); i++) {
+		struct pl_recipe r;
+		struct pl_err err = {0};
+		assert_int_equal(pl_recipe_parse(&r, "r.yaml", wrong[i].text, strlen(wrong[i].text), &err), PL_ERR_USAGE);
+		assert_string_equal(err.text, wrong[i].message);
+		assert_string_equal(err.path, "r.yaml");
+		assert_int_equal(err.line, wrong[i].line);
+	}
+}
+
+/* A recipe cut anywhere is an error or a smaller recipe, never a crash. */
+static void test_truncated(void **state)
+{
+	(void)state;
+	for (size_t len = 0; len < sizeof(full) - 1; len++) {
+		struct pl_recipe r;
+		if (pl_recipe_parse(&r, "r.yaml", full, len, NULL) == PL_OK)
+			pl_recipe_release(&r);
+	}
+}
+
+static void test_missing_file(void **state)
+{
+	struct pl_recipe r;
+
+	(void)state;
+	assert_int_equal(pl_recipe_load(&r, "/no/such/recipe.yaml", NULL), PL_ERR_NOTFOUND);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_missing_file),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Templates: the exact JSON and members of each kind at each stage, and what
+ * cannot be written. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "libpipe/mix/stage.h"
+
+static struct pl_segment text(const char *s, enum pl_role role, bool loss)
+{
+	return (struct pl_segment){.text = s, .text_len = strlen(s), .role = role, .loss = loss};
+}
+
+static struct pl_segment image(uint32_t n, enum pl_role role)
+{
+	return (struct pl_segment){.is_image = true, .image = n, .role = role};
+}
+
+static const struct pl_stage_image jpeg = {true, "JJ", 2, PL_FORMAT_JPEG, 10, 20};
+static const struct pl_stage_image webp = {true, "WWW", 3, PL_FORMAT_WEBP, 30, 40};
+static const struct pl_stage_image lost = {.kept = false};
+
+struct sample {
+	struct pl_document doc;
+	struct pl_segment segments[8];
+	struct pl_stage_image images[4];
+	struct pl_stage_input in;
+	struct pl_stage_output out;
+	struct pl_recipe r;
+	enum pl_reason reason;
+};
+
+static void begin(struct sample *s, enum pl_kind kind, const char *output)
+{
+	char recipe[600];
+
+	memset(s, 0, sizeof(*s));
+	snprintf(recipe, sizeof(recipe), "name: t\nsources: [{name: src, shards: x}]\noutput: {dir: o%s}\n", output);
+	assert_int_equal(pl_recipe_parse(&s->r, "r.yaml", recipe, strlen(recipe), NULL), PL_OK);
+	s->doc.kind = kind;
+	s->doc.segments = s->segments;
+	s->in = (struct pl_stage_input){.doc = &s->doc, .images = s->images, .source = "src", .origin_shard = "00017",
+	    .origin_key = "k\"1", .key = "000000000042"};
+	pl_stage_output_init(&s->out);
+}
+
+static void add(struct sample *s, struct pl_segment segment)
+{
+	s->segments[s->doc.nsegments++] = segment;
+}
+
+static void add_image(struct sample *s, const struct pl_stage_image *im, enum pl_role role)
+{
+	s->images[s->doc.nimages] = *im;
+	add(s, image((uint32_t)s->doc.nimages++, role));
+}
+
+static enum pl_reason render(struct sample *s)
+{
+	struct pl_err err = {0};
+
+	if (pl_stage_render(&s->r, &s->in, &s->out, &s->reason, &err) != PL_OK)
+		fail_msg("%s", err.text);
+	return s->reason;
+}
+
+static void end(struct sample *s)
+{
+	pl_stage_output_release(&s->out);
+	pl_recipe_release(&s->r);
+}
+
+#define HEAD(kind, stage) "{\"key\":\"000000000042\",\"source\":\"src\",\"origin\":{\"shard\":\"00017\",\"key\":\"k\\\"1\"}," \
+	"\"kind\":\"" kind "\",\"stage\":\"" stage "\",\"segments\":["
+
+static void test_pairs_align(void **state)
+{
+	struct sample s;
+
+	(void)state;
+	begin(&s, PL_KIND_PAIRS, "");
+	add_image(&s, &jpeg, PL_ROLE_NONE);
+	add(&s, text("a \x01 cat\n\xC3\xA9", PL_ROLE_NONE, true));
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_string_equal((const char *)s.out.json.data, HEAD("pairs", "align")
+	    "{\"type\":\"image\",\"part\":\"0.jpg\",\"width\":10,\"height\":20},"
+	    "{\"type\":\"text\",\"text\":\"a \\u0001 cat\\n\xC3\xA9\",\"loss\":true}],\"images\":1}");
+	assert_int_equal(s.out.nmembers, 2);
+	assert_string_equal(s.out.members[0].suffix, "json");
+	assert_ptr_equal(s.out.members[0].data, s.out.json.data);
+	assert_int_equal(s.out.members[0].len, s.out.json.len);
+	assert_string_equal(s.out.members[1].suffix, "0.jpg");
+	assert_ptr_equal(s.out.members[1].data, jpeg.data);
+	assert_int_equal(s.out.images, 1);
+	assert_int_equal(s.out.text_tokens, 3);   /* 8 ASCII bytes / 4, one other code point */
+	s.images[0] = lost;
+	assert_int_equal(render(&s), PL_REASON_NO_IMAGE);
+	assert_int_equal(s.out.nmembers, 0);
+	s.images[0] = jpeg;
+	s.segments[1].text_len = 0;
+	assert_int_equal(render(&s), PL_REASON_NO_TEXT);
+	end(&s);
+}
+
+static void test_pairs_instruct(void **state)
+{
+	struct sample s;
+
+	(void)state;
+	begin(&s, PL_KIND_PAIRS, ", stage: instruct, instructions: [One., Two.]");
+	add_image(&s, &webp, PL_ROLE_NONE);
+	add(&s, text("cat", PL_ROLE_NONE, true));
+	s.in.draw = 7;
+	s.in.pass = 2;
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_string_equal((const char *)s.out.json.data,
+	    "{\"key\":\"000000000042\",\"source\":\"src\",\"origin\":{\"shard\":\"00017\",\"key\":\"k\\\"1\"},\"pass\":2,"
+	    "\"kind\":\"pairs\",\"stage\":\"instruct\",\"segments\":["
+	    "{\"type\":\"image\",\"part\":\"0.webp\",\"width\":30,\"height\":40,\"role\":\"user\"},"
+	    "{\"type\":\"text\",\"text\":\"Two.\",\"role\":\"user\",\"loss\":false},"
+	    "{\"type\":\"text\",\"text\":\"cat\",\"role\":\"assistant\",\"loss\":true}],\"images\":1}");
+	s.segments[1].text_len = 0;
+	assert_int_equal(render(&s), PL_REASON_NO_TEXT);
+	end(&s);
+}
+
+static void test_interleaved(void **state)
+{
+	struct sample s;
+
+	(void)state;
+	begin(&s, PL_KIND_INTERLEAVED, ", max_images: 2");
+	add(&s, text("a", PL_ROLE_NONE, true));
+	add_image(&s, &lost, PL_ROLE_NONE);
+	add_image(&s, &webp, PL_ROLE_NONE);
+	add(&s, text("b", PL_ROLE_NONE, true));
+	add(&s, text("c", PL_ROLE_NONE, true));
+	add_image(&s, &jpeg, PL_ROLE_NONE);
+	add_image(&s, &jpeg, PL_ROLE_NONE);
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_string_equal((const char *)s.out.json.data, HEAD("interleaved", "align")
+	    "{\"type\":\"text\",\"text\":\"a\",\"loss\":true},"
+	    "{\"type\":\"image\",\"part\":\"0.webp\",\"width\":30,\"height\":40},"
+	    "{\"type\":\"text\",\"text\":\"b\",\"loss\":true},{\"type\":\"text\",\"text\":\"c\",\"loss\":true},"
+	    "{\"type\":\"image\",\"part\":\"1.jpg\",\"width\":10,\"height\":20}],\"images\":2}");
+	assert_int_equal(s.out.nmembers, 3);
+	assert_string_equal(s.out.members[2].suffix, "1.jpg");
+	s.r.output.min_images = 3;
+	assert_int_equal(render(&s), PL_REASON_IMAGES_GONE);
+	s.r.output.min_images = 1;
+	for (size_t i = 0; i < 4; i++)
+		s.images[i] = lost;
+	assert_int_equal(render(&s), PL_REASON_IMAGES_GONE);
+	end(&s);
+}
+
+static void test_chat(void **state)
+{
+	struct sample s;
+
+	(void)state;
+	begin(&s, PL_KIND_CHAT, ", stage: instruct, template: conversation");
+	add(&s, text("be kind", PL_ROLE_SYSTEM, false));
+	add_image(&s, &jpeg, PL_ROLE_USER);
+	add(&s, text("what?", PL_ROLE_USER, false));
+	add(&s, text("this", PL_ROLE_ASSISTANT, true));
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_string_equal((const char *)s.out.json.data, HEAD("chat", "instruct")
+	    "{\"type\":\"text\",\"text\":\"be kind\",\"role\":\"system\",\"loss\":false},"
+	    "{\"type\":\"image\",\"part\":\"0.jpg\",\"width\":10,\"height\":20,\"role\":\"user\"},"
+	    "{\"type\":\"text\",\"text\":\"what?\",\"role\":\"user\",\"loss\":false},"
+	    "{\"type\":\"text\",\"text\":\"this\",\"role\":\"assistant\",\"loss\":true}],\"images\":1}");
+	s.images[0] = lost;
+	assert_int_equal(render(&s), PL_REASON_MISSING_IMAGE);
+	end(&s);
+}
+
+static void test_text(void **state)
+{
+	struct sample s;
+
+	(void)state;
+	begin(&s, PL_KIND_TEXT, "");
+	add(&s, text("t\xFFu", PL_ROLE_NONE, true));
+	s.doc.meta = json_pack("{s:s, s:s, s:f, s:{}}", "other", "x", "url", "http://a/\"b", "similarity", 0.25, "license");
+	assert_non_null(s.doc.meta);
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_string_equal((const char *)s.out.json.data, HEAD("text", "align")
+	    "{\"type\":\"text\",\"text\":\"t\xEF\xBF\xBDu\",\"loss\":true}],\"images\":0,"
+	    "\"meta\":{\"url\":\"http://a/\\\"b\",\"similarity\":0.25}}");
+	json_decref(s.doc.meta);
+	s.doc.meta = NULL;
+	s.doc.nsegments = 0;
+	assert_int_equal(render(&s), PL_REASON_NO_TEXT);
+	s.doc.status = PL_REASON_BAD_JSON;
+	assert_int_equal(render(&s), PL_REASON_BAD_JSON);
+	end(&s);
+}
+
+/* A kind that was found out late is held against the template, too. */
+static void test_conflict(void **state)
+{
+	struct sample s;
+	struct pl_err err = {0};
+
+	(void)state;
+	begin(&s, PL_KIND_PAIRS, ", template: conversation");
+	assert_int_equal(pl_stage_render(&s.r, &s.in, &s.out, &s.reason, &err), PL_ERR_USAGE);
+	assert_string_equal(err.text, "source 'src' is of kind pairs, but template conversation writes chat");
+	end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pairs_align),
+		cmocka_unit_test(test_pairs_instruct),
+		cmocka_unit_test(test_interleaved),
+		cmocka_unit_test(test_chat),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_conflict),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
