@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # plait: one makefile, no configure step. V=1 shows commands, DEVELOPER=1 makes warnings errors.
-# Variants live side by side: build/release (default), build/asan, build/tsan.
+# Variants live side by side: build/release (default), build/asan, build/tsan; build/clang and build/fuzz are lint's and fuzz's.
 
 VARIANT   ?= release
 PREFIX    ?= /usr/local
@@ -25,10 +25,14 @@ SHARD_BASE := $(addprefix libpipe/base/,err.c reason.c buf.c file.c hash.c json.
 STEP_SRC  := $(sort $(wildcard tools/step_*.c) $(wildcard tools/tool*.c))
 SYNTH_SRC := $(sort $(wildcard tools/synth_*.c))
 UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
+FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+BENCH_SRC := $(sort $(wildcard tests/bench/bench_*.c))
 
 obj        = $(patsubst %.c,$(B)/obj/%.o,$(1))
 BINS      := $(addprefix $(B)/bin/,$(TOOLS))
-UNITS     := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_SRC))
+UNITS     := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_SRC)) $(patsubst tests/fuzz/%.c,$(B)/tests/%,$(FUZZ_SRC))
+FUZZERS   := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
+BENCHES   := $(patsubst tests/bench/%.c,$(B)/bench/%,$(BENCH_SRC))
 ARCHIVES  := $(B)/lib/libpipe.a $(B)/lib/libplaitshards.a
 SO        := $(B)/lib/libplaitshards.so.$(SOVERSION)
 
@@ -40,9 +44,12 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmis
 HARD_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 HARD_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 HARD_tsan    := -O1 -g -fsanitize=thread
+HARD_clang   := -O1 -g
+HARD_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 LINK_release := -Wl,-z,relro,-z,now -Wl,--as-needed
 LINK_asan    := -fsanitize=address,undefined
 LINK_tsan    := -fsanitize=thread
+LINK_fuzz    := -fsanitize=fuzzer,address,undefined
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fPIC -fvisibility=default $(HARD_$(VARIANT)) $(WARN) \
              -I. $(CPPFLAGS) $(CFLAGS)
 PKG        = $(shell pkg-config $(1) $(2) 2>/dev/null)
@@ -52,7 +59,8 @@ MPI_FLAGS  = $(patsubst -I%,-isystem %,$(shell $(MPICC) --showme:compile 2>/dev/
 MPI_LIBS   = $(shell $(MPICC) --showme:link 2>/dev/null)
 
 .DEFAULT_GOAL := all
-.PHONY: all demo check check-quick check-asan check-tsan check-valgrind bench lint man install uninstall setup clean help fuzz
+.PHONY: all units benches fuzzers demo check check-quick check-asan check-tsan check-valgrind bench lint fuzz man install \
+        uninstall setup clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -115,12 +123,31 @@ $(B)/tests/test_dist_%: $(B)/obj/tests/unit/test_dist_%.o $(B)/lib/libdist.a $(A
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(B)/lib/libdist.a $(ARCHIVES) $(PIPE_LIBS) $(MPI_LIBS) -lcmocka
 
+# fuzz_* programs replay the corpus of a fuzz target.
+$(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)
+	$(SAY) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $(filter %.o,$^) $(ARCHIVES) $(PIPE_LIBS)
+
 $(B)/tests/%: $(B)/obj/tests/unit/%.o $(ARCHIVES)
 	$(SAY) LD $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(ARCHIVES) $(PIPE_LIBS) -lcmocka
 
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(ARCHIVES)
+	$(SAY) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(ARCHIVES) $(PIPE_LIBS)
+
+$(B)/bench/%: $(B)/obj/tests/bench/%.o $(ARCHIVES)
+	$(SAY) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(ARCHIVES) $(PIPE_LIBS)
+
 units: $(UNITS)
+benches: $(BENCHES)
+# With VARIANT=fuzz and CC=clang only: scripts/fuzz.
+fuzzers: $(FUZZERS)
 
 # Set-up comes first in a make of its own, so that compiler and pkg-config exist when the rules are read.
 setup:
@@ -138,7 +165,7 @@ check-asan check-tsan: check-%: setup
 	@scripts/check --variant $*
 
 check-valgrind: setup
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all units
 	@scripts/valgrind $(B)
 
 demo: setup
@@ -146,7 +173,7 @@ demo: setup
 	@scripts/demo $(B)
 
 bench: setup
-	@$(MAKE) --no-print-directory all units
+	@$(MAKE) --no-print-directory all benches
 	@scripts/bench $(B)
 
 lint: setup
@@ -199,4 +226,5 @@ help:
 	@echo 'make bench        measure, write build/bench.tsv'
 	@echo 'make lint man install uninstall clean'
 
--include $(patsubst %.o,%.d,$(call obj,$(PIPE_SRC) $(DIST_SRC) $(SHARD_SRC) $(STEP_SRC) $(SYNTH_SRC) $(UNIT_SRC) $(wildcard tools/*.c)))
+-include $(patsubst %.o,%.d,$(call obj,$(PIPE_SRC) $(DIST_SRC) $(SHARD_SRC) $(STEP_SRC) $(SYNTH_SRC) $(UNIT_SRC) \
+  $(FUZZ_SRC) $(BENCH_SRC) tests/fuzz/replay.c $(wildcard tools/*.c)))

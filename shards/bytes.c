@@ -90,8 +90,12 @@ static enum pl_status spool(struct shard_bytes *b, struct shard_stream *in, stru
 			    "unpacks to more than 1000 times its size");
 		if (status == PL_OK)
 			status = spool_block(fd, data, len, b->size, err);
-		b->size += len;
+		if (status == PL_OK)
+			b->size += len;
 	} while (status == PL_OK && len > 0);
+	/* A damaged file gives what lies before the damage, as reading it as a stream does. */
+	if ((status == PL_ERR_TRUNCATED || status == PL_ERR_INVALID) && b->size > 0)
+		status = PL_OK;
 	if (status == PL_OK && ftruncate(fd, (off_t)b->size) != 0)
 		status = spool_failed(err);
 	if (status != PL_OK) {

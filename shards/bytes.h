@@ -8,6 +8,7 @@
 #include "libpipe/base/err.h"
 
 struct shard_bytes;
+/* A compressed file without seek table that is damaged is as long as what could be unpacked before the damage. */
 PL_MUST_CHECK enum pl_status shard_bytes_open(struct shard_bytes **b, const char *path, struct pl_err *err);
 void shard_bytes_close(struct shard_bytes *b);   /* NULL works */
 uint64_t shard_bytes_size(const struct shard_bytes *b);   /* uncompressed */

@@ -51,7 +51,10 @@ static int list_tools(FILE *to)
 	for (size_t i = 0; i < PL_ARRAY_LEN(tools); i++)
 		fprintf(to, "  %-8s %s\n", tools[i].name, tools[i].summary);
 	fputs("\nplait TOOL -h explains a tool; plait --version tells the version\n", to);
-	return fflush(to) == 0 ? 0 : 3;
+	if (fflush(to) == 0 && !ferror(to))
+		return 0;
+	pl_log(PL_LOG_ERROR, "cannot write to standard output: %s", strerror(errno));
+	return 3;
 }
 
 /* Options of plait itself: help, version, manual source, completion. */

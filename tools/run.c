@@ -103,6 +103,9 @@ static enum pl_status make(struct job *j, struct pl_err *err)
 	struct verify_step verify = { out, false };
 	enum pl_status st = PL_OK;
 
+	/* Standard output holds the data set's files and nothing else. */
+	j->t->brief = true;
+	j->t->silent = true;
 	for (size_t i = 0; i < r->nsources + r->dedup.against.n && st == PL_OK; i++)
 		st = ingest(j, i, err);
 	if (st == PL_OK)
@@ -113,7 +116,9 @@ static enum pl_status make(struct job *j, struct pl_err *err)
 		st = step_balance(j->t, &balance, err);
 	if (st != PL_OK || dry_run)
 		return st;
+	j->t->silent = false;
 	st = step_pack(j->t, &pack, err);
+	j->t->silent = true;
 	return st != PL_OK || no_verify ? st : step_verify(j->t, &verify, err);
 }
 

@@ -2,6 +2,8 @@
 /* The frame of the serial tools; see serial.h. */
 #include "serial.h"
 
+#include <signal.h>
+
 int serial_main(const struct pl_tool *tool, int argc, char **argv, enum pl_status (*run)(int argc, char **argv, struct pl_err *err))
 {
 	struct pl_err err = { 0 };
@@ -9,6 +11,8 @@ int serial_main(const struct pl_tool *tool, int argc, char **argv, enum pl_statu
 	int first = 0;
 	enum pl_status st;
 
+	/* A file size limit is a failed write, with a message. */
+	signal(SIGXFSZ, SIG_IGN);
 	pl_log_setup(tool->name, -1, PL_LOG_INFO);
 	st = pl_opt_parse(tool, argc, argv, &first, &outcome, &err);
 	if (st == PL_OK && outcome == PL_OPT_EXIT)

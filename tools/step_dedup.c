@@ -2,6 +2,7 @@
 /* Dedup: the pair join is shared out over the ranks in parts, every rank then
  * decides the same survivors, and verdict tables are written shard by shard. */
 #include "libpipe/base/hash.h"
+#include "libpipe/base/json.h"
 #include "libpipe/dedup/dedup.h"
 #include "steps.h"
 
@@ -147,6 +148,37 @@ static enum pl_status write_record(struct dedup *d, size_t corpus, struct pl_err
 	return st;
 }
 
+/* CORPUS/dedup.json: the options, and the corpora by whose numbers the tables name survivors. */
+static enum pl_status write_description(const struct dedup *d, size_t corpus, struct pl_err *err)
+{
+	const struct dedup_step *s = d->step;
+	const struct pl_dedup_options *o = &s->options;
+	json_t *list = json_array(), *all = NULL;
+	char *path = pl_path_join(d->corpora[corpus].dir, "dedup.json");
+	struct pl_buf text;
+	enum pl_status st = list == NULL || path == NULL ? pl_fail_nomem(err) : PL_OK;
+
+	pl_buf_init(&text, 0);
+	for (size_t i = 0; i < s->n + s->nagainst && st == PL_OK; i++) {
+		const struct pl_corpus *c = i < s->n ? &d->corpora[i] : &d->evals[i - s->n];
+		if (json_array_append_new(list, json_pack("{s:s,s:s,s:b}", "name", c->source.name, "dir", c->dir, "against", i >= s->n)) != 0)
+			st = pl_fail_nomem(err);
+	}
+	all = json_pack("{s:b,s:I,s:I,s:b,s:b,s:O}", "near", o->near, "distance", (json_int_t)o->distance, "min_quality",
+	    (json_int_t)o->min_quality, "text", o->text, "across", o->across, "corpora", list);
+	if (st == PL_OK && all == NULL)
+		st = pl_fail_nomem(err);
+	if (st == PL_OK)
+		st = pl_json_dump(all, true, &text, err);
+	if (st == PL_OK)
+		st = pl_file_write(path, text.data, text.len, err);
+	pl_buf_release(&text);
+	json_decref(all);
+	json_decref(list);
+	free(path);
+	return st;
+}
+
 static enum pl_status decide(struct tool *t, struct dedup *d, struct pl_err *err)
 {
 	struct pl_buf all;
@@ -167,10 +199,16 @@ static enum pl_status decide(struct tool *t, struct dedup *d, struct pl_err *err
 
 static enum pl_status write_all(struct tool *t, struct dedup *d, struct pl_err *err)
 {
+	uint64_t shards = 0;
 	enum pl_status st = PL_OK;
 
+	for (size_t i = 0; i < d->step->n; i++)
+		shards += d->corpora[i].nshards;
+	tool_stage(t, "write verdicts", shards);
 	for (d->corpus = 0; d->corpus < d->step->n && st == PL_OK; d->corpus++) {
 		st = tool_for_units(t, d->corpora[d->corpus].nshards, write_unit, d, err);
+		if (st == PL_OK && tool_is_root(t) && !d->done)
+			st = write_description(d, d->corpus, err);
 		if (st == PL_OK && tool_is_root(t) && !d->done)
 			st = write_record(d, d->corpus, err);
 		if (st == PL_OK && tool_is_root(t))

@@ -69,6 +69,11 @@ static enum pl_status index_store(struct tool *t, void *ctx, uint64_t unit, cons
 	if (st != PL_OK || done)
 		return st;
 	st = pl_image_index_build(name, in->step->dir, unit, tool_poll, t, err);
+	if ((st == PL_ERR_TRUNCATED || st == PL_ERR_INVALID) && err->severity == PL_SEV_SHARD) {
+		/* What was indexed before the damage is used. */
+		pl_log_err(PL_LOG_WARNING, err);
+		return PL_OK;
+	}
 	return st == PL_OK ? pl_record_write(&record, &output, 1, NULL, err) : st;
 }
 
@@ -79,7 +84,7 @@ static enum pl_status open_index(struct tool *t, struct ingest *in, struct pl_er
 	if (st != PL_OK || in->step->source.images == NULL)
 		return st;
 	if (in->stores.len > 0) {
-		pl_progress_stage(&t->progress, "index images", in->stores.len);
+		tool_stage(t, "index images", in->stores.len);
 		st = tool_for_files(t, &in->stores, index_store, in, err);
 		if (st != PL_OK)
 			return st;
@@ -171,8 +176,6 @@ static enum pl_status make_unit(struct tool *t, struct ingest *in, const char *p
 	if (source.read.kind == PL_KIND_AUTO)
 		st = pl_detect_kind(path, &source.read.kind, err);
 	if (st == PL_OK)
-		st = steps_remove_verdicts(in->step->dir, record->unit, STEPS_FILTER | STEPS_DEDUP, err);
-	if (st == PL_OK)
 		st = pl_ingest_shard(path, in->step->dir, &source, &env, &account, &facts, err);
 	if (st == PL_OK && facts.damage != NULL)
 		pl_log(PL_LOG_WARNING, "'%s': %s; %llu samples were read before that", path, facts.damage,
@@ -183,7 +186,6 @@ static enum pl_status make_unit(struct tool *t, struct ingest *in, const char *p
 	if (st == PL_OK) {
 		pl_account_add(&t->account, &account);
 		pl_job_count(t->job, 0, facts.samples, facts.bytes);
-		st = tool_announce(t, path, err);
 	}
 	pl_shard_facts_release(&facts);
 	return st;
@@ -365,12 +367,16 @@ enum pl_status step_ingest(struct tool *t, const struct ingest_step *s, struct p
 	tool_step_begin(t, "ingest", s->shards != NULL ? s->shards->len : 0);
 	if ((st = prepare(t, &in, err)) != PL_OK)
 		goto done;
-	pl_progress_stage(&t->progress, "ingest", s->shards != NULL ? s->shards->len : 0);
+	tool_stage(t, "ingest", s->shards != NULL ? s->shards->len : 0);
 	if ((st = tool_for_files(t, s->shards, ingest_unit, &in, err)) != PL_OK)
 		goto done;
 	if ((st = check_failed(t, &in, err)) != PL_OK)
 		goto done;
 	if ((st = gather_facts(t, &in, err)) != PL_OK)
+		goto done;
+	if (tool_is_root(t))
+		st = tool_announce(t, s->dir, err);
+	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
 		goto done;
 	st = tool_step_end(t, NULL, err);
 done:

@@ -284,7 +284,7 @@ enum pl_status step_pack(struct tool *t, const struct pack_step *s, struct pl_er
 		st = claim_dir(&p, t->desc->common->force, err);
 	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
 		goto done;
-	pl_progress_stage(&t->progress, "pack", p.plan.shards);
+	tool_stage(t, "pack", p.plan.shards);
 	if ((st = tool_for_units(t, p.plan.shards, pack_unit, &p, err)) != PL_OK)
 		goto done;
 	if ((st = gather_shards(t, &p, err)) != PL_OK)

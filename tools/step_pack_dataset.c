@@ -4,6 +4,7 @@
 #include "libpipe/base/hash.h"
 #include "pack.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,12 +89,34 @@ static json_t *story_json(const struct pl_plan_source *source, const struct sour
 	    "images_out", (json_int_t)s->packing.images_out);
 }
 
-static void print_story(const char *name, const struct source_story *s)
+/* "146 near_duplicate, 7 filtered" */
+static enum pl_status list_reasons(struct pl_buf *out, const char *what, const uint64_t *dropped, struct pl_err *err)
 {
-	pl_log(PL_LOG_INFO, "%s: %llu in = %llu dropped + %llu kept; %llu drawn (%llu repeats, %llu not drawn) = %llu dropped at packing + %llu out",
-	    name, (unsigned long long)s->in, (unsigned long long)total(s->before.samples_dropped), (unsigned long long)s->kept,
-	    (unsigned long long)s->drawn, (unsigned long long)s->repeated, (unsigned long long)s->not_drawn,
-	    (unsigned long long)total(s->packing.samples_dropped), (unsigned long long)s->packing.samples_out);
+	bool first = true;
+	enum pl_status st = PL_OK;
+
+	for (unsigned r = 0; r < PL_REASON_COUNT && st == PL_OK; r++) {
+		if (dropped[r] == 0)
+			continue;
+		st = pl_buf_addf(out, err, "%s%llu %s", first ? what : ", ", (unsigned long long)dropped[r], pl_reason_name(r));
+		first = false;
+	}
+	return st == PL_OK && !first ? pl_buf_adds(out, "\n", err) : st;
+}
+
+static enum pl_status add_story(struct pl_buf *out, const char *name, const struct source_story *s, struct pl_err *err)
+{
+	enum pl_status st;
+
+	st = pl_buf_addf(out, err, "%-16s %10llu = %9llu + %9llu; %9llu + %8llu = %9llu + %9llu; %9llu = %7llu + %9llu\n", name,
+	    (unsigned long long)s->in, (unsigned long long)total(s->before.samples_dropped), (unsigned long long)s->kept,
+	    (unsigned long long)s->kept, (unsigned long long)s->repeated, (unsigned long long)s->not_drawn, (unsigned long long)s->drawn,
+	    (unsigned long long)s->drawn, (unsigned long long)total(s->packing.samples_dropped), (unsigned long long)s->packing.samples_out);
+	if (st == PL_OK)
+		st = list_reasons(out, "                 dropped: ", s->before.samples_dropped, err);
+	if (st == PL_OK)
+		st = list_reasons(out, "                 lost at packing: ", s->packing.samples_dropped, err);
+	return st;
 }
 
 /* Sum one source's accounts over the shards. */
@@ -109,9 +132,10 @@ static enum pl_status sum_source(json_t **list, size_t n, size_t source, struct 
 	return st;
 }
 
-static enum pl_status sources_json(struct pack *p, json_t **list, size_t n, json_t *out, struct pl_err *err)
+static enum pl_status sources_json(struct pack *p, json_t **list, size_t n, json_t *out, struct pl_buf *table, struct pl_err *err)
 {
-	enum pl_status st = PL_OK;
+	enum pl_status st = pl_buf_addf(table, err, "%-16s %10s = %9s + %9s; %9s + %8s = %9s + %9s; %9s = %7s + %9s\n", "source", "in",
+	    "dropped", "kept", "kept", "repeats", "not drawn", "drawn", "drawn", "lost", "out");
 
 	for (size_t i = 0; i < p->plan.nsources && st == PL_OK; i++) {
 		struct pl_account packing = { 0 };
@@ -121,7 +145,8 @@ static enum pl_status sources_json(struct pack *p, json_t **list, size_t n, json
 			break;
 		s = tell(p, i, &packing);
 		st = check_story(&s, p->plan.sources[i].name, err);
-		print_story(p->plan.sources[i].name, &s);
+		if (st == PL_OK)
+			st = add_story(table, p->plan.sources[i].name, &s, err);
 		if (st == PL_OK && json_array_append_new(out, story_json(&p->plan.sources[i], &s)) != 0)
 			st = pl_fail_nomem(err);
 	}
@@ -162,14 +187,15 @@ enum pl_status pack_write_dataset(struct pack *p, json_t *descriptions, struct p
 	json_t *sources = json_array(), *shards = json_array(), *all = NULL;
 	char *path = pl_path_join(p->dir, "dataset.json");
 	uint64_t sums[4] = { 0 };
-	struct pl_buf text;
+	struct pl_buf text, table;
 	enum pl_status st = PL_OK;
 
+	pl_buf_init(&table, 0);
 	pl_buf_init(&text, (size_t)4 << 30);
 	if (list == NULL || path == NULL || sources == NULL || shards == NULL)
 		st = pl_fail_nomem(err);
 	if (st == PL_OK)
-		st = sources_json(p, list, n, sources, err);
+		st = sources_json(p, list, n, sources, &table, err);
 	if (st == PL_OK)
 		st = shards_json(list, n, shards, sums, err);
 	if (st == PL_OK && (all = dataset_json(p, sums, sources, shards)) == NULL)
@@ -182,6 +208,11 @@ enum pl_status pack_write_dataset(struct pack *p, json_t *descriptions, struct p
 		st = pl_file_write(path, text.data, text.len, err);
 	if (st == PL_OK)
 		st = tool_announce(p->tool, path, err);
+	if (st == PL_OK && p->tool->desc->common->quiet == 0) {
+		pl_progress_end(&p->tool->progress);
+		fwrite(table.data, 1, table.len, stderr);
+	}
+	pl_buf_release(&table);
 	pl_buf_release(&text);
 	json_decref(all);
 	json_decref(sources);

@@ -85,7 +85,7 @@ static enum pl_status check_rejects(const struct tool *t, struct pl_err *err)
 
 	if (limit < 0 || t->reject_share <= limit)
 		return PL_OK;
-	return pl_fail(err, PL_ERR_REJECTS, PL_SEV_JOB, NULL, "%.4g of the samples were dropped, more than --max-reject %.4g",
+	return pl_fail(err, PL_ERR_REJECTS, PL_SEV_JOB, NULL, "%.4g of the samples were broken, more than --max-reject %.4g",
 	    t->reject_share, limit);
 }
 
@@ -128,7 +128,45 @@ void tool_step_begin(struct tool *t, const char *step, uint64_t units)
 	memset(&t->account, 0, sizeof(t->account));
 	t->step = step;
 	t->step_started = pl_now();
-	pl_progress_stage(&t->progress, step, units);
+	tool_stage(t, step, units);
+}
+
+void tool_stage(struct tool *t, const char *stage, uint64_t units)
+{
+	pl_job_counts_reset(t->job);
+	pl_progress_stage(&t->progress, stage, units);
+}
+
+/* Share of samples that were broken, as opposed to not wanted. */
+static double broken_share(const struct pl_account *a)
+{
+	static const enum pl_reason unwanted[] = { PL_REASON_FILTERED, PL_REASON_DUPLICATE_BYTES, PL_REASON_NEAR_DUPLICATE,
+		PL_REASON_DUPLICATE_TEXT, PL_REASON_EVALUATION, PL_REASON_IMAGES_GONE, PL_REASON_NOT_DRAWN };
+	uint64_t broken = a->samples_in - a->samples_out;
+
+	for (size_t i = 0; i < PL_ARRAY_LEN(unwanted); i++)
+		broken -= a->samples_dropped[unwanted[i]];
+	return a->samples_in > 0 ? (double)broken / (double)a->samples_in : 0;
+}
+
+static enum pl_status print_account(struct tool *t, const struct pl_account_run *run, struct pl_err *err)
+{
+	const struct pl_account *a = &t->account;
+	struct pl_buf text;
+	enum pl_status st;
+
+	if (t->brief) {
+		pl_log(PL_LOG_INFO, "%s: %llu samples in, %llu out; %llu images in, %llu out; %.1f s%s", t->step,
+		    (unsigned long long)a->samples_in, (unsigned long long)a->samples_out, (unsigned long long)a->images_in,
+		    (unsigned long long)a->images_out, run->seconds, a->units_done == 0 && a->units_resumed > 0 ? " (done before)" : "");
+		return PL_OK;
+	}
+	pl_buf_init(&text, 0);
+	st = pl_account_text(a, run, &text, err);
+	if (st == PL_OK && t->desc->common->quiet == 0)
+		fwrite(text.data, 1, text.len, stderr);
+	pl_buf_release(&text);
+	return st;
 }
 
 static enum pl_status keep_report(struct tool *t, const struct pl_account_run *run, const char *extra, struct pl_err *err)
@@ -165,9 +203,9 @@ enum pl_status tool_step_end(struct tool *t, const char *extra, struct pl_err *e
 {
 	struct pl_account_run run = { 0 };
 	uint64_t words[PL_ACCOUNT_WORDS];
-	struct pl_buf text;
 	enum pl_status st = PL_OK;
 	char what[160];
+	double broken;
 
 	memcpy(words, &t->account, sizeof(words));
 	pl_job_sum(t->job, words, PL_ACCOUNT_WORDS);
@@ -183,17 +221,11 @@ enum pl_status tool_step_end(struct tool *t, const char *extra, struct pl_err *e
 	if (!pl_account_balances(&t->account, what))
 		return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "the account of %s does not add up (%s): please report this",
 		    t->step, what);
-	if (t->account.samples_in > 0) {
-		double share = 1.0 - (double)t->account.samples_out / (double)t->account.samples_in;
-		t->reject_share = share > t->reject_share ? share : t->reject_share;
-	}
+	broken = broken_share(&t->account);
+	t->reject_share = broken > t->reject_share ? broken : t->reject_share;
 	if (!tool_is_root(t))
 		return PL_OK;
-	pl_buf_init(&text, 0);
-	st = pl_account_text(&t->account, &run, &text, err);
-	if (st == PL_OK && t->desc->common->quiet == 0)
-		fwrite(text.data, 1, text.len, stderr);
-	pl_buf_release(&text);
+	st = print_account(t, &run, err);
 	return st == PL_OK ? keep_report(t, &run, extra, err) : st;
 }
 
@@ -211,7 +243,7 @@ enum pl_status tool_poll(void *ctx, struct pl_err *err)
 
 enum pl_status tool_announce(struct tool *t, const char *path, struct pl_err *err)
 {
-	return pl_job_tell(t->job, path, err);
+	return t->silent ? PL_OK : pl_job_tell(t->job, path, err);
 }
 
 enum pl_status tool_output_dir(struct tool *t, const char *dir, struct pl_err *err)

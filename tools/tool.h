@@ -23,7 +23,9 @@ struct tool {
 	double started, step_started;
 	const char *step;
 	int lock;                       /* rank 0's lock on the output directory, -1 = none */
-	double reject_share;            /* largest share of dropped samples over the steps */
+	double reject_share;            /* largest share of broken samples over the steps */
+	bool brief;                     /* steps end with one line instead of their account */
+	bool silent;                    /* tool_announce says nothing */
 };
 
 /* Parse argv and set up logging. false: *exit_code is the process's answer (help was shown, or usage was wrong). */
@@ -37,6 +39,8 @@ int tool_end(struct tool *t, enum pl_status st, struct pl_err *err);
 /* The parts of a step. */
 static inline bool tool_is_root(const struct tool *t) { return pl_job_rank(t->job) == 0; }
 void tool_step_begin(struct tool *t, const char *step, uint64_t units);
+/* A new progress line for units of work of another sort. */
+void tool_stage(struct tool *t, const char *stage, uint64_t units);
 /* Sum the account over ranks, check that it balances, print it and keep it for the report. extra: a JSON object's
  * members ("\"pairs\":3") or NULL. Collective. */
 PL_MUST_CHECK enum pl_status tool_step_end(struct tool *t, const char *extra, struct pl_err *err);

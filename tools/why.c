@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plait-why: the story of one sample: what each tool decided about it and its
  * images, and who survived in its place. */
+#include "libpipe/base/file.h"
 #include "libpipe/base/hash.h"
 #include "libpipe/corpus/fetch.h"
 #include "serial.h"
@@ -15,7 +16,7 @@ static const struct pl_tool tool = {
 	.synopsis = "[OPTION...] KEY CORPUS...",
 	.description =
 	    "Looks KEY up in the tables of the corpora and tells for each sample of that key where it lies, how ingest found it, and what "
-	    "filter and dedup said of it and of each image, with the survivor of a duplicate. Name the corpora in the order in which dedup was given them. "
+	    "filter and dedup said of it and of each image, with the survivor of a duplicate, if its corpus is named, too. "
 	    "The exit code is 3 when no sample has the key.",
 	.examples = "plait why 000030003 out/demo/work/pairs",
 	.opts = options,
@@ -37,9 +38,29 @@ static const uint8_t *verdict_at(const struct pl_npy *t, uint64_t row)
 	return t->rows != NULL && row < t->nrows ? &((const struct pl_filter_row *)pl_npy_row(t, row))->verdict : NULL;
 }
 
-static void tell_survivor(struct why *w, const struct pl_dedup_row *d, bool image)
+/* Which of the corpora given here is number `number` of the ones that this corpus was compared with? w->n when none is. */
+static size_t find_corpus(const struct why *w, size_t corpus, uint32_t number)
 {
-	const struct pl_corpus *c = d->survivor_corpus < w->n ? &w->corpora[d->survivor_corpus] : NULL;
+	char *path = pl_path_join(w->corpora[corpus].dir, "dedup.json");
+	const char *name = NULL;
+	json_t *j = NULL;
+	size_t i = w->n;
+
+	if (path != NULL && pl_json_load(path, (size_t)64 << 20, &j, NULL) == PL_OK)
+		name = pl_json_str(json_array_get(json_object_get(j, "corpora"), number), "name");
+	for (i = 0; i < w->n && (name == NULL || strcmp(w->corpora[i].source.name, name) != 0); i++)
+		;
+	if (i == w->n && name != NULL)
+		printf("(by '%s', not named here) ", name);
+	json_decref(j);
+	free(path);
+	return i;
+}
+
+static void tell_survivor(struct why *w, size_t corpus, const struct pl_dedup_row *d, bool image)
+{
+	size_t at = find_corpus(w, corpus, d->survivor_corpus);
+	const struct pl_corpus *c = at < w->n ? &w->corpora[at] : NULL;
 	const struct pl_sample_row *sample;
 	struct pl_tables t = { 0 };
 	uint64_t row = d->survivor_row;
@@ -47,17 +68,17 @@ static void tell_survivor(struct why *w, const struct pl_dedup_row *d, bool imag
 
 	printf("dropped: %s, distance %u", pl_reason_name(d->verdict), d->distance);
 	if (c == NULL || d->survivor_shard >= c->nshards || pl_tables_open(&t, c, d->survivor_shard, NULL) != PL_OK) {
-		printf("; the survivor (key hash %016llx) is in a corpus not named here\n", (unsigned long long)d->survivor_key);
+		printf("; the survivor (key hash %016llx) is in a corpus that was not given\n", (unsigned long long)d->survivor_key);
 		return;
 	}
 	if (image && row < t.images.nrows)
 		row = pl_image_at(&t, row)->sample;
 	sample = row < t.samples.nrows ? pl_sample(&t, row) : NULL;
 	if (sample != NULL && sample->key == d->survivor_key &&
-	    pl_fetch_key(w->fetch, d->survivor_corpus, d->survivor_shard, row, &key, NULL) == PL_OK)
+	    pl_fetch_key(w->fetch, at, d->survivor_shard, row, &key, NULL) == PL_OK)
 		printf("; kept instead: '%s' of %s, shard %s\n", key, c->source.name, c->shards[d->survivor_shard].path);
 	else
-		printf("; the survivor (key hash %016llx) is not where these corpora, in this order, have it\n", (unsigned long long)d->survivor_key);
+		printf("; the survivor (key hash %016llx) is not where this corpus has it: run dedup again\n", (unsigned long long)d->survivor_key);
 	free(key);
 	pl_tables_close(&t);
 }
@@ -72,7 +93,7 @@ static void tell_filter(const char *who, const struct pl_npy *table, uint64_t ro
 		printf("  %sfilter: %s\n", who, *v == PL_REASON_KEEP ? "kept" : pl_reason_text(*v));
 }
 
-static void tell_dedup(struct why *w, const char *who, const struct pl_npy *table, uint64_t row, bool image)
+static void tell_dedup(struct why *w, size_t corpus, const char *who, const struct pl_npy *table, uint64_t row, bool image)
 {
 	const struct pl_dedup_row *d = table->rows != NULL && row < table->nrows ? (const struct pl_dedup_row *)pl_npy_row(table, row) : NULL;
 
@@ -82,10 +103,10 @@ static void tell_dedup(struct why *w, const char *who, const struct pl_npy *tabl
 	else if (d->verdict == PL_REASON_KEEP)
 		printf("kept\n");
 	else
-		tell_survivor(w, d, image);
+		tell_survivor(w, corpus, d, image);
 }
 
-static void tell_image(struct why *w, const struct pl_tables *t, uint64_t row)
+static void tell_image(struct why *w, size_t corpus, const struct pl_tables *t, uint64_t row)
 {
 	const struct pl_image_row *im = pl_image_at(t, row);
 	char hex[65], who[48];
@@ -95,7 +116,7 @@ static void tell_image(struct why *w, const struct pl_tables *t, uint64_t row)
 	    pl_format_name((enum pl_format)im->format), (unsigned long long)im->length, hex, im->pdq_quality);
 	snprintf(who, sizeof(who), "image %u: ", im->position);
 	tell_filter(who, &t->filter_images, row);
-	tell_dedup(w, who, &t->dedup_images, row, true);
+	tell_dedup(w, corpus, who, &t->dedup_images, row, true);
 }
 
 static void tell_sample(struct why *w, size_t corpus, size_t shard, const struct pl_tables *t, uint64_t row)
@@ -109,9 +130,9 @@ static void tell_sample(struct why *w, size_t corpus, size_t shard, const struct
 	printf("  ingest: %s (%s); %s, %u images (%u usable), %u bytes of text\n", pl_reason_name(s->status), pl_reason_text(s->status),
 	    s->kind <= PL_KIND_TEXT ? pl_kind_names[s->kind] : "unknown kind", s->images, s->images_ok, s->text_bytes);
 	tell_filter("", &t->filter, row);
-	tell_dedup(w, "", &t->dedup, row, false);
+	tell_dedup(w, corpus, "", &t->dedup, row, false);
 	for (uint64_t i = 0; i < s->images && s->first_image + i < t->images.nrows; i++)
-		tell_image(w, t, s->first_image + i);
+		tell_image(w, corpus, t, s->first_image + i);
 	w->found++;
 }
 

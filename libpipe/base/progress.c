@@ -128,7 +128,7 @@ void pl_progress_end(struct pl_progress *p)
 		return;
 	if (p->tty)
 		pl_log_live("");
-	else
-		show(p, pl_now(), true);
+	else if (p->mode != PL_PROGRESS_AUTO || p->last_shown > p->started)
+		show(p, pl_now(), true);   /* a stage of seconds says nothing in a log unless asked */
 	p->stage = NULL;
 }

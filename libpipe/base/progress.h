@@ -20,7 +20,7 @@ void pl_progress_init(struct pl_progress *p, const char *tool, enum pl_progress_
 void pl_progress_stage(struct pl_progress *p, const char *stage, uint64_t units_total);
 /* Show if it is time (0.2 s on a terminal, 10 s in a log). Cheap otherwise. */
 void pl_progress_tick(struct pl_progress *p);
-/* Clear the live line before other output; final line in a log. */
+/* Clear the live line before other output; final line in a log, where lines were shown or LINE was asked for. */
 void pl_progress_end(struct pl_progress *p);
 double pl_now(void);                  /* monotonic seconds */
 

@@ -15,7 +15,8 @@ struct named_place { struct pl_dedup_place place; const struct pl_corpus *c; };
 static int compare_places(const void *x, const void *y)
 {
 	const struct named_place *a = x, *b = y;
-	int c = strcmp(a->c->source.name ? a->c->source.name : "", b->c->source.name ? b->c->source.name : "");
+	int c = strcmp(
+	    a->c->source.name ? a->c->source.name : "", b->c->source.name ? b->c->source.name : "");
 
 	if (c == 0)
 		c = memcmp(a->c->digest, b->c->digest, sizeof(a->c->digest));
@@ -61,7 +62,8 @@ static int compare_nodes(const struct pl_items *it, const struct pl_node *a, con
 }
 
 /* Merge sort: the order needs the items, which qsort's comparison cannot see. */
-static void sort_nodes(const struct pl_items *it, struct pl_node *nodes, size_t n, struct pl_node *spare)
+static void sort_nodes(
+    const struct pl_items *it, struct pl_node *nodes, size_t n, struct pl_node *spare)
 {
 	size_t half = n / 2, i = 0, k = half, at = 0;
 
@@ -152,7 +154,8 @@ enum pl_status pl_dedup_new(struct pl_dedup **out, struct pl_corpus *const *corp
 
 	if (n + m > 1u << 20 || o->distance > 255)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "%s",
-		    o->distance > 255 ? "a distance above 255 makes every image a duplicate" : "more than 2^20 corpora");
+		    o->distance > 255 ? "a distance above 255 makes every image a duplicate"
+		                      : "more than 2^20 corpora");
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return pl_fail_nomem(err);
@@ -219,11 +222,16 @@ static enum pl_status near_poll(void *ctx, struct pl_err *err)
 }
 
 enum pl_status pl_dedup_pairs(struct pl_dedup *d, uint32_t part, uint32_t parts,
-    enum pl_status (*poll)(void *ctx, struct pl_err *err), void *poll_ctx, struct pl_buf *out, struct pl_err *err)
+    enum pl_status (*poll)(void *ctx, struct pl_err *err), void *poll_ctx, struct pl_buf *out,
+    struct pl_err *err)
 {
 	struct near_join ctx = {.d = d, .poll = poll, .poll_ctx = poll_ctx};
-	const struct pl_join join = {.hashes = (const uint64_t (*)[4])d->hashes, .n = d->nnear,
-	    .distance = d->o.distance, .related = near_related, .poll = poll ? near_poll : NULL, .ctx = &ctx};
+	const struct pl_join join = {.hashes = (const uint64_t(*)[4])d->hashes,
+	    .n = d->nnear,
+	    .distance = d->o.distance,
+	    .related = near_related,
+	    .poll = poll ? near_poll : NULL,
+	    .ctx = &ctx};
 	size_t from = out->len;
 	enum pl_status st = pl_join_part(&join, part, parts, out, err);
 
@@ -242,8 +250,9 @@ enum pl_status pl_dedup_pairs(struct pl_dedup *d, uint32_t part, uint32_t parts,
 
 /* ---- survivors ---- */
 
-/* Nodes compared by bytes only, equal in bytes, in different classes that may drop one another: an evaluation image against the
- * rest of its run. Items still stand by content. Writes to pairs unless it is NULL; returns their number. */
+/* Nodes compared by bytes only, equal in bytes, in different classes that may drop one another: an
+ * evaluation image against the rest of its run. Items still stand by content. Writes to pairs unless it
+ * is NULL; returns their number. */
 static size_t byte_pairs(const struct pl_dedup *d, struct pl_pair *pairs)
 {
 	const struct pl_items *it = &d->images;

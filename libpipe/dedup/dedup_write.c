@@ -19,19 +19,25 @@ struct shard_tables {
 struct outcome {
 	uint32_t before, kept;          /* usable images before and after */
 	uint32_t dropped[PL_REASON_COUNT];
-	struct pl_dedup_row first, eval;   /* first dropped image, and first dropped for an evaluation set, as sample rows */
+	struct pl_dedup_row first;      /* first dropped image, as a sample row */
+	struct pl_dedup_row eval;       /* the same of those dropped for an evaluation set */
 };
 
-static struct pl_dedup_row make_row(const struct pl_dedup *d, const struct pl_node *s, uint32_t row, uint16_t distance,
-    enum pl_reason reason)
+static struct pl_dedup_row make_row(const struct pl_dedup *d, const struct pl_node *s, uint32_t row,
+    uint16_t distance, enum pl_reason reason)
 {
 	const struct pl_dedup_place *p = &d->places[s->place];
 
-	return (struct pl_dedup_row){.survivor_key = s->key, .survivor_row = row, .survivor_corpus = p->corpus,
-	    .survivor_shard = p->shard, .distance = distance, .verdict = (uint8_t)reason};
+	return (struct pl_dedup_row){.survivor_key = s->key,
+	    .survivor_row = row,
+	    .survivor_corpus = p->corpus,
+	    .survivor_shard = p->shard,
+	    .distance = distance,
+	    .verdict = (uint8_t)reason};
 }
 
-static enum pl_status write_image(struct shard_tables *w, uint64_t row, struct outcome *o, struct pl_err *err)
+static enum pl_status write_image(
+    struct shard_tables *w, uint64_t row, struct outcome *o, struct pl_err *err)
 {
 	const struct pl_items *it = &w->d->images;
 	struct pl_dedup_row out = {0};
@@ -57,8 +63,10 @@ static enum pl_status write_image(struct shard_tables *w, uint64_t row, struct o
 	return pl_npy_append(&w->images, &out, 1, err);
 }
 
-/* The rule of the sample's kind. *gone: dropped without a verdict of its own, all its images being dropped. */
-static struct pl_dedup_row judge_sample(const struct pl_sample_row *s, const struct outcome *o, bool *gone)
+/* The rule of the sample's kind. *gone: dropped without a verdict of its own, all its images being
+ * dropped. */
+static struct pl_dedup_row judge_sample(
+    const struct pl_sample_row *s, const struct outcome *o, bool *gone)
 {
 	*gone = false;
 	if (s->kind == PL_KIND_PAIRS && o->before > 0 && o->kept == 0)
@@ -78,7 +86,8 @@ static struct pl_dedup_row text_row(const struct pl_dedup *d, const struct pl_te
 }
 
 /* Count a sample that status and filter kept; its images fall with it. images: usable before dedup. */
-static void count_sample(struct pl_account *a, enum pl_reason reason, uint64_t images, const struct outcome *o)
+static void count_sample(
+    struct pl_account *a, enum pl_reason reason, uint64_t images, const struct outcome *o)
 {
 	uint64_t own = 0;
 
@@ -119,7 +128,8 @@ static enum pl_status write_sample(struct shard_tables *w, uint64_t row, struct 
 		if (st != PL_OK)
 			return st;
 	}
-	while (w->text < d->ntexts && d->texts[w->text].place == w->place && d->texts[w->text].sample < row)
+	while (w->text < d->ntexts && d->texts[w->text].place == w->place &&
+	       d->texts[w->text].sample < row)
 		w->text++;
 	if (w->text < d->ntexts && d->texts[w->text].place == w->place && d->texts[w->text].sample == row)
 		out = text_row(d, &d->texts[w->text]);
@@ -131,15 +141,19 @@ static enum pl_status write_sample(struct shard_tables *w, uint64_t row, struct 
 	return pl_npy_append(&w->samples, &out, 1, err);
 }
 
-static enum pl_status write_tables(struct shard_tables *w, const struct pl_corpus *c, size_t shard, struct pl_err *err)
+static enum pl_status write_tables(
+    struct shard_tables *w, const struct pl_corpus *c, size_t shard, struct pl_err *err)
 {
-	char *samples = pl_table_path(c, shard, "dedup"), *images = pl_table_path(c, shard, "dedup-images");
+	char *samples = pl_table_path(c, shard, "dedup"),
+	     *images = pl_table_path(c, shard, "dedup-images");
 	enum pl_status st = samples && images ? PL_OK : pl_fail_nomem(err);
 
 	if (st == PL_OK)
-		st = pl_npy_create(&w->samples, samples, pl_dedup_cols, pl_dedup_ncols, sizeof(struct pl_dedup_row), err);
+		st = pl_npy_create(&w->samples, samples, pl_dedup_cols, pl_dedup_ncols,
+		    sizeof(struct pl_dedup_row), err);
 	if (st == PL_OK)
-		st = pl_npy_create(&w->images, images, pl_dedup_cols, pl_dedup_ncols, sizeof(struct pl_dedup_row), err);
+		st = pl_npy_create(&w->images, images, pl_dedup_cols, pl_dedup_ncols,
+		    sizeof(struct pl_dedup_row), err);
 	for (uint64_t i = 0; st == PL_OK && i < w->t->samples.nrows; i++)
 		st = write_sample(w, i, err);
 	if (st == PL_OK)
@@ -153,8 +167,8 @@ static enum pl_status write_tables(struct shard_tables *w, const struct pl_corpu
 	return st;
 }
 
-enum pl_status pl_dedup_write(struct pl_dedup *d, size_t corpus, size_t shard, struct pl_account *account,
-    struct pl_err *err)
+enum pl_status pl_dedup_write(
+    struct pl_dedup *d, size_t corpus, size_t shard, struct pl_account *account, struct pl_err *err)
 {
 	struct pl_account counted = {0};
 	struct shard_tables w = {.d = d, .account = &counted};
@@ -162,7 +176,8 @@ enum pl_status pl_dedup_write(struct pl_dedup *d, size_t corpus, size_t shard, s
 	enum pl_status st;
 
 	if (!d->resolved || corpus >= d->n || shard >= d->corpora[corpus]->nshards)
-		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "no decided shard %zu of corpus %zu", shard, corpus);
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
+		    "no decided shard %zu of corpus %zu", shard, corpus);
 	while (d->places[w.place].corpus != corpus || d->places[w.place].shard != shard)
 		w.place++;
 	st = pl_tables_open(&t, d->corpora[corpus], shard, err);

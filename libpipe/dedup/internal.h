@@ -6,12 +6,16 @@
 #include "dedup.h"
 #include "star.h"
 
-/* One shard of one corpus. Places are numbered by (source name, corpus digest, unit name), so that a place's number does not
- * depend on the order in which shards or corpora were given. */
+/* One shard of one corpus. Places are numbered by (source name, corpus digest, unit name), so that a
+ * place's number does not depend on the order in which shards or corpora were given. */
 struct pl_dedup_place { uint32_t corpus, shard; };
 
 /* Items are compared only within what their classes allow. */
-enum { PL_CLASS_EVAL, PL_CLASS_CHAT, PL_CLASS_FIRST /* + corpus number, or + 0 when corpora are compared with each other */ };
+enum {
+	PL_CLASS_EVAL,
+	PL_CLASS_CHAT,
+	PL_CLASS_FIRST /* + corpus number, or + 0 when corpora are compared with each other */
+};
 
 /* One image, or while texts are decided one text. */
 struct pl_item {
@@ -31,7 +35,8 @@ _Static_assert(sizeof(struct pl_item) == 96, "README.md promises 96 bytes an ite
 
 struct pl_items { struct pl_item *items; size_t n, cap; };
 
-/* Equal items of one class, represented by the first in the total order. Nodes stand in priority order. */
+/* Equal items of one class, represented by the first in the total order. Nodes stand in priority order.
+ */
 struct pl_node {
 	uint64_t pdq[4];
 	uint64_t key;
@@ -42,7 +47,11 @@ struct pl_node {
 };
 
 /* A sample that gave way to another with the same text. */
-struct pl_text_drop { uint64_t survivor_key; uint32_t place, sample, survivor_place, survivor_sample; uint8_t reason; };
+struct pl_text_drop {
+	uint64_t survivor_key;
+	uint32_t place, sample, survivor_place, survivor_sample;
+	uint8_t reason;
+};
 
 struct pl_dedup {
 	struct pl_corpus *const *corpora, *const *evals;
@@ -70,10 +79,11 @@ enum pl_reason pl_dedup_before_sample(const struct pl_tables *t, uint64_t row);
 enum pl_reason pl_dedup_before_image(const struct pl_tables *t, uint64_t row);
 
 /* items.c: load; order by class and content, so that equal items are neighbours; order by place. */
-PL_MUST_CHECK enum pl_status pl_items_load_texts(struct pl_dedup *d, struct pl_items *texts, struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_items_load_texts(
+    struct pl_dedup *d, struct pl_items *texts, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_items_load_images(struct pl_dedup *d, struct pl_err *err);
 void pl_items_sort_content(struct pl_items *it);
-bool pl_items_equal(const struct pl_item *a, const struct pl_item *b);   /* same content and class */
+bool pl_items_equal(const struct pl_item *a, const struct pl_item *b); /* same content and class */
 bool pl_items_same_content(const struct pl_item *a, const struct pl_item *b);
 void pl_items_sort_place(struct pl_items *it);
 /* First entry at or behind (place, row). */

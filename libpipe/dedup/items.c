@@ -264,7 +264,8 @@ static enum pl_status load_place(struct loader *l, bool texts, struct pl_err *er
 	return st;
 }
 
-static enum pl_status load_all(struct pl_dedup *d, struct pl_items *into, bool texts, struct pl_err *err)
+static enum pl_status load_all(
+    struct pl_dedup *d, struct pl_items *into, bool texts, struct pl_err *err)
 {
 	struct loader l = {.d = d, .into = into};
 	enum pl_status st = PL_OK;

@@ -116,8 +116,8 @@ enum pl_status pl_join_part_with(const struct pl_join *j, enum pl_join_kernel ke
 	return st;
 }
 
-enum pl_status pl_join_part(const struct pl_join *j, uint32_t part, uint32_t parts, struct pl_buf *out,
-    struct pl_err *err)
+enum pl_status pl_join_part(
+    const struct pl_join *j, uint32_t part, uint32_t parts, struct pl_buf *out, struct pl_err *err)
 {
 	return pl_join_part_with(j, pl_join_best(), part, parts, out, err);
 }

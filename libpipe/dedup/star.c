@@ -17,8 +17,8 @@ static int compare_pairs(const void *x, const void *y)
 	return (p->a > q->a) - (p->a < q->a);
 }
 
-enum pl_status pl_star(uint32_t n, struct pl_pair *pairs, size_t npairs, uint32_t *survivor, uint16_t *distance,
-    struct pl_err *err)
+enum pl_status pl_star(uint32_t n, struct pl_pair *pairs, size_t npairs, uint32_t *survivor,
+    uint16_t *distance, struct pl_err *err)
 {
 	for (size_t i = 0; i < npairs; i++) {
 		if (pairs[i].a >= pairs[i].b || pairs[i].b >= n || pairs[i].distance > 256)

@@ -36,7 +36,8 @@ static int compare_drops(const void *x, const void *y)
 	return (a->sample > b->sample) - (a->sample < b->sample);
 }
 
-/* texts stand by content, then class (evaluation first), then the total order: the first of a run survives it. */
+/* texts stand by content, then class (evaluation first), then the total order: the first of a run
+ * survives it. */
 static enum pl_status decide(struct pl_dedup *d, const struct pl_items *texts, struct pl_err *err)
 {
 	const struct pl_item *first = NULL;

@@ -31,8 +31,9 @@ static int install_signals(void)
 	for (size_t i = 0; i < PL_ARRAY_LEN(signals); i++)
 		if (sigaction(signals[i], &sa, NULL) != 0)
 			return -1;
+	/* A pipe that closes and a file size limit are failed writes, with a message. */
 	sa.sa_handler = SIG_IGN;
-	return sigaction(SIGPIPE, &sa, NULL);
+	return sigaction(SIGPIPE, &sa, NULL) != 0 ? -1 : sigaction(SIGXFSZ, &sa, NULL);
 }
 
 static long env_number(const char *name)
@@ -375,6 +376,11 @@ void pl_job_count(struct pl_job *job, uint64_t units, uint64_t samples, uint64_t
 	job->counts[0] += units;
 	job->counts[1] += samples;
 	job->counts[2] += bytes;
+}
+
+void pl_job_counts_reset(struct pl_job *job)
+{
+	memset(job->counts, 0, sizeof(job->counts));
 }
 
 void pl_job_counts(const struct pl_job *job, uint64_t *units, uint64_t *samples, uint64_t *bytes)

@@ -53,6 +53,7 @@ PL_MUST_CHECK enum pl_status pl_job_poll(struct pl_job *job, struct pl_err *err)
 
 /* Progress counts of this rank, added up on rank 0 as tickets pass by (so a little behind). */
 void pl_job_count(struct pl_job *job, uint64_t units, uint64_t samples, uint64_t bytes);
+void pl_job_counts_reset(struct pl_job *job);   /* Local; between two steps */
 void pl_job_counts(const struct pl_job *job, uint64_t *units, uint64_t *samples, uint64_t *bytes);
 
 /* A line for the world (no newline in it), such as the name of a finished output: travels to rank 0 with the next ticket request. */

@@ -74,15 +74,30 @@ static enum pl_reason reason_of_death(const struct pl_pool_entry *e, uint32_t sp
 	return PL_REASON_CRASH;
 }
 
-/* Whatever the dead worker had claimed died with it. */
-static void settle_death(struct pl_pool *pool, uint32_t spawn, int status)
+static void ring_workers(struct pl_pool *pool, int count)
+{
+	atomic_fetch_add(&pool->sh.control->bell, 1);
+	(void)syscall(SYS_futex, &pool->sh.control->bell, FUTEX_WAKE, count, NULL, NULL, 0);
+}
+
+/* Whatever the dead worker had claimed died with it; or is queued again, where the worker was
+ * killed for an earlier job's sake. */
+static void settle_death(struct pl_pool *pool, uint32_t spawn, int status, bool again)
 {
 	for (uint64_t job = pool->head; job < pool->tail; job++) {
 		struct pl_pool_entry *e = &pool->entries[job % pool->sh.nslots];
-		uint64_t state = atomic_load(&pool->sh.slots[job % pool->sh.nslots].state);
+		struct pl_pool_slot *slot = &pool->sh.slots[job % pool->sh.nslots];
 
-		if (e->settled || state != pl_pool_state(spawn, job, PL_POOL_RUNNING))
+		if (e->settled
+		    || atomic_load(&slot->state) != pl_pool_state(spawn, job, PL_POOL_RUNNING))
 			continue;
+		if (again && e->killed_spawn != spawn) {
+			memset(&slot->reply, 0, sizeof(slot->reply));
+			e->seen_running = false;
+			atomic_store(&slot->state, pl_pool_state(0, job, PL_POOL_QUEUED));
+			ring_workers(pool, 1);
+			continue;
+		}
 		e->settled = true;
 		e->reason = reason_of_death(e, spawn, status);
 		e->out_dirty = pool->sh.out_cap;
@@ -92,6 +107,8 @@ static void settle_death(struct pl_pool *pool, uint32_t spawn, int status)
 
 static void hear(struct pl_pool *pool, const struct pl_pool_message *m)
 {
+	bool again;
+
 	if (m->event == PL_POOL_BROKEN) {
 		pool->broken = true;
 		pool->fault = m->fault;
@@ -104,10 +121,11 @@ static void hear(struct pl_pool *pool, const struct pl_pool_message *m)
 		pool->seats[m->seat] = (struct pl_pool_worker){ .spawn = m->spawn, .pid = m->pid };
 		return;
 	}
+	again = pool->seats[m->seat].condemned;
 	pool->seats[m->seat] = (struct pl_pool_worker){ 0 };
 	if (!(WIFEXITED(m->status) && WEXITSTATUS(m->status) == PL_POOL_EXIT_RETIRED))
 		pool->replaced++;
-	settle_death(pool, m->spawn, m->status);
+	settle_death(pool, m->spawn, m->status, again);
 }
 
 /* Read all the nursery has said. */
@@ -128,12 +146,6 @@ static void drain_control(struct pl_pool *pool)
 			pool->fault_errno = -1;
 		}
 	}
-}
-
-static void ring_workers(struct pl_pool *pool, int count)
-{
-	atomic_fetch_add(&pool->sh.control->bell, 1);
-	(void)syscall(SYS_futex, &pool->sh.control->bell, FUTEX_WAKE, count, NULL, NULL, 0);
 }
 
 /* The job's time is over: have its worker killed; its death settles the job. A state word that
@@ -243,7 +255,8 @@ enum pl_status pl_pool_submit(
 		};
 		memset(&slot->reply, 0, sizeof(slot->reply));
 		/* The bytes end where the guard page begins: a decoder that reads past them faults
-		 * at once, the same way every time, instead of reading what an earlier image left. */
+		 * at once, the same way every time, instead of reading what an earlier image
+		 * left. */
 		memcpy(
 		    pl_pool_in(&pool->sh, at) + (pool->sh.in_cap - job->len), job->data, job->len);
 		if (e->in_dirty < job->len)
@@ -319,6 +332,16 @@ static void fill_info(struct pl_img_info *info, const struct pl_pool_reply *repl
 	info->subsampled_420 = reply->subsampled_420 != 0;
 }
 
+/* Have a worker killed that cannot be trusted any more. */
+static void condemn(struct pl_pool *pool, uint32_t spawn)
+{
+	for (uint32_t i = 0; i < pool->sh.workers; i++)
+		if (spawn != 0 && pool->seats[i].spawn == spawn) {
+			pool->seats[i].condemned = true;
+			order_kill(pool, spawn);
+		}
+}
+
 /* Hand the oldest job's result over; its slot stays held until the next call. */
 static void collect(struct pl_pool *pool, struct pl_pool_result *r)
 {
@@ -334,7 +357,7 @@ static void collect(struct pl_pool *pool, struct pl_pool_result *r)
 		e->settled = true;   /* a worker that answers nonsense has been taken over */
 		e->reason = PL_REASON_CRASH;
 		e->out_dirty = pool->sh.out_cap;
-		order_kill(pool, (uint32_t)(state >> 32));
+		condemn(pool, (uint32_t)(state >> 32));
 	}
 	*r = (struct pl_pool_result){ .tag = e->tag, .op = e->op,
 		.reason = e->settled ? e->reason : (enum pl_reason)reply.reason };

@@ -21,7 +21,11 @@ struct pl_pool_entry {
 	size_t in_dirty, out_dirty;   /* bytes of the areas that may hold pages */
 };
 
-struct pl_pool_worker { uint32_t spawn; pid_t pid; };
+struct pl_pool_worker {
+	uint32_t spawn; /* 0 = the seat is empty */
+	pid_t pid;
+	bool condemned; /* answered nonsense: being killed, whatever it works on now is run again */
+};
 
 struct pl_pool {
 	struct pl_pool_shared sh;

@@ -67,7 +67,7 @@ static int add_rules(scmp_filter_ctx filter)
 	return rc;
 }
 
-/* Bytes of address space this process has mapped, or what it may well have when /proc is not there. */
+/* Bytes of address space this process has mapped, or a guess where there is no /proc. */
 static uint64_t mapped_now(const struct pl_pool_shared *sh)
 {
 	const uint64_t guess = sh->size + ((uint64_t)512 << 20);
@@ -140,7 +140,8 @@ static int set_limits(const struct pl_pool_jail *jail, const struct pl_pool_shar
 }
 
 /* A library that misses a failed malloc dies of a null pointer. When a good part of the allowance
- * can no longer be had, want of memory is the honest name for that death. Set once in each worker. */
+ * can no longer be had, want of memory is the honest name for that death. Set once in each
+ * worker. */
 static size_t fault_probe;
 
 static void on_fault(int signal_number)

@@ -115,7 +115,7 @@ static enum pl_status start_nursery(struct pl_pool *pool, struct pl_err *err)
 		return pl_fail_errno(
 		    err, PL_SEV_JOB, NULL, "cannot fork the nursery of the codec pool");
 	pool->nursery = pid;
-	/* What the caller forks later shall not carry the mapping, and a core dump of it neither. */
+	/* Neither what the caller forks later nor its core dump shall carry the mapping. */
 	(void)madvise(pool->sh.base, pool->sh.size, MADV_DONTFORK);
 	(void)madvise(pool->sh.base, pool->sh.size, MADV_DONTDUMP);
 	return PL_OK;

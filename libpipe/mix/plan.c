@@ -16,9 +16,10 @@ enum { BUCKETS = 65536 };
 
 struct tally { uint64_t units, images, tokens; };
 
-/* A walk over the kept samples that finds, in the order of a pass, the first draws whose units reach `target`. The pass is cut into
- * buckets of `width` draws: a first walk weighs the buckets, a second looks into the one where the target is met. Memory does
- * not grow with the samples beyond n / BUCKETS entries. */
+/* A walk over the kept samples that finds, in the order of a pass, the first draws whose units reach
+ * `target`. The pass is cut into buckets of `width` draws: a first walk weighs the buckets, a second
+ * looks into the one where the target is met. Memory does not grow with the samples beyond n / BUCKETS
+ * entries. */
 struct cut {
 	struct pl_perm perm;
 	enum pl_unit unit;
@@ -31,7 +32,8 @@ struct cut {
 
 static struct tally weigh(const struct cut *c, const struct pl_sample_cost *cost)
 {
-	struct tally t = {.images = cost->images, .tokens = cost->text_tokens + cost->images * c->image_tokens};
+	struct tally t = {
+	    .images = cost->images, .tokens = cost->text_tokens + cost->images * c->image_tokens};
 
 	t.units = c->unit == PL_UNIT_SAMPLES ? 1 : c->unit == PL_UNIT_IMAGES ? t.images : t.tokens;
 	return t;
@@ -44,7 +46,8 @@ static void add(struct tally *sum, const struct tally *t)
 	sum->tokens += t->tokens;
 }
 
-static enum pl_status weigh_bucket(void *ctx, uint64_t j, const struct pl_sample_cost *cost, struct pl_err *err)
+static enum pl_status weigh_bucket(
+    void *ctx, uint64_t j, const struct pl_sample_cost *cost, struct pl_err *err)
 {
 	struct cut *c = ctx;
 	struct tally t = weigh(c, cost);
@@ -54,7 +57,8 @@ static enum pl_status weigh_bucket(void *ctx, uint64_t j, const struct pl_sample
 	return PL_OK;
 }
 
-static enum pl_status weigh_draw(void *ctx, uint64_t j, const struct pl_sample_cost *cost, struct pl_err *err)
+static enum pl_status weigh_draw(
+    void *ctx, uint64_t j, const struct pl_sample_cost *cost, struct pl_err *err)
 {
 	struct cut *c = ctx;
 	uint64_t i = pl_perm_inverse(&c->perm, j);
@@ -65,9 +69,10 @@ static enum pl_status weigh_draw(void *ctx, uint64_t j, const struct pl_sample_c
 	return PL_OK;
 }
 
-/* *draws: the least number of draws of the pass whose units reach target (> 0, <= all); *sum: what they hold. */
-static enum pl_status find_cut(struct cut *c, struct pl_select *s, uint64_t target, uint64_t *draws, struct tally *sum,
-    struct pl_err *err)
+/* *draws: the least number of draws of the pass whose units reach target (> 0, <= all); *sum: what they
+ * hold. */
+static enum pl_status find_cut(struct cut *c, struct pl_select *s, uint64_t target, uint64_t *draws,
+    struct tally *sum, struct pl_err *err)
 {
 	uint64_t n = c->perm.n, b = 0;
 	enum pl_status st;
@@ -99,13 +104,14 @@ void pl_pass_perm(struct pl_perm *p, uint64_t n, uint64_t seed, const char *sour
 }
 
 /* From a target in units to draws, and what they hold. */
-static enum pl_status draw_source(struct pl_plan *p, size_t i, const struct pl_recipe *r, struct pl_select *s,
-    const struct pl_quota_source *q, struct pl_err *err)
+static enum pl_status draw_source(struct pl_plan *p, size_t i, const struct pl_recipe *r,
+    struct pl_select *s, const struct pl_quota_source *q, struct pl_err *err)
 {
 	struct pl_plan_source *out = &p->sources[i];
 	struct cut c = {.unit = q->weight > 0 ? (enum pl_unit)r->balance.unit : PL_UNIT_SAMPLES,
 	    .image_tokens = (uint64_t)r->balance.image_tokens};
-	uint64_t target = q->weight > 0 ? q->target : q->samples, units = q->weight > 0 ? q->units : q->samples;
+	uint64_t target = q->weight > 0 ? q->target : q->samples,
+	         units = q->weight > 0 ? q->units : q->samples;
 	uint64_t full = units ? target / units : 0, rest = units ? target % units : 0, draws = 0;
 	struct tally sum = {0};
 	enum pl_status st = PL_OK;
@@ -126,8 +132,9 @@ static enum pl_status draw_source(struct pl_plan *p, size_t i, const struct pl_r
 
 /* ---- the whole ---- */
 
-static enum pl_status start(struct pl_plan *p, const struct pl_recipe *r, struct pl_select *const *selects,
-    const char *const *corpus_dirs, struct pl_quota_source *q, struct pl_err *err)
+static enum pl_status start(struct pl_plan *p, const struct pl_recipe *r,
+    struct pl_select *const *selects, const char *const *corpus_dirs, struct pl_quota_source *q,
+    struct pl_err *err)
 {
 	p->recipe_path = strdup(r->path);
 	p->recipe_text = strdup(r->text);
@@ -147,7 +154,8 @@ static enum pl_status start(struct pl_plan *p, const struct pl_recipe *r, struct
 		s->available = t.samples;
 		s->available_images = t.images;
 		s->available_tokens = t.text_tokens + t.images * (uint64_t)r->balance.image_tokens;
-		q[i] = (struct pl_quota_source){.name = s->name, .weight = s->weight, .samples = t.samples, .units = t.samples};
+		q[i] = (struct pl_quota_source){
+		    .name = s->name, .weight = s->weight, .samples = t.samples, .units = t.samples};
 		if (r->balance.unit == PL_UNIT_IMAGES)
 			q[i].units = s->available_images;
 		else if (r->balance.unit == PL_UNIT_TOKENS)
@@ -157,8 +165,8 @@ static enum pl_status start(struct pl_plan *p, const struct pl_recipe *r, struct
 }
 
 /* K: as asked, or so that shards come out about as large as asked. */
-static enum pl_status count_shards(struct pl_plan *p, const struct pl_recipe *r, struct pl_select *const *selects,
-    struct pl_err *err)
+static enum pl_status count_shards(
+    struct pl_plan *p, const struct pl_recipe *r, struct pl_select *const *selects, struct pl_err *err)
 {
 	double bytes = 0, shards;
 
@@ -186,8 +194,8 @@ static enum pl_status count_shards(struct pl_plan *p, const struct pl_recipe *r,
 	return PL_OK;
 }
 
-enum pl_status pl_plan_make(struct pl_plan *p, const struct pl_recipe *r, struct pl_select *const *selects,
-    const char *const *corpus_dirs, uint64_t seed, struct pl_err *err)
+enum pl_status pl_plan_make(struct pl_plan *p, const struct pl_recipe *r,
+    struct pl_select *const *selects, const char *const *corpus_dirs, uint64_t seed, struct pl_err *err)
 {
 	struct pl_quota_source *q = calloc(r->nsources + 1, sizeof(*q));
 	uint64_t granted = 0;

@@ -6,7 +6,8 @@
 #include "perm.h"
 #include "plan.h"
 
-/* pi_pass of a source with n kept samples: depends on the source's name, not on its place in the recipe. */
+/* pi_pass of a source with n kept samples: depends on the source's name, not on its place in the
+ * recipe. */
 void pl_pass_perm(struct pl_perm *p, uint64_t n, uint64_t seed, const char *source, uint64_t pass);
 /* floor(k x q / K) without overflow; k <= K <= 2^32. */
 uint64_t pl_first_draw(uint64_t q, uint64_t k, uint64_t K);

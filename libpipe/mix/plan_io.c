@@ -105,7 +105,8 @@ struct reader { const char *path; struct pl_err *err; enum pl_status st; };
 static void fail(struct reader *r, const char *key, const char *must)
 {
 	if (r->st == PL_OK)
-		r->st = pl_fail(r->err, PL_ERR_INVALID, PL_SEV_JOB, r->path, "no plan of this version: '%s' must be %s", key, must);
+		r->st = pl_fail(r->err, PL_ERR_INVALID, PL_SEV_JOB, r->path,
+		    "no plan of this version: '%s' must be %s", key, must);
 }
 
 static uint64_t get_count(struct reader *r, const json_t *o, const char *key)

@@ -31,7 +31,8 @@ static bool fits(const struct pl_quota_source *s, double sum, uint64_t total, do
 }
 
 /* The largest total whose every share fits. *tight: the source that sets it. */
-static uint64_t largest_total(const struct pl_quota_source *s, size_t n, double sum, double max_epochs, size_t *tight)
+static uint64_t largest_total(
+    const struct pl_quota_source *s, size_t n, double sum, double max_epochs, size_t *tight)
 {
 	double best = (double)MAX_TOTAL;
 	uint64_t total;
@@ -49,14 +50,16 @@ static uint64_t largest_total(const struct pl_quota_source *s, size_t n, double 
 	return total;
 }
 
-/* Index of the weighted source to round up (grow) or down next: the largest remainder up, the smallest down; ties: the
- * first source. SIZE_MAX: none is left. */
-static size_t next_to_round(const struct pl_quota_source *s, size_t n, const double *rest, bool grow, double max_epochs)
+/* Index of the weighted source to round up (grow) or down next: the largest remainder up, the smallest
+ * down; ties: the first source. SIZE_MAX: none is left. */
+static size_t next_to_round(
+    const struct pl_quota_source *s, size_t n, const double *rest, bool grow, double max_epochs)
 {
 	size_t at = SIZE_MAX;
 
 	for (size_t i = 0; i < n; i++) {
-		if (s[i].weight <= 0 || (grow ? (double)s[i].target >= cap_of(&s[i], max_epochs) : s[i].target == 0))
+		if (s[i].weight <= 0 ||
+		    (grow ? (double)s[i].target >= cap_of(&s[i], max_epochs) : s[i].target == 0))
 			continue;
 		if (at == SIZE_MAX || (grow ? rest[i] > rest[at] : rest[i] < rest[at]))
 			at = i;
@@ -65,8 +68,8 @@ static size_t next_to_round(const struct pl_quota_source *s, size_t n, const dou
 }
 
 /* Largest remainder: targets of the weighted sources sum to total exactly. */
-static enum pl_status apportion(struct pl_quota_source *s, size_t n, double sum, uint64_t total, double max_epochs,
-    struct pl_err *err)
+static enum pl_status apportion(struct pl_quota_source *s, size_t n, double sum, uint64_t total,
+    double max_epochs, struct pl_err *err)
 {
 	double *rest = calloc(n, sizeof(*rest));
 	uint64_t given = 0;
@@ -95,8 +98,8 @@ static enum pl_status apportion(struct pl_quota_source *s, size_t n, double sum,
 	return PL_OK;
 }
 
-static enum pl_status infeasible(const struct pl_quota_source *s, double sum, uint64_t total, double max_epochs,
-    enum pl_unit unit, uint64_t largest, struct pl_err *err)
+static enum pl_status infeasible(const struct pl_quota_source *s, double sum, uint64_t total,
+    double max_epochs, enum pl_unit unit, uint64_t largest, struct pl_err *err)
 {
 	const char *name = pl_unit_names[unit];
 
@@ -108,13 +111,15 @@ static enum pl_status infeasible(const struct pl_quota_source *s, double sum, ui
 	    "source '%s' is asked for %.0f %s (%.4g%% of %llu), but has %llu, which %.4g epochs make %.0f: the largest "
 	    "total possible is %llu; lower 'total' or the weight, or raise 'max_epochs'",
 	    s->name, ceil(share(s, sum, total)), name, 100 * s->weight / sum, (unsigned long long)total,
-	    (unsigned long long)s->units, max_epochs, cap_of(s, max_epochs), (unsigned long long)largest);
+	    (unsigned long long)s->units, max_epochs, cap_of(s, max_epochs),
+	    (unsigned long long)largest);
 }
 
 static enum pl_status split_weighted(struct pl_quota_source *s, size_t n, double sum, uint64_t total,
     double max_epochs, enum pl_unit unit, struct pl_err *err)
 {
-	double cap = total == 0 && max_epochs <= 0 ? 1 : max_epochs;   /* "as much as there is" is one epoch */
+	/* "as much as there is" is one epoch */
+	double cap = total == 0 && max_epochs <= 0 ? 1 : max_epochs;
 	size_t tight = 0;
 	uint64_t largest = largest_total(s, n, sum, cap, &tight);
 
@@ -126,16 +131,16 @@ static enum pl_status split_weighted(struct pl_quota_source *s, size_t n, double
 	return apportion(s, n, sum, total ? total : largest, cap, err);
 }
 
-enum pl_status pl_quota_split(struct pl_quota_source *s, size_t n, uint64_t total, double max_epochs, enum pl_unit unit,
-    uint64_t *granted, struct pl_err *err)
+enum pl_status pl_quota_split(struct pl_quota_source *s, size_t n, uint64_t total, double max_epochs,
+    enum pl_unit unit, uint64_t *granted, struct pl_err *err)
 {
 	double sum = 0;
 	enum pl_status st = PL_OK;
 
 	for (size_t i = 0; i < n; i++) {
 		if (!(s[i].weight >= 0) || !isfinite(s[i].weight) || !isfinite(sum + s[i].weight))
-			return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "the weight of source '%s' must be 0 or more",
-			    s[i].name);
+			return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
+			    "the weight of source '%s' must be 0 or more", s[i].name);
 		sum += s[i].weight;
 		s[i].target = s[i].weight > 0 ? 0 : s[i].units;
 	}
@@ -143,8 +148,8 @@ enum pl_status pl_quota_split(struct pl_quota_source *s, size_t n, uint64_t tota
 		st = split_weighted(s, n, sum, total, max_epochs, unit, err);
 	else if (total > 0)
 		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
-		    "a total of %llu %s is asked for, but no source has a weight above 0", (unsigned long long)total,
-		    pl_unit_names[unit]);
+		    "a total of %llu %s is asked for, but no source has a weight above 0",
+		    (unsigned long long)total, pl_unit_names[unit]);
 	if (st != PL_OK)
 		return st;
 	*granted = 0;

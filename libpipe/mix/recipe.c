@@ -44,10 +44,11 @@ const char *pl_kind_conflict(const struct pl_recipe *r, enum pl_kind kind)
 
 /* ---- checks ---- */
 
-static enum pl_status bad(const struct pl_recipe *r, uint32_t line, struct pl_err *err, const char *fmt, ...)
-    PL_PRINTF(4, 5);
+static enum pl_status bad(
+    const struct pl_recipe *r, uint32_t line, struct pl_err *err, const char *fmt, ...) PL_PRINTF(4, 5);
 
-static enum pl_status bad(const struct pl_recipe *r, uint32_t line, struct pl_err *err, const char *fmt, ...)
+static enum pl_status bad(
+    const struct pl_recipe *r, uint32_t line, struct pl_err *err, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -75,20 +76,24 @@ static enum pl_status check_source(const struct pl_recipe *r, size_t i, struct p
 
 	if (!plain_name(s->name))
 		return bad(r, s->line, err,
-		    "'name' in sources[%zu] must be 1 to %d letters, digits, '_' or '-', not '%.80s'", i, MAX_NAME, s->name);
+		    "'name' in sources[%zu] must be 1 to %d letters, digits, '_' or '-', not '%.80s'",
+		    i, MAX_NAME, s->name);
 	for (size_t k = 0; k < i; k++) {
 		if (strcmp(r->sources[k].name, s->name) == 0)
-			return bad(r, s->line, err, "two sources are called '%s', the first at line %u: names must differ",
+			return bad(r, s->line, err,
+			    "two sources are called '%s', the first at line %u: names must differ",
 			    s->name, (unsigned)r->sources[k].line);
 	}
 	if (s->shards.n == 0)
 		return bad(r, s->line, err, "'shards' in sources[%zu] is empty: give at least one pattern", i);
 	if (conflict)
-		return bad(r, s->line, err, "source '%s' is of kind %s, but %s", s->name, pl_kind_names[s->kind], conflict);
+		return bad(r, s->line, err, "source '%s' is of kind %s, but %s", s->name,
+		    pl_kind_names[s->kind], conflict);
 	return PL_OK;
 }
 
-static enum pl_status check_sources(const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+static enum pl_status check_sources(
+    const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
 {
 	if (r->nsources == 0)
 		return bad(r, raw->line.sources, err, "'sources' is empty: give at least one source");
@@ -100,7 +105,8 @@ static enum pl_status check_sources(const struct pl_recipe *r, const struct pl_r
 	return PL_OK;
 }
 
-static enum pl_status check_image(const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+static enum pl_status check_image(
+    const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
 {
 	enum pl_format format = r->image.format;
 	int64_t most = format == PL_FORMAT_PNG ? 9 : format == PL_FORMAT_WEBP ? 101 : 100;
@@ -110,16 +116,19 @@ static enum pl_status check_image(const struct pl_recipe *r, const struct pl_rec
 		return bad(r, raw->line.image, err, "policy %s in image needs 'size', in pixels",
 		    pl_policy_names[r->image.policy]);
 	if (r->image.policy == PL_POLICY_NONE && raw->line.size)
-		return bad(r, raw->line.size, err, "'size' in image does nothing with policy none: give a policy, such as "
+		return bad(r, raw->line.size, err,
+		    "'size' in image does nothing with policy none: give a policy, such as "
 		    "keep_ratio or center_crop");
 	if (raw->line.quality && (raw->image.quality < least || raw->image.quality > most))
-		return bad(r, raw->line.quality, err, "'quality' in image must be between %lld and %lld for format %s%s",
+		return bad(r, raw->line.quality, err,
+		    "'quality' in image must be between %lld and %lld for format %s%s",
 		    (long long)least, (long long)most, pl_recipe_format_names[raw->image.format],
 		    format == PL_FORMAT_PNG ? " (zlib's level)" : "");
 	return PL_OK;
 }
 
-static enum pl_status check_output(const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+static enum pl_status check_output(
+    const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
 {
 	if (!*r->name)
 		return bad(r, raw->line.name, err, "'name' is empty");
@@ -129,10 +138,11 @@ static enum pl_status check_output(const struct pl_recipe *r, const struct pl_re
 		return bad(r, raw->line.work, err, "'work' in output is empty");
 	if (r->output.max_images > 0 && r->output.min_images > r->output.max_images)
 		return bad(r, raw->line.min_images ? raw->line.min_images : raw->line.max_images, err,
-		    "'min_images' in output is %lld, more than 'max_images', %lld", (long long)r->output.min_images,
-		    (long long)r->output.max_images);
+		    "'min_images' in output is %lld, more than 'max_images', %lld",
+		    (long long)r->output.min_images, (long long)r->output.max_images);
 	if (raw->line.instructions && r->output.stage != PL_STAGE_INSTRUCT)
-		return bad(r, raw->line.instructions, err, "'instructions' in output does nothing without 'stage: instruct'");
+		return bad(r, raw->line.instructions, err,
+		    "'instructions' in output does nothing without 'stage: instruct'");
 	for (size_t i = 0; i < r->output.instructions.n; i++) {
 		if (!*r->output.instructions.items[i])
 			return bad(r, raw->line.instructions, err, "'instructions[%zu]' in output is empty", i);
@@ -144,7 +154,8 @@ static enum pl_status check_output(const struct pl_recipe *r, const struct pl_re
 
 static void take_image(struct pl_recipe *r, const struct pl_recipe_raw *raw)
 {
-	static const enum pl_format formats[] = {PL_FORMAT_UNKNOWN, PL_FORMAT_JPEG, PL_FORMAT_PNG, PL_FORMAT_WEBP};
+	static const enum pl_format formats[] = {
+	    PL_FORMAT_UNKNOWN, PL_FORMAT_JPEG, PL_FORMAT_PNG, PL_FORMAT_WEBP};
 	enum pl_format format = formats[raw->image.format];
 	bool png_default = format == PL_FORMAT_PNG && !raw->line.quality;
 
@@ -203,8 +214,10 @@ static enum pl_status set_work(struct pl_recipe *r, const struct pl_recipe_raw *
 {
 	size_t len = strlen(r->output.dir);
 
-	r->output.work = raw->output.work ? raw->output.work
-	    : pl_arena_printf(&r->arena, "%s%swork", r->output.dir, len > 0 && r->output.dir[len - 1] == '/' ? "" : "/");
+	r->output.work = raw->output.work;
+	if (!r->output.work)
+		r->output.work = pl_arena_printf(&r->arena, "%s%swork", r->output.dir,
+		    len > 0 && r->output.dir[len - 1] == '/' ? "" : "/");
 	return r->output.work ? PL_OK : pl_fail_nomem(err);
 }
 
@@ -230,7 +243,8 @@ static enum pl_status fill(struct pl_recipe *r, struct pl_err *err)
 	return st;
 }
 
-enum pl_status pl_recipe_parse(struct pl_recipe *r, const char *path, const char *text, size_t len, struct pl_err *err)
+enum pl_status pl_recipe_parse(
+    struct pl_recipe *r, const char *path, const char *text, size_t len, struct pl_err *err)
 {
 	enum pl_status st;
 

@@ -10,14 +10,30 @@ struct pl_recipe_raw {
 	const char *name;
 	uint64_t seed;
 	struct pl_field_list sources;   /* of struct pl_recipe_source */
-	struct { int hash; int64_t threshold, min_quality; bool enabled, near, text, across; struct pl_field_strs against; } dedup;
+	struct {
+		int hash;
+		int64_t threshold, min_quality;
+		bool enabled, near, text, across;
+		struct pl_field_strs against;
+	} dedup;
 	struct { int unit; uint64_t total; double max_epochs; int64_t image_tokens; } balance;
-	struct { int policy, format, filter; int64_t size, quality, effort; bool only_if_bigger, reencode; } image;
+	struct {
+		int policy, format, filter;
+		int64_t size, quality, effort;
+		bool only_if_bigger, reencode;
+	} image;
 	struct { uint64_t max_bytes, max_pixels, max_memory; int64_t max_side, timeout_ms; } limits;
-	struct { int stage, template_, container; uint64_t shard_size, shard_samples, frame_size; int64_t level, max_images, min_images;
-		const char *dir, *work; struct pl_field_strs instructions; } output;
-	struct { uint32_t name, sources, image, size, quality, output, dir, work, min_images, max_images, instructions,
-		level, shard_size; } line;   /* 0 = key absent */
+	struct {
+		int stage, template_, container;
+		uint64_t shard_size, shard_samples, frame_size;
+		int64_t level, max_images, min_images;
+		const char *dir, *work;
+		struct pl_field_strs instructions;
+	} output;
+	struct {
+		uint32_t name, sources, image, size, quality, dir, work, min_images, max_images;
+		uint32_t instructions, level;
+	} line;   /* 0 = key absent */
 };
 
 extern const struct pl_field pl_recipe_fields[];

@@ -6,7 +6,8 @@
 
 #include "recipe.h"
 
-/* Why samples of this kind cannot be written ("template conversation writes chat"), or NULL. AUTO never conflicts. */
+/* Why samples of this kind cannot be written ("template conversation writes chat"), or NULL. AUTO never
+ * conflicts. */
 const char *pl_kind_conflict(const struct pl_recipe *r, enum pl_kind kind);
 
 #endif

@@ -43,7 +43,8 @@ static struct pl_sample_cost cost_of(const struct pl_tables *t, uint64_t row)
 	return c;
 }
 
-static void count_images(struct pl_select *s, const struct pl_tables *t, uint64_t row, struct pl_hasher *h)
+static void count_images(
+    struct pl_select *s, const struct pl_tables *t, uint64_t row, struct pl_hasher *h)
 {
 	const struct pl_sample_row *p = pl_sample(t, row);
 
@@ -58,7 +59,8 @@ static void count_images(struct pl_select *s, const struct pl_tables *t, uint64_
 	}
 }
 
-static enum pl_status count_shard(struct pl_select *s, size_t shard, struct pl_hasher *h, struct pl_err *err)
+static enum pl_status count_shard(
+    struct pl_select *s, size_t shard, struct pl_hasher *h, struct pl_err *err)
 {
 	struct pl_tables t;
 	uint64_t kept = 0;
@@ -67,7 +69,8 @@ static enum pl_status count_shard(struct pl_select *s, size_t shard, struct pl_h
 	if (st != PL_OK)
 		return st;
 	if (t.samples.nrows > UINT32_MAX)
-		st = pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, s->c->shards[shard].path, "more than 2^32 - 1 samples");
+		st = pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, s->c->shards[shard].path,
+		    "more than 2^32 - 1 samples");
 	for (uint64_t i = 0; st == PL_OK && i < t.samples.nrows; i++) {
 		enum pl_reason why = pl_sample_verdict(&t, i);
 		uint8_t byte = (uint8_t)why;
@@ -256,7 +259,8 @@ static uint64_t row_at(const struct shard_rows *r, size_t words, uint32_t want)
 	return (uint64_t)w * 64 + bits_set((bits & (~bits + 1)) - 1);
 }
 
-enum pl_status pl_select_at(struct pl_select *s, uint64_t j, uint32_t *shard, uint64_t *row, struct pl_err *err)
+enum pl_status pl_select_at(
+    struct pl_select *s, uint64_t j, uint32_t *shard, uint64_t *row, struct pl_err *err)
 {
 	size_t lo = 0, hi = s->c->nshards;
 
@@ -281,7 +285,8 @@ enum pl_status pl_select_at(struct pl_select *s, uint64_t j, uint32_t *shard, ui
 	return PL_OK;
 }
 
-enum pl_status pl_select_cost(struct pl_select *s, uint64_t j, uint64_t *images, uint64_t *text_tokens, struct pl_err *err)
+enum pl_status pl_select_cost(
+    struct pl_select *s, uint64_t j, uint64_t *images, uint64_t *text_tokens, struct pl_err *err)
 {
 	uint32_t shard = 0;
 	uint64_t row = 0;
@@ -306,7 +311,8 @@ enum pl_status pl_select_cost(struct pl_select *s, uint64_t j, uint64_t *images,
 
 /* ---- over all ---- */
 
-static enum pl_status walk_shard(struct pl_select *s, size_t shard, pl_select_each_fn *each, void *ctx, struct pl_err *err)
+static enum pl_status walk_shard(
+    struct pl_select *s, size_t shard, pl_select_each_fn *each, void *ctx, struct pl_err *err)
 {
 	struct pl_tables t;
 	uint64_t j = s->first[shard];
@@ -325,7 +331,8 @@ static enum pl_status walk_shard(struct pl_select *s, size_t shard, pl_select_ea
 	return st;
 }
 
-enum pl_status pl_select_walk(struct pl_select *s, pl_select_each_fn *each, void *ctx, struct pl_err *err)
+enum pl_status pl_select_walk(
+    struct pl_select *s, pl_select_each_fn *each, void *ctx, struct pl_err *err)
 {
 	enum pl_status st = PL_OK;
 
@@ -344,19 +351,21 @@ static uint64_t rate_of(enum pl_format format)
 
 static uint64_t image_output_bytes(const struct pl_image_row *im, const struct pl_resize *image)
 {
-	enum pl_format format = image->format != PL_FORMAT_UNKNOWN ? image->format : (enum pl_format)im->format;
+	enum pl_format format =
+	    image->format != PL_FORMAT_UNKNOWN ? image->format : (enum pl_format)im->format;
 	struct pl_geometry g;
 	uint64_t bytes;
 
 	if (image->policy == PL_POLICY_NONE && image->format == PL_FORMAT_UNKNOWN)
 		return im->length;
 	g = pl_resize_geometry(image, im->width, im->height);
-	bytes = (uint64_t)g.out_w * g.out_h / 1000 * rate_of(format) + (uint64_t)g.out_w * g.out_h % 1000 * rate_of(format) / 1000;
+	bytes = (uint64_t)g.out_w * g.out_h / 1000 * rate_of(format) +
+	        (uint64_t)g.out_w * g.out_h % 1000 * rate_of(format) / 1000;
 	return bytes < im->length ? bytes : im->length;
 }
 
-enum pl_status pl_select_output_bytes(const struct pl_select *s, const struct pl_resize *image, uint64_t *bytes,
-    struct pl_err *err)
+enum pl_status pl_select_output_bytes(
+    const struct pl_select *s, const struct pl_resize *image, uint64_t *bytes, struct pl_err *err)
 {
 	*bytes = s->totals.text_bytes;
 	for (size_t shard = 0; shard < s->c->nshards; shard++) {
@@ -366,7 +375,8 @@ enum pl_status pl_select_output_bytes(const struct pl_select *s, const struct pl
 			return st;
 		for (uint64_t i = 0; i < t.images.nrows; i++) {
 			const struct pl_image_row *im = pl_image_at(&t, i);
-			if (pl_image_verdict(&t, i) == PL_REASON_KEEP && pl_sample_verdict(&t, im->sample) == PL_REASON_KEEP)
+			if (pl_image_verdict(&t, i) == PL_REASON_KEEP &&
+			    pl_sample_verdict(&t, im->sample) == PL_REASON_KEEP)
 				*bytes += image_output_bytes(im, image);
 		}
 		pl_tables_close(&t);

@@ -33,8 +33,8 @@ struct filler {
 };
 
 /* The draws of source s in [from, to). Rows are looked up in the order of the tables. */
-static enum pl_status fill_source(struct filler *f, size_t s, uint64_t from, uint64_t to, struct pl_select *select,
-    struct pl_err *err)
+static enum pl_status fill_source(struct filler *f, size_t s, uint64_t from, uint64_t to,
+    struct pl_select *select, struct pl_err *err)
 {
 	const struct pl_plan_source *src = &f->p->sources[s];
 	size_t n = 0;
@@ -60,11 +60,12 @@ static enum pl_status fill_source(struct filler *f, size_t s, uint64_t from, uin
 	return PL_OK;
 }
 
-static enum pl_status check(const struct pl_plan *p, uint64_t k, struct pl_select *const *selects, struct pl_err *err)
+static enum pl_status check(
+    const struct pl_plan *p, uint64_t k, struct pl_select *const *selects, struct pl_err *err)
 {
 	if (k >= p->shards)
-		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "output shard %llu of %llu", (unsigned long long)k,
-		    (unsigned long long)p->shards);
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "output shard %llu of %llu",
+		    (unsigned long long)k, (unsigned long long)p->shards);
 	for (size_t i = 0; i < p->nsources; i++) {
 		uint64_t now = pl_select_totals(selects[i]).samples;
 		if (p->sources[i].available != now)
@@ -75,8 +76,8 @@ static enum pl_status check(const struct pl_plan *p, uint64_t k, struct pl_selec
 	return PL_OK;
 }
 
-enum pl_status pl_plan_slots(const struct pl_plan *p, uint64_t k, struct pl_select *const *selects, struct pl_slot **slots,
-    size_t *n, struct pl_err *err)
+enum pl_status pl_plan_slots(const struct pl_plan *p, uint64_t k, struct pl_select *const *selects,
+    struct pl_slot **slots, size_t *n, struct pl_err *err)
 {
 	struct filler f = {.p = p};
 	uint64_t total = 0, most = 0;
@@ -91,7 +92,8 @@ enum pl_status pl_plan_slots(const struct pl_plan *p, uint64_t k, struct pl_sele
 		most = mine > most ? mine : most;
 	}
 	if (total > UINT32_MAX)
-		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "more than 2^32 - 1 samples in one output shard");
+		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL,
+		    "more than 2^32 - 1 samples in one output shard");
 	f.slots = calloc((size_t)total + 1, sizeof(*f.slots));
 	f.draws = calloc((size_t)most + 1, sizeof(*f.draws));
 	if (!f.slots || !f.draws)
@@ -100,7 +102,8 @@ enum pl_status pl_plan_slots(const struct pl_plan *p, uint64_t k, struct pl_sele
 		pl_perm_init(&f.mix, total, p->seed, pl_draw64(0x736861726473u, k, 2));
 	for (size_t s = 0; st == PL_OK && s < p->nsources; s++) {
 		uint64_t q = p->sources[s].quota;
-		st = fill_source(&f, s, pl_first_draw(q, k, p->shards), pl_first_draw(q, k + 1, p->shards), selects[s], err);
+		st = fill_source(&f, s, pl_first_draw(q, k, p->shards),
+		    pl_first_draw(q, k + 1, p->shards), selects[s], err);
 	}
 	free(f.draws);
 	if (st != PL_OK) {

@@ -44,7 +44,8 @@ static void choose_image(struct chosen *c, uint32_t image, enum pl_role role)
 
 static void choose_text(struct chosen *c, const struct pl_segment *s, enum pl_role role, bool loss)
 {
-	c->s[c->n++] = (struct pl_out_segment){.role = role, .loss = loss, .text = s->text, .text_len = s->text_len};
+	c->s[c->n++] = (struct pl_out_segment){
+	    .role = role, .loss = loss, .text = s->text, .text_len = s->text_len};
 }
 
 static bool any_text(const struct chosen *c)
@@ -57,7 +58,8 @@ static bool any_text(const struct chosen *c)
 }
 
 /* The picture, a request for instruct, then the caption. */
-static enum pl_reason choose_pairs(const struct pl_recipe *r, const struct pl_stage_input *in, struct chosen *c)
+static enum pl_reason choose_pairs(
+    const struct pl_recipe *r, const struct pl_stage_input *in, struct chosen *c)
 {
 	const struct pl_document *d = in->doc;
 	bool instruct = r->output.stage == PL_STAGE_INSTRUCT;
@@ -78,11 +80,13 @@ static enum pl_reason choose_pairs(const struct pl_recipe *r, const struct pl_st
 		if (!s->is_image && s->text_len > 0)
 			choose_text(c, s, instruct ? PL_ROLE_ASSISTANT : PL_ROLE_NONE, instruct || s->loss);
 	}
-	return c->s[c->n - 1].is_image || (instruct && c->s[c->n - 1].role == PL_ROLE_USER) ? PL_REASON_NO_TEXT
-	    : PL_REASON_KEEP;
+	return c->s[c->n - 1].is_image || (instruct && c->s[c->n - 1].role == PL_ROLE_USER)
+	           ? PL_REASON_NO_TEXT
+	           : PL_REASON_KEEP;
 }
 
-static enum pl_reason choose_interleaved(const struct pl_recipe *r, const struct pl_stage_input *in, struct chosen *c)
+static enum pl_reason choose_interleaved(
+    const struct pl_recipe *r, const struct pl_stage_input *in, struct chosen *c)
 {
 	const struct pl_document *d = in->doc;
 	uint64_t most = r->output.max_images > 0 ? (uint64_t)r->output.max_images : UINT64_MAX;
@@ -99,7 +103,8 @@ static enum pl_reason choose_interleaved(const struct pl_recipe *r, const struct
 	return any_text(c) ? PL_REASON_KEEP : PL_REASON_NO_TEXT;
 }
 
-/* An answer about a picture that is not there teaches the wrong thing: all images or none of the sample. */
+/* An answer about a picture that is not there teaches the wrong thing: all images or none of the
+ * sample. */
 static enum pl_reason choose_chat(const struct pl_stage_input *in, struct chosen *c)
 {
 	const struct pl_document *d = in->doc;
@@ -127,7 +132,8 @@ static enum pl_reason choose_text_only(const struct pl_stage_input *in, struct c
 	return any_text(c) ? PL_REASON_KEEP : PL_REASON_NO_TEXT;
 }
 
-static enum pl_reason choose(const struct pl_recipe *r, const struct pl_stage_input *in, struct chosen *c)
+static enum pl_reason choose(
+    const struct pl_recipe *r, const struct pl_stage_input *in, struct chosen *c)
 {
 	switch (in->doc->kind) {
 	case PL_KIND_PAIRS: return choose_pairs(r, in, c);
@@ -155,8 +161,8 @@ static uint64_t count_tokens(const struct chosen *c)
 }
 
 /* Number the images and make the members. */
-static enum pl_status make_members(const struct pl_stage_input *in, struct chosen *c, struct pl_stage_output *out,
-    struct pl_err *err)
+static enum pl_status make_members(
+    const struct pl_stage_input *in, struct chosen *c, struct pl_stage_output *out, struct pl_err *err)
 {
 	size_t at = 0;
 
@@ -169,7 +175,8 @@ static enum pl_status make_members(const struct pl_stage_input *in, struct chose
 		if (!c->s[i].is_image)
 			continue;
 		im = &in->images[c->s[i].image];
-		snprintf(out->suffixes[at], sizeof(out->suffixes[at]), "%zu.%s", at, pl_format_extension(im->format));
+		snprintf(out->suffixes[at], sizeof(out->suffixes[at]), "%zu.%s", at,
+		    pl_format_extension(im->format));
 		c->s[i].part = out->suffixes[at];
 		out->members[1 + at] = (struct shard_member){out->suffixes[at], im->data, im->len};
 		at++;
@@ -180,8 +187,8 @@ static enum pl_status make_members(const struct pl_stage_input *in, struct chose
 	return PL_OK;
 }
 
-static enum pl_status render(const struct pl_recipe *r, const struct pl_stage_input *in, struct chosen *c,
-    struct pl_stage_output *out, enum pl_reason *reason, struct pl_err *err)
+static enum pl_status render(const struct pl_recipe *r, const struct pl_stage_input *in,
+    struct chosen *c, struct pl_stage_output *out, enum pl_reason *reason, struct pl_err *err)
 {
 	enum pl_status st;
 
@@ -196,8 +203,8 @@ static enum pl_status render(const struct pl_recipe *r, const struct pl_stage_in
 	return st;
 }
 
-enum pl_status pl_stage_render(const struct pl_recipe *r, const struct pl_stage_input *in, struct pl_stage_output *out,
-    enum pl_reason *reason, struct pl_err *err)
+enum pl_status pl_stage_render(const struct pl_recipe *r, const struct pl_stage_input *in,
+    struct pl_stage_output *out, enum pl_reason *reason, struct pl_err *err)
 {
 	const char *conflict = pl_kind_conflict(r, in->doc->kind);
 	struct chosen c = {0};
@@ -205,8 +212,9 @@ enum pl_status pl_stage_render(const struct pl_recipe *r, const struct pl_stage_
 
 	clear(out);
 	if (conflict)
-		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, r->path, "source '%s' is of kind %s, but %s", in->source,
-		    pl_kind_names[in->doc->kind], conflict);
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, r->path,
+		    "source '%s' is of kind %s, but %s", in->source, pl_kind_names[in->doc->kind],
+		    conflict);
 	c.s = calloc(in->doc->nsegments + 1, sizeof(*c.s));   /* + 1: an instruction */
 	if (!c.s)
 		return pl_fail_nomem(err);

@@ -59,15 +59,16 @@ static enum pl_status add_string(struct pl_buf *out, const char *s, size_t len, 
 }
 
 /* before, then "s" */
-static enum pl_status add_named(struct pl_buf *out, const char *before, const char *s, size_t len, struct pl_err *err)
+static enum pl_status add_named(
+    struct pl_buf *out, const char *before, const char *s, size_t len, struct pl_err *err)
 {
 	enum pl_status st = pl_buf_adds(out, before, err);
 
 	return st == PL_OK ? add_string(out, s, len, err) : st;
 }
 
-static enum pl_status add_segment(struct pl_buf *out, const struct pl_stage_input *in, const struct pl_out_segment *s,
-    struct pl_err *err)
+static enum pl_status add_segment(struct pl_buf *out, const struct pl_stage_input *in,
+    const struct pl_out_segment *s, struct pl_err *err)
 {
 	enum pl_status st;
 
@@ -75,7 +76,8 @@ static enum pl_status add_segment(struct pl_buf *out, const struct pl_stage_inpu
 		const struct pl_stage_image *im = &in->images[s->image];
 		st = add_named(out, "{\"type\":\"image\",\"part\":", s->part, strlen(s->part), err);
 		if (st == PL_OK)
-			st = pl_buf_addf(out, err, ",\"width\":%u,\"height\":%u", (unsigned)im->width, (unsigned)im->height);
+			st = pl_buf_addf(out, err, ",\"width\":%u,\"height\":%u", (unsigned)im->width,
+			    (unsigned)im->height);
 	} else {
 		st = add_named(out, "{\"type\":\"text\",\"text\":", s->text, s->text_len, err);
 	}
@@ -86,7 +88,8 @@ static enum pl_status add_segment(struct pl_buf *out, const struct pl_stage_inpu
 	return st == PL_OK ? pl_buf_adds(out, "}", err) : st;
 }
 
-/* The few fields of the sample's own JSON that are worth carrying and safe to: strings and numbers of these names. */
+/* The few fields of the sample's own JSON that are worth carrying and safe to: strings and numbers of
+ * these names. */
 static enum pl_status add_meta(struct pl_buf *out, const json_t *meta, struct pl_err *err)
 {
 	static const char *const allowed[] = {"url", "license", "similarity"};
@@ -107,7 +110,8 @@ static enum pl_status add_meta(struct pl_buf *out, const json_t *meta, struct pl
 	return st == PL_OK && any ? pl_buf_adds(out, "}", err) : st;
 }
 
-static enum pl_status add_head(struct pl_buf *out, const struct pl_stage_input *in, enum pl_stage stage, struct pl_err *err)
+static enum pl_status add_head(
+    struct pl_buf *out, const struct pl_stage_input *in, enum pl_stage stage, struct pl_err *err)
 {
 	enum pl_status st = add_named(out, "{\"key\":", in->key, strlen(in->key), err);
 
@@ -122,13 +126,14 @@ static enum pl_status add_head(struct pl_buf *out, const struct pl_stage_input *
 	if (st == PL_OK && in->pass > 0)
 		st = pl_buf_addf(out, err, ",\"pass\":%llu", (unsigned long long)in->pass);
 	if (st == PL_OK)
-		st = pl_buf_addf(out, err, ",\"kind\":\"%s\",\"stage\":\"%s\",\"segments\":[", pl_kind_names[in->doc->kind],
-		    pl_stage_names[stage]);
+		st = pl_buf_addf(out, err, ",\"kind\":\"%s\",\"stage\":\"%s\",\"segments\":[",
+		    pl_kind_names[in->doc->kind], pl_stage_names[stage]);
 	return st;
 }
 
-enum pl_status pl_stage_json(const struct pl_stage_input *in, enum pl_stage stage, const struct pl_out_segment *segments,
-    size_t n, uint64_t images, struct pl_buf *out, struct pl_err *err)
+enum pl_status pl_stage_json(const struct pl_stage_input *in, enum pl_stage stage,
+    const struct pl_out_segment *segments, size_t n, uint64_t images, struct pl_buf *out,
+    struct pl_err *err)
 {
 	enum pl_status st = add_head(out, in, stage, err);
 

@@ -15,6 +15,7 @@ struct pl_out_segment {
 };
 
 PL_MUST_CHECK enum pl_status pl_stage_json(const struct pl_stage_input *in, enum pl_stage stage,
-    const struct pl_out_segment *segments, size_t n, uint64_t images, struct pl_buf *out, struct pl_err *err);
+    const struct pl_out_segment *segments, size_t n, uint64_t images, struct pl_buf *out,
+    struct pl_err *err);
 
 #endif

@@ -11,8 +11,8 @@
 #include "libpipe/dedup/dedup.h"
 #include "table_corpus.h"
 
-static const struct pl_dedup_options everything = {.near = true, .distance = 16, .min_quality = 50, .text = true,
-    .across = true};
+static const struct pl_dedup_options everything = {
+    .near = true, .distance = 16, .min_quality = 50, .text = true, .across = true};
 
 struct fixture { char *dir; struct pl_corpus c[3]; size_t n; };
 
@@ -39,8 +39,8 @@ static void end(struct fixture *f)
 }
 
 /* Dedup corpora order[0..n-1] against the rest; all verdict tables are written. */
-static struct pl_dedup_stats run(struct fixture *f, const size_t *order, size_t n, const struct pl_dedup_options *o,
-    uint32_t parts, struct pl_account *account)
+static struct pl_dedup_stats run(struct fixture *f, const size_t *order, size_t n,
+    const struct pl_dedup_options *o, uint32_t parts, struct pl_account *account)
 {
 	struct pl_corpus *in[3] = {0}, *evals[3] = {0};
 	size_t m = 0;
@@ -63,7 +63,8 @@ static struct pl_dedup_stats run(struct fixture *f, const size_t *order, size_t 
 		fail_msg("%s", err.text);
 	for (uint32_t p = parts; p-- > 0;)
 		assert_int_equal(pl_dedup_pairs(d, p, parts, NULL, NULL, &pairs, NULL), PL_OK);
-	assert_int_equal(pl_dedup_resolve(d, (struct pl_pair *)(void *)pairs.data, pairs.len / sizeof(struct pl_pair), NULL),
+	assert_int_equal(pl_dedup_resolve(d, (struct pl_pair *)(void *)pairs.data,
+	                     pairs.len / sizeof(struct pl_pair), NULL),
 	    PL_OK);
 	*account = (struct pl_account){0};
 	for (size_t i = 0; i < n; i++) {
@@ -89,7 +90,8 @@ static enum pl_reason sample_at(const struct fixture *f, size_t corpus, size_t s
 	return why;
 }
 
-static struct pl_dedup_row row_at(const struct fixture *f, size_t corpus, size_t shard, bool image, uint64_t row)
+static struct pl_dedup_row row_at(
+    const struct fixture *f, size_t corpus, size_t shard, bool image, uint64_t row)
 {
 	struct pl_tables t;
 	struct pl_dedup_row r;
@@ -115,7 +117,8 @@ static void test_pairs(void **state)
 	begin(&f);
 	tc_sample(s, PL_KIND_PAIRS, "small", 1);
 	tc_image(s, 1, 1, 100);
-	tc_sample(s, PL_KIND_PAIRS, "far", 1);          /* 17 bits from the large one; equal captions do not matter */
+	tc_sample(
+	    s, PL_KIND_PAIRS, "far", 1); /* 17 bits from the large one; equal captions do not matter */
 	tc_flip(tc_image(s, 2, 1, 90), 17);
 	tc_sample(s, PL_KIND_PAIRS, "same bytes", 2);
 	tc_image(s, 3, 3, 50);
@@ -138,7 +141,8 @@ static void test_pairs(void **state)
 	assert_int_equal(r.survivor_row, 0);
 	/* of two equal ones the smaller key hash stays */
 	assert_int_not_equal(sample_at(&f, 0, 0, 2), sample_at(&f, 0, 1, 2));
-	assert_int_equal(sample_at(&f, 0, pl_hash64("same bytes", 10) > pl_hash64("same bytes 2", 12) ? 0 : 1, 2),
+	assert_int_equal(
+	    sample_at(&f, 0, pl_hash64("same bytes", 10) > pl_hash64("same bytes 2", 12) ? 0 : 1, 2),
 	    PL_REASON_DUPLICATE_BYTES);
 	assert_int_equal(stats.images, 6);
 	assert_int_equal(stats.distinct_hashes, 4);
@@ -259,7 +263,8 @@ static void test_chat(void **state)
 	end(&f);
 }
 
-/* An evaluation image drops what is near it, whatever is larger; two near evaluation images both do; by bytes at low quality. */
+/* An evaluation image drops what is near it, whatever is larger; two near evaluation images both do; by
+ * bytes at low quality. */
 static void test_evaluation(void **state)
 {
 	struct tc_shard *s = tc_new("00000"), *e = tc_new("eval");
@@ -321,7 +326,8 @@ static uint64_t digest_tables(const struct fixture *f, size_t corpus)
 		struct pl_tables t;
 		assert_int_equal(pl_tables_open(&t, &f->c[corpus], i, NULL), PL_OK);
 		for (uint64_t k = 0; k < t.samples.nrows; k++)
-			sum = pl_draw64(sum, pl_sample_verdict(&t, k), ((const struct pl_dedup_row *)pl_npy_row(&t.dedup, k))->survivor_key);
+			sum = pl_draw64(sum, pl_sample_verdict(&t, k),
+			    ((const struct pl_dedup_row *)pl_npy_row(&t.dedup, k))->survivor_key);
 		for (uint64_t k = 0; k < t.images.nrows; k++)
 			sum = pl_draw64(sum, pl_image_verdict(&t, k),
 			    ((const struct pl_dedup_row *)pl_npy_row(&t.dedup_images, k))->survivor_key);
@@ -330,7 +336,8 @@ static uint64_t digest_tables(const struct fixture *f, size_t corpus)
 	return sum;
 }
 
-/* The same verdicts for any number of parts, any order of corpora, and on a second run over its own verdicts. */
+/* The same verdicts for any number of parts, any order of corpora, and on a second run over its own
+ * verdicts. */
 static void test_independence(void **state)
 {
 	struct tc_shard *s = tc_new("00000"), *t = tc_new("00001"), *u = tc_new("00000");
@@ -415,7 +422,9 @@ static void test_star_property(void **state)
 		const struct pl_dedup_row *r = pl_npy_row(&t.dedup_images, i);
 		kept += r->verdict == 0;
 		if (r->verdict) {
-			assert_int_equal(pl_hamming256(copy.images[i].pdq, copy.images[r->survivor_row].pdq), r->distance);
+			assert_int_equal(
+			    pl_hamming256(copy.images[i].pdq, copy.images[r->survivor_row].pdq),
+			    r->distance);
 			assert_true(r->distance <= 16);
 			assert_int_equal(pl_image_verdict(&t, r->survivor_row), PL_REASON_KEEP);
 			continue;

@@ -64,7 +64,8 @@ static void brute_force(uint64_t (*h)[4], unsigned distance, struct pl_buf *out)
 	qsort(out->data, out->len / sizeof(struct pl_pair), sizeof(struct pl_pair), compare);
 }
 
-static void join(uint64_t (*h)[4], unsigned distance, enum pl_join_kernel kernel, uint32_t parts, struct pl_buf *out)
+static void join(
+    uint64_t (*h)[4], unsigned distance, enum pl_join_kernel kernel, uint32_t parts, struct pl_buf *out)
 {
 	const struct pl_join j = {.hashes = (const uint64_t (*)[4])h, .n = N, .distance = distance};
 
@@ -133,7 +134,8 @@ static bool only_odd_sums(void *ctx, uint32_t a, uint32_t b)
 static void test_related(void **state)
 {
 	uint64_t h[6][4] = {{0}};
-	const struct pl_join j = {.hashes = (const uint64_t (*)[4])h, .n = 6, .distance = 0, .related = only_odd_sums};
+	const struct pl_join j = {
+	    .hashes = (const uint64_t(*)[4])h, .n = 6, .distance = 0, .related = only_odd_sums};
 	struct pl_buf got = {0};
 
 	(void)state;
@@ -152,7 +154,8 @@ static void test_poll_and_ceiling(void **state)
 {
 	uint64_t (*h)[4] = make_hashes();
 	int calls = 0;
-	struct pl_join j = {.hashes = (const uint64_t (*)[4])h, .n = N, .distance = 256, .poll = stop, .ctx = &calls};
+	struct pl_join j = {
+	    .hashes = (const uint64_t(*)[4])h, .n = N, .distance = 256, .poll = stop, .ctx = &calls};
 	struct pl_buf got;
 
 	(void)state;

@@ -40,7 +40,8 @@ static void test_nearest(void **state)
 
 enum { ITEMS = 9 };
 
-/* The set of kept items whose sequence of (kept before dropped) comes first among all maximal independent sets, by trying all. */
+/* The set of kept items whose sequence of (kept before dropped) comes first among all maximal
+ * independent sets, by trying all. */
 static unsigned first_set(const bool near[ITEMS][ITEMS])
 {
 	unsigned best = 0, best_key = 0;

@@ -29,7 +29,8 @@ static void check_bijection(uint64_t n, uint64_t seed)
 
 static void test_bijection(void **state)
 {
-	static const uint64_t sizes[] = {1, 2, 3, 4, 5, 63, 64, 65, 255, 256, 257, 1000, 4096, 65537, 1000000};
+	static const uint64_t sizes[] = {
+	    1, 2, 3, 4, 5, 63, 64, 65, 255, 256, 257, 1000, 4096, 65537, 1000000};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
@@ -52,7 +53,8 @@ static void test_large(void **state)
 	}
 }
 
-/* Where an item lands over many seeds: chi-square against the uniform distribution, far tail (p about 1e-6). */
+/* Where an item lands over many seeds: chi-square against the uniform distribution, far tail (p about
+ * 1e-6). */
 static void check_positions(uint64_t n, uint64_t seeds, double limit)
 {
 	double expected = (double)seeds / (double)n;

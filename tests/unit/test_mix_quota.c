@@ -16,7 +16,8 @@ static struct pl_quota_source source(const char *name, double weight, uint64_t u
 
 static void test_exact(void **state)
 {
-	struct pl_quota_source s[] = {source("a", 0.6, 1000), source("b", 0.3, 1000), source("c", 0.1, 1000)};
+	struct pl_quota_source s[] = {
+	    source("a", 0.6, 1000), source("b", 0.3, 1000), source("c", 0.1, 1000)};
 	uint64_t granted = 0;
 
 	(void)state;
@@ -41,7 +42,9 @@ static void test_random_sums(void **state)
 	for (uint64_t seed = 0; seed < 2000; seed++) {
 		struct pl_quota_source s[7];
 		double sum = 0;
-		uint64_t granted = 0, total = 1 + pl_draw64(seed, 0, 0) % (seed % 2 ? 1000 : 4000000000000u), given = 0;
+		uint64_t granted = 0,
+		         total = 1 + pl_draw64(seed, 0, 0) % (seed % 2 ? 1000 : 4000000000000u),
+		         given = 0;
 		for (size_t i = 0; i < 7; i++) {
 			s[i] = source("s", (double)(1 + pl_draw64(seed, i, 1) % 1000) / 7, 1u << 20);
 			sum += s[i].weight;
@@ -91,7 +94,8 @@ static void test_cap_random(void **state)
 			assert_true((double)s[i].target <= (double)s[i].units * cap);
 		largest = granted;
 		assert_int_equal(pl_quota_split(s, 5, largest, cap, PL_UNIT_IMAGES, &granted, NULL), PL_OK);
-		assert_int_equal(pl_quota_split(s, 5, largest + 1, cap, PL_UNIT_IMAGES, &granted, NULL), PL_ERR_USAGE);
+		assert_int_equal(pl_quota_split(s, 5, largest + 1, cap, PL_UNIT_IMAGES, &granted, NULL),
+		    PL_ERR_USAGE);
 	}
 }
 
@@ -127,10 +131,13 @@ static void test_messages(void **state)
 	struct pl_quota_source wrong[] = {source("web", -1, 10)};
 
 	(void)state;
-	expect(s, 2, 10000, 4, "source 'books' is asked for 1000 tokens (10% of 10000), but has 100, which 4 epochs make 400: "
+	expect(s, 2, 10000, 4,
+	    "source 'books' is asked for 1000 tokens (10% of 10000), but has 100, which 4 epochs make 400: "
 	    "the largest total possible is 4000; lower 'total' or the weight, or raise 'max_epochs'");
-	expect(none, 2, 10, 4, "source 'gone' is asked for a share of 50% but has no tokens left: take it out, or set its weight to 0");
-	expect(none, 2, 0, 0, "source 'gone' is asked for a share of 50% but has no tokens left: take it out, or set its weight to 0");
+	expect(none, 2, 10, 4,
+	    "source 'gone' is asked for a share of 50% but has no tokens left: take it out, or set its weight to 0");
+	expect(none, 2, 0, 0,
+	    "source 'gone' is asked for a share of 50% but has no tokens left: take it out, or set its weight to 0");
 	expect(free_, 1, 10, 0, "a total of 10 tokens is asked for, but no source has a weight above 0");
 	expect(wrong, 1, 10, 0, "the weight of source 'web' must be 0 or more");
 	expect(s, 1, (uint64_t)1 << 60, 0, "a total of 1152921504606846976 tokens is more than 2^53");

@@ -39,12 +39,17 @@ static void begin(struct sample *s, enum pl_kind kind, const char *output)
 	char recipe[600];
 
 	memset(s, 0, sizeof(*s));
-	snprintf(recipe, sizeof(recipe), "name: t\nsources: [{name: src, shards: x}]\noutput: {dir: o%s}\n", output);
+	snprintf(recipe, sizeof(recipe),
+	    "name: t\nsources: [{name: src, shards: x}]\noutput: {dir: o%s}\n", output);
 	assert_int_equal(pl_recipe_parse(&s->r, "r.yaml", recipe, strlen(recipe), NULL), PL_OK);
 	s->doc.kind = kind;
 	s->doc.segments = s->segments;
-	s->in = (struct pl_stage_input){.doc = &s->doc, .images = s->images, .source = "src", .origin_shard = "00017",
-	    .origin_key = "k\"1", .key = "000000000042"};
+	s->in = (struct pl_stage_input){.doc = &s->doc,
+	    .images = s->images,
+	    .source = "src",
+	    .origin_shard = "00017",
+	    .origin_key = "k\"1",
+	    .key = "000000000042"};
 	pl_stage_output_init(&s->out);
 }
 
@@ -74,7 +79,8 @@ static void end(struct sample *s)
 	pl_recipe_release(&s->r);
 }
 
-#define HEAD(kind, stage) "{\"key\":\"000000000042\",\"source\":\"src\",\"origin\":{\"shard\":\"00017\",\"key\":\"k\\\"1\"}," \
+#define HEAD(kind, stage)                                                                                   \
+	"{\"key\":\"000000000042\",\"source\":\"src\",\"origin\":{\"shard\":\"00017\",\"key\":\"k\\\"1\"}," \
 	"\"kind\":\"" kind "\",\"stage\":\"" stage "\",\"segments\":["
 
 static void test_pairs_align(void **state)
@@ -142,11 +148,12 @@ static void test_interleaved(void **state)
 	add_image(&s, &jpeg, PL_ROLE_NONE);
 	add_image(&s, &jpeg, PL_ROLE_NONE);
 	assert_int_equal(render(&s), PL_REASON_KEEP);
-	assert_string_equal((const char *)s.out.json.data, HEAD("interleaved", "align")
-	    "{\"type\":\"text\",\"text\":\"a\",\"loss\":true},"
-	    "{\"type\":\"image\",\"part\":\"0.webp\",\"width\":30,\"height\":40},"
-	    "{\"type\":\"text\",\"text\":\"b\",\"loss\":true},{\"type\":\"text\",\"text\":\"c\",\"loss\":true},"
-	    "{\"type\":\"image\",\"part\":\"1.jpg\",\"width\":10,\"height\":20}],\"images\":2}");
+	assert_string_equal((const char *)s.out.json.data,
+	    HEAD("interleaved",
+	        "align") "{\"type\":\"text\",\"text\":\"a\",\"loss\":true},"
+	                 "{\"type\":\"image\",\"part\":\"0.webp\",\"width\":30,\"height\":40},"
+	                 "{\"type\":\"text\",\"text\":\"b\",\"loss\":true},{\"type\":\"text\",\"text\":\"c\",\"loss\":true},"
+	                 "{\"type\":\"image\",\"part\":\"1.jpg\",\"width\":10,\"height\":20}],\"images\":2}");
 	assert_int_equal(s.out.nmembers, 3);
 	assert_string_equal(s.out.members[2].suffix, "1.jpg");
 	s.r.output.min_images = 3;
@@ -186,7 +193,8 @@ static void test_text(void **state)
 	(void)state;
 	begin(&s, PL_KIND_TEXT, "");
 	add(&s, text("t\xFFu", PL_ROLE_NONE, true));
-	s.doc.meta = json_pack("{s:s, s:s, s:f, s:{}}", "other", "x", "url", "http://a/\"b", "similarity", 0.25, "license");
+	s.doc.meta = json_pack("{s:s, s:s, s:f, s:{}}", "other", "x", "url", "http://a/\"b",
+	    "similarity", 0.25, "license");
 	assert_non_null(s.doc.meta);
 	assert_int_equal(render(&s), PL_REASON_KEEP);
 	assert_string_equal((const char *)s.out.json.data, HEAD("text", "align")
@@ -210,7 +218,8 @@ static void test_conflict(void **state)
 	(void)state;
 	begin(&s, PL_KIND_PAIRS, ", template: conversation");
 	assert_int_equal(pl_stage_render(&s.r, &s.in, &s.out, &s.reason, &err), PL_ERR_USAGE);
-	assert_string_equal(err.text, "source 'src' is of kind pairs, but template conversation writes chat");
+	assert_string_equal(
+	    err.text, "source 'src' is of kind pairs, but template conversation writes chat");
 	end(&s);
 }
 
