@@ -131,7 +131,9 @@ enum synth_language { SYNTH_ENGLISH, SYNTH_CHINESE, SYNTH_ARABIC, SYNTH_GERMAN, 
 enum synth_language synth_language(struct synth_dice *d);
 /* One of the languages that stories are told in: English, Chinese, Arabic. */
 enum synth_language synth_story_language(struct synth_dice *d);
-void synth_caption(struct synth_text *t, const struct synth_scene *scene, enum synth_language language, struct synth_dice *d);
+/* copy: the picture is another sample's, and this caption is to be unlike that one's. */
+void synth_caption(struct synth_text *t, const struct synth_scene *scene, enum synth_language language, bool copy,
+    struct synth_dice *d);
 /* A question that a caption answers. */
 const char *synth_caption_question(enum synth_language language);
 /* A question about the picture and its answer, in English. */

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { LEADS = 6, PLACES = 9 };
+enum { LEADS = 6, COPY_LEAD = 4, PLACES = 9 };
 
 struct grammar {
 	const char *leads[LEADS];
@@ -98,12 +98,13 @@ static void say_item(struct synth_text *t, const struct grammar *g, const struct
 	synth_expand(t, g->item, args);
 }
 
-/* The order in which the shapes are named is drawn, so that two captions of one picture differ. */
-void synth_caption(struct synth_text *t, const struct synth_scene *scene, enum synth_language language, struct synth_dice *d)
+/* Two leads are kept for copies, so that a copy never has its original's caption. */
+void synth_caption(struct synth_text *t, const struct synth_scene *scene, enum synth_language language, bool copy,
+    struct synth_dice *d)
 {
 	const struct grammar *g = &grammars[language];
 	struct synth_text items;
-	const char *args[10] = { g->leads[synth_below(d, LEADS)], NULL, g->grounds[scene->ground] };
+	const char *args[10] = { g->leads[copy ? COPY_LEAD + synth_below(d, LEADS - COPY_LEAD) : synth_below(d, COPY_LEAD)], NULL, g->grounds[scene->ground] };
 	unsigned first = synth_below(d, scene->nshapes);
 
 	synth_text_init(&items);

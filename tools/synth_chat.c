@@ -48,7 +48,7 @@ static void say_pictured(const struct synth *s, struct talk *k, struct synth_tex
 
 	synth_say(&k->question, k->fate.damage == SYNTH_MARKERS ? "<image>\n<image>\n" : "<image>\n");
 	synth_say(&k->question, synth_caption_question(language));
-	synth_caption(&k->answer, &scene, language, &k->words);
+	synth_caption(&k->answer, &scene, language, k->fate.what == SYNTH_DUPLICATE, &k->words);
 	for (uint32_t i = 0; i < turns; i++) {
 		if (i > 0) {
 			synth_text_clear(&k->question);

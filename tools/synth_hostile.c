@@ -71,7 +71,7 @@ static enum pl_status add_sample(struct synth_shard *sh, struct synth_tar *tar, 
 	enum pl_status st;
 
 	synth_text_init(&caption);
-	synth_caption(&caption, &scene, SYNTH_ENGLISH, &words);
+	synth_caption(&caption, &scene, SYNTH_ENGLISH, false, &words);
 	st = synth_text_status(&caption, err);
 	if (st == PL_OK)
 		st = synth_image_make(sh->s, picture, SYNTH_SAME, SYNTH_WHOLE, &image, err);
@@ -95,10 +95,10 @@ static enum pl_status add_front(struct synth_tar *tar, struct pl_err *err)
 
 static enum pl_status add_middle(struct synth_tar *tar, struct pl_err *err)
 {
-	enum pl_status st = synth_tar_add_odd(tar, SYNTH_HARD_LINK, "000000006.jpg", "train/part.1/000000001.jpg", err);
+	enum pl_status st = synth_tar_add_odd(tar, SYNTH_HARD_LINK, "000000006.jpg", "000000003.JPG", err);
 
 	if (st == PL_OK)
-		st = synth_tar_add_odd(tar, SYNTH_SYMLINK, "000000007.jpg", "/etc/passwd", err);
+		st = synth_tar_add_odd(tar, SYNTH_SYMLINK, "000000007.jpg", "../../outside.jpg", err);
 	if (st == PL_OK)
 		st = synth_tar_add_odd(tar, SYNTH_FIFO, "pipe.jpg", NULL, err);
 	if (st == PL_OK)

@@ -59,7 +59,7 @@ static void say_sentences(const struct synth *s, struct document *d, struct synt
 		synth_text_clear(line);
 		if (image < d->images && sentence_of(d, image) == i) {
 			struct synth_scene scene = synth_scene(s, d->pictures[image++]);
-			synth_caption(line, &scene, d->language, &d->words);
+			synth_caption(line, &scene, d->language, false, &d->words);
 		} else {
 			synth_sentence(line, d->language, &d->words);
 		}

@@ -109,6 +109,7 @@ static enum pl_status add_sample(struct synth_shard *sh, struct synth_tar *tar, 
 	uint64_t picture = synth_picture_key(sh->s, from, synth_source_index(&fate, index), 0);
 	struct synth_scene scene = synth_scene(sh->s, picture);
 	struct synth_dice words = synth_dice(sh->s, sh->set, index, SYNTH_OF_WORDS);
+	bool copy = fate.what != SYNTH_OK && fate.what != SYNTH_DAMAGED;
 	struct synth_image image = { 0 };
 	char key[SYNTH_KEY_MAX];
 	struct synth_pair p = { .key = key, .image = &image, .damage = fate.damage };
@@ -116,7 +117,7 @@ static enum pl_status add_sample(struct synth_shard *sh, struct synth_tar *tar, 
 
 	synth_key(sh->s, sh->set, index, key);
 	synth_text_clear(caption);
-	synth_caption(caption, &scene, synth_language(&words), &words);
+	synth_caption(caption, &scene, synth_language(&words), copy, &words);
 	p.caption = synth_text_string(caption);
 	p.numbers = synth_dice(sh->s, sh->set, index, SYNTH_OF_NUMBERS).key;
 	st = synth_text_status(caption, err);

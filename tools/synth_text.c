@@ -62,6 +62,8 @@ void synth_say_json(struct synth_text *t, const char *s)
 			break;
 		if (s[run] == '"' || s[run] == '\\')
 			synth_sayf(t, "\\%c", s[run]);
+		else if (s[run] == '\n')
+			synth_say(t, "\\n");
 		else
 			synth_sayf(t, "\\u%04x", (unsigned)s[run]);
 		run++;

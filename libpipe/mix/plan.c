@@ -10,16 +10,13 @@
 #include "libpipe/base/hash.h"
 #include "plan_draw.h"
 
-enum { BUCKETS = 65536 };
-
 /* ---- how far into a pass the draws go ---- */
 
 struct tally { uint64_t units, images, tokens; };
 
 /* A walk over the kept samples that finds, in the order of a pass, the first draws whose units reach
  * `target`. The pass is cut into buckets of `width` draws: a first walk weighs the buckets, a second
- * looks into the one where the target is met. Memory does not grow with the samples beyond n / BUCKETS
- * entries. */
+ * looks into the one where the target is met. Memory grows with the root of the samples only. */
 struct cut {
 	struct pl_perm perm;
 	enum pl_unit unit;
@@ -77,7 +74,8 @@ static enum pl_status find_cut(struct cut *c, struct pl_select *s, uint64_t targ
 	uint64_t n = c->perm.n, b = 0;
 	enum pl_status st;
 
-	c->width = (n + BUCKETS - 1) / BUCKETS;
+	for (c->width = 1; c->width < n / c->width; c->width *= 2)
+		continue;
 	c->buckets = calloc((size_t)(n / c->width + 1), sizeof(*c->buckets));
 	c->draws = calloc((size_t)c->width, sizeof(*c->draws));
 	st = c->buckets && c->draws ? pl_select_walk(s, weigh_bucket, c, err) : pl_fail_nomem(err);
