@@ -5,11 +5,13 @@
 static struct pl_common common = { .max_reject = -1 };
 static const char *recipe_path, *out, *work;
 static bool dry_run;
+static int64_t output;
 
 static const struct pl_opt options[] = {
 	{ 'c', "recipe", PL_OPT_STR, &recipe_path, "RECIPE", "the recipe (required)", 0, 0, NULL },
-	{ 'o', "output", PL_OPT_STR, &out, "PLAN", "plan file to write; default: WORK/plan.json", 0, 0, NULL },
+	{ 'o', "output", PL_OPT_STR, &out, "PLAN", "plan file to write; default: WORK/plan.json, plan-1.json, ...", 0, 0, NULL },
 	{ 0, "work", PL_OPT_STR, &work, "DIR", "where the corpora of the recipe's sources lie; default: the recipe's", 0, 0, NULL },
+	{ 'p', "output-number", PL_OPT_INT, &output, "N", "which of the recipe's outputs, from 0", 0, 1e6, NULL },
 	{ 'n', "dry-run", PL_OPT_FLAG, &dry_run, NULL, "print the table, write nothing", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
@@ -41,10 +43,16 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "-c RECIPE is missing");
 	if ((st = pl_recipe_load(&recipe, recipe_path, err)) != PL_OK)
 		return st;
+	if ((uint64_t)output >= recipe.noutputs) {
+		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, recipe_path, "has %zu outputs, so --output-number is 0 to %zu", recipe.noutputs,
+		    recipe.noutputs - 1);
+		goto done;
+	}
+	pl_recipe_use_output(&recipe, (size_t)output);
 	if (work == NULL)
 		work = recipe.output.work;
 	dirs = steps_corpus_dirs(&recipe, work);
-	plan = out == NULL ? pl_path_join(work, "plan.json") : NULL;
+	plan = out == NULL ? steps_plan_path(work, (size_t)output) : NULL;
 	if (dirs == NULL || (out == NULL && plan == NULL)) {
 		st = pl_fail_nomem(err);
 		goto done;

@@ -32,8 +32,7 @@ static const struct pl_tool tool = {
 struct job {
 	struct tool *t;
 	struct pl_recipe recipe;
-	char **dirs;           /* sources, then evaluation sets */
-	char *plan;
+	char **dirs;           /* of all sources, then of the evaluation sets */
 };
 
 static enum pl_status ingest(struct job *j, size_t i, struct pl_err *err)
@@ -95,15 +94,42 @@ static enum pl_status dedup(struct job *j, struct pl_err *err)
 	return r->dedup.enabled ? step_dedup(j->t, &step, err) : step_undedup(j->t, step.corpora, step.n, err);
 }
 
+/* Balance, pack and verify one output. */
+static enum pl_status make_output(struct job *j, size_t k, struct pl_err *err)
+{
+	struct pl_recipe *r = &j->recipe;
+	struct balance_step balance = { r, NULL, NULL, common.seed != 0 ? common.seed : r->seed };
+	char **dirs, *plan = steps_plan_path(work, k);
+	enum pl_status st = PL_OK;
+
+	pl_recipe_use_output(r, k);
+	dirs = steps_corpus_dirs(r, work);
+	if (plan == NULL || dirs == NULL)
+		st = pl_fail_nomem(err);
+	balance.corpora = (const char *const *)dirs;
+	balance.plan = dry_run ? NULL : plan;
+	if (st == PL_OK)
+		st = step_balance(j->t, &balance, err);
+	if (st == PL_OK && !dry_run) {
+		struct pack_step pack = { plan, out != NULL ? out : r->output.dir };
+		struct verify_step verify = { pack.dir, false };
+		j->t->silent = false;
+		st = step_pack(j->t, &pack, err);
+		j->t->silent = true;
+		if (st == PL_OK && !no_verify)
+			st = step_verify(j->t, &verify, err);
+	}
+	steps_free_paths(dirs);
+	free(plan);
+	return st;
+}
+
 static enum pl_status make(struct job *j, struct pl_err *err)
 {
 	const struct pl_recipe *r = &j->recipe;
-	struct balance_step balance = { r, (const char *const *)j->dirs, dry_run ? NULL : j->plan, common.seed != 0 ? common.seed : r->seed };
-	struct pack_step pack = { j->plan, out };
-	struct verify_step verify = { out, false };
 	enum pl_status st = PL_OK;
 
-	/* Standard output holds the data set's files and nothing else. */
+	/* Standard output holds the data sets' files and nothing else. */
 	j->t->brief = true;
 	j->t->silent = true;
 	for (size_t i = 0; i < r->nsources + r->dedup.against.n && st == PL_OK; i++)
@@ -112,14 +138,9 @@ static enum pl_status make(struct job *j, struct pl_err *err)
 		st = filter(j, err);
 	if (st == PL_OK)
 		st = dedup(j, err);
-	if (st == PL_OK)
-		st = step_balance(j->t, &balance, err);
-	if (st != PL_OK || dry_run)
-		return st;
-	j->t->silent = false;
-	st = step_pack(j->t, &pack, err);
-	j->t->silent = true;
-	return st != PL_OK || no_verify ? st : step_verify(j->t, &verify, err);
+	for (size_t k = 0; k < r->noutputs && st == PL_OK; k++)
+		st = make_output(j, k, err);
+	return st;
 }
 
 static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *err)
@@ -132,19 +153,21 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 	if ((st = pl_recipe_load(&j.recipe, argv[0], err)) != PL_OK)
 		return st;
 	j.t = t;
-	out = out != NULL ? out : j.recipe.output.dir;
 	work = work != NULL ? work : j.recipe.output.work;
 	j.dirs = steps_corpus_dirs(&j.recipe, work);
-	j.plan = pl_path_join(work, "plan.json");
-	st = j.dirs == NULL || j.plan == NULL ? pl_fail_nomem(err) : tool_open_pool(t, &j.recipe.limits, err);
+	if (j.dirs == NULL)
+		st = pl_fail_nomem(err);
+	else if (out != NULL && j.recipe.noutputs > 1)
+		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, argv[0], "has %zu outputs, so -o DIR cannot say where they go", j.recipe.noutputs);
+	else
+		st = tool_open_pool(t, &j.recipe.limits, err);
 	if (st == PL_OK)
 		st = tool_open_job(t, err);
 	if (st == PL_OK)
-		st = tool_output_dir(t, out, err);
+		st = tool_output_dir(t, work, err);
 	if (st == PL_OK)
 		st = make(&j, err);
 	steps_free_paths(j.dirs);
-	free(j.plan);
 	pl_recipe_release(&j.recipe);
 	return st;
 }

@@ -33,6 +33,16 @@ char **steps_corpus_dirs(const struct pl_recipe *r, const char *work)
 	return dirs;
 }
 
+char *steps_plan_path(const char *work, size_t output)
+{
+	char name[48];
+
+	if (output == 0)
+		return pl_path_join(work, "plan.json");
+	snprintf(name, sizeof(name), "plan-%zu.json", output);
+	return pl_path_join(work, name);
+}
+
 char *steps_base_name(const char *path)
 {
 	size_t end = strlen(path), from;

@@ -20,7 +20,7 @@ static enum pl_status digest_plan(struct pack *p, struct pl_err *err)
 	enum pl_status st;
 
 	pl_buf_init(&b, 0);
-	st = pl_buf_addf(&b, err, "%s\n%llu\n%llu\n", PL_VERSION, (unsigned long long)plan->seed, (unsigned long long)plan->shards);
+	st = pl_buf_addf(&b, err, "%s\n%llu\n%llu\n%llu\n", PL_VERSION, (unsigned long long)plan->output, (unsigned long long)plan->seed, (unsigned long long)plan->shards);
 	for (size_t i = 0; i < plan->nsources && st == PL_OK; i++)
 		st = pl_buf_addf(&b, err, "%s %llu %016llx%016llx\n", plan->sources[i].name, (unsigned long long)plan->sources[i].quota,
 		    (unsigned long long)plan->sources[i].digest[1], (unsigned long long)plan->sources[i].digest[0]);
@@ -52,8 +52,11 @@ static enum pl_status open_pack(struct pack *p, const struct pack_step *s, struc
 
 	if (st == PL_OK)
 		st = pl_recipe_parse(&p->recipe, p->plan.recipe_path, p->plan.recipe_text, strlen(p->plan.recipe_text), err);
+	if (st == PL_OK && p->plan.output >= p->recipe.noutputs)
+		st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, s->plan, "its recipe has no output %llu", (unsigned long long)p->plan.output);
 	if (st != PL_OK)
 		return st;
+	pl_recipe_use_output(&p->recipe, p->plan.output);
 	dirs = calloc(p->plan.nsources + 1, sizeof(*dirs));
 	p->shards = json_array();
 	if (dirs == NULL || p->shards == NULL) {

@@ -45,8 +45,11 @@ PL_MUST_CHECK enum pl_status step_pack(struct tool *t, const struct pack_step *s
 struct verify_step { const char *dir; bool quick; /* leave the pictures undecoded */ };
 PL_MUST_CHECK enum pl_status step_verify(struct tool *t, const struct verify_step *s, struct pl_err *err);
 
-/* The corpora of a recipe: work/SOURCE, and work/against-N for the evaluation sets. malloc'ed, NULL-terminated; freed by steps_free_paths. */
+/* The corpora of a recipe's sources in use: work/SOURCE, then work/against-N for the evaluation sets. malloc'ed, NULL-terminated; freed by
+ * steps_free_paths. */
 char **steps_corpus_dirs(const struct pl_recipe *r, const char *work);
+/* work/plan.json for the first output of a recipe, work/plan-1.json for the second, ...; malloc'ed, NULL = no memory. */
+char *steps_plan_path(const char *work, size_t output);
 void steps_free_paths(char **paths);
 /* "a/b/" -> "b", malloc'ed; NULL = no memory. */
 char *steps_base_name(const char *path);

@@ -110,7 +110,9 @@ const char *synth_extension(uint64_t key, enum synth_change change, enum synth_d
 /* Draw, change, encode, damage. The caller frees out->bytes. */
 PL_MUST_CHECK enum pl_status synth_image_make(const struct synth *s, uint64_t key, enum synth_change change,
     enum synth_damage damage, struct synth_image *out, struct pl_err *err);
-/* GIF bytes of an RGB picture in 216 colours, malloc'ed (synth_gif.c). */
+/* Bring an RGB picture to the 216 colours that a GIF keeps: copies are made from what the file shows (synth_gif.c). */
+void synth_gif_colours(struct pl_image *im);
+/* GIF bytes of an RGB picture in these colours, malloc'ed. */
 PL_MUST_CHECK enum pl_status synth_gif(const struct pl_image *im, uint8_t **bytes, size_t *len, struct pl_err *err);
 
 /* ---- Words: a buffer that remembers its first error, so that writers read like the text they write ---- */

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum { HASH_SIDE = 64 };
+
 const char *const synth_set_names[SYNTH_SETS] = {
 	"pairs", "interleaved", "interleaved-lines", "chat", "text", "eval", "hostile"
 };
@@ -96,11 +98,19 @@ static bool find_original(const struct synth *s, enum synth_set set, uint64_t in
 	return false;
 }
 
-static enum synth_change pick_change(struct synth_dice *d)
+/* Small pictures are shrunk less or not at all: below the 64 pixels that a hash looks at, a copy would be another picture. */
+static enum synth_change pick_change(const struct synth *s, enum synth_set from, uint64_t of, struct synth_dice *d)
 {
 	static const enum synth_change all[] = { SYNTH_HALF, SYNTH_SMALLER, SYNTH_Q60, SYNTH_SQUASHED };
+	enum synth_change change = all[synth_below(d, PL_ARRAY_LEN(all))];
+	struct synth_scene scene = synth_scene(s, synth_picture_key(s, from, of, 0));
+	uint32_t shorter = scene.width < scene.height ? scene.width : scene.height;
 
-	return all[synth_below(d, PL_ARRAY_LEN(all))];
+	if (change == SYNTH_HALF && shorter / 2 < HASH_SIDE)
+		change = SYNTH_SMALLER;
+	if (change == SYNTH_SMALLER && shorter * 7 / 10 < HASH_SIDE)
+		change = SYNTH_SQUASHED;
+	return change;
 }
 
 /* Of ten copies among the pairs, three are exact, five are near, two show a picture of the evaluation set. */
@@ -111,10 +121,10 @@ static void plan_copy(const struct synth *s, enum synth_set set, uint64_t index,
 	if (which >= 8) {
 		f->what = SYNTH_EVALUATION;
 		f->of = synth_roll(d) % s->samples[SYNTH_EVAL];
-		f->change = synth_below(d, 2) == 0 ? SYNTH_SAME : pick_change(d);
+		f->change = synth_below(d, 2) == 0 ? SYNTH_SAME : pick_change(s, SYNTH_EVAL, f->of, d);
 	} else if (find_original(s, set, index, d, &f->of)) {
 		f->what = which < 3 ? SYNTH_DUPLICATE : SYNTH_NEAR;
-		f->change = which < 3 ? SYNTH_SAME : pick_change(d);
+		f->change = which < 3 ? SYNTH_SAME : pick_change(s, set, f->of, d);
 	}
 }
 
@@ -177,7 +187,7 @@ static int digits_of(uint64_t n)
 
 	for (uint64_t last = n - 1; last > 9; last /= 10)
 		digits++;
-	return digits < 4 ? 4 : digits;
+	return digits < 4 ? 4 : digits > 20 ? 20 : digits;
 }
 
 void synth_id(enum synth_set set, uint64_t index, char id[SYNTH_KEY_MAX])

@@ -6,6 +6,19 @@
 #include <gif_lib.h>
 #include <stdlib.h>
 
+static uint8_t level(uint8_t v)
+{
+	return (uint8_t)((v + 25) / 51);
+}
+
+void synth_gif_colours(struct pl_image *im)
+{
+	size_t n = (size_t)im->width * im->height * 3;
+
+	for (size_t i = 0; i < n; i++)
+		im->pixels[i] = (uint8_t)(level(im->pixels[i]) * 51);
+}
+
 static int take(GifFileType *gif, const GifByteType *data, int len)
 {
 	struct pl_buf *out = gif->UserData;
@@ -35,7 +48,7 @@ static bool put_picture(GifFileType *gif, const struct pl_image *im, const Color
 		return false;
 	for (int y = 0; y < height; y++) {
 		for (int x = 0; x < width; x++, p += 3)
-			line[x] = (GifPixelType)((p[0] + 25) / 51 * 36 + (p[1] + 25) / 51 * 6 + (p[2] + 25) / 51);
+			line[x] = (GifPixelType)(level(p[0]) * 36 + level(p[1]) * 6 + level(p[2]));
 		if (EGifPutLine(gif, line, width) != GIF_OK)
 			return false;
 	}

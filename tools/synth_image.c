@@ -130,6 +130,8 @@ enum pl_status synth_image_make(const struct synth *s, uint64_t key, enum synth_
 	if (is_foreign(damage))
 		return foreign_bytes(damage, out, err);
 	st = synth_draw(&scene, &im, err);
+	if (st == PL_OK && plan_encode(key).format == PL_FORMAT_GIF)
+		synth_gif_colours(&im);
 	if (st == PL_OK)
 		st = change_pixels(&im, change, err);
 	if (st == PL_OK)

@@ -15,7 +15,7 @@ bool tool_begin(struct tool *t, const struct pl_tool *desc, int argc, char **arg
 
 	memset(t, 0, sizeof(*t));
 	t->desc = desc;
-	t->lock = -1;
+	pl_names_init(&t->locked);
 	t->started = pl_now();
 	pl_buf_init(&t->report, 0);
 	pl_log_setup(desc->name, -1, PL_LOG_INFO);
@@ -115,8 +115,10 @@ int tool_end(struct tool *t, enum pl_status st, struct pl_err *err)
 	if (st != PL_OK && root)
 		pl_log_err(st == PL_ERR_STOPPED ? PL_LOG_WARNING : PL_LOG_ERROR, err);
 	code = pl_exit_code(st);
-	if (t->lock >= 0)
-		pl_dir_unlock(&t->lock);
+	for (size_t i = 0; i < t->locked.len; i++)
+		pl_dir_unlock(&t->locks[i]);
+	free(t->locks);
+	pl_names_release(&t->locked);
 	pl_pool_free(t->pool);
 	pl_buf_release(&t->report);
 	pl_job_finish(t->job);
@@ -246,14 +248,36 @@ enum pl_status tool_announce(struct tool *t, const char *path, struct pl_err *er
 	return t->silent ? PL_OK : pl_job_tell(t->job, path, err);
 }
 
+/* Each directory once: several steps may write into one. */
+static enum pl_status lock_dir(struct tool *t, const char *dir, struct pl_err *err)
+{
+	int *locks, lock = -1;
+	enum pl_status st;
+
+	for (size_t i = 0; i < t->locked.len; i++)
+		if (strcmp(t->locked.items[i], dir) == 0)
+			return PL_OK;
+	locks = realloc(t->locks, (t->locked.len + 1) * sizeof(*locks));
+	if (locks == NULL)
+		return pl_fail_nomem(err);
+	t->locks = locks;
+	if ((st = pl_dir_lock(dir, &lock, err)) != PL_OK)
+		return st;
+	locks[t->locked.len] = lock;
+	st = pl_names_add(&t->locked, dir, err);
+	if (st != PL_OK)
+		pl_dir_unlock(&lock);
+	return st;
+}
+
 enum pl_status tool_output_dir(struct tool *t, const char *dir, struct pl_err *err)
 {
 	enum pl_status st = PL_OK;
 
 	if (tool_is_root(t)) {
 		st = pl_mkdirs(dir, err);
-		if (st == PL_OK && t->lock < 0)
-			st = pl_dir_lock(dir, &t->lock, err);
+		if (st == PL_OK)
+			st = lock_dir(t, dir, err);
 		if (st == PL_OK)
 			st = pl_remove_temporaries(dir, err);
 	}

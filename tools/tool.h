@@ -22,7 +22,8 @@ struct tool {
 	struct pl_buf report;           /* JSON objects of the finished steps, comma separated (rank 0) */
 	double started, step_started;
 	const char *step;
-	int lock;                       /* rank 0's lock on the output directory, -1 = none */
+	struct pl_names locked;         /* rank 0: the output directories it has locked */
+	int *locks;                     /* their locks */
 	double reject_share;            /* largest share of broken samples over the steps */
 	bool brief;                     /* steps end with one line instead of their account */
 	bool silent;                    /* tool_announce says nothing */

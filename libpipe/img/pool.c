@@ -80,8 +80,8 @@ static void ring_workers(struct pl_pool *pool, int count)
 	(void)syscall(SYS_futex, &pool->sh.control->bell, FUTEX_WAKE, count, NULL, NULL, 0);
 }
 
-/* Whatever the dead worker had claimed died with it; or is queued again, where the worker was
- * killed for an earlier job's sake. */
+/* Whatever the dead worker had claimed died with it; or is queued again, where the parent
+ * had the worker killed for an earlier job's sake. */
 static void settle_death(struct pl_pool *pool, uint32_t spawn, int status, bool again)
 {
 	for (uint64_t job = pool->head; job < pool->tail; job++) {
@@ -148,24 +148,31 @@ static void drain_control(struct pl_pool *pool)
 	}
 }
 
+/* Have a worker killed; false when none has that spawn number. */
+static bool condemn(struct pl_pool *pool, uint32_t spawn)
+{
+	for (uint32_t i = 0; i < pool->sh.workers; i++)
+		if (spawn != 0 && pool->seats[i].spawn == spawn) {
+			pool->seats[i].condemned = true;
+			order_kill(pool, spawn);
+			return true;
+		}
+	return false;
+}
+
 /* The job's time is over: have its worker killed; its death settles the job. A state word that
  * names no living worker, or none at all, was forged: then no worker is to be trusted with what it
  * holds. */
 static void stop_late_job(struct pl_pool *pool, struct pl_pool_entry *e, uint64_t state)
 {
 	uint32_t owner = (uint32_t)(state >> 32);
-	bool known = false;
 
-	for (uint32_t i = 0; i < pool->sh.workers; i++)
-		known = known || (owner != 0 && pool->seats[i].spawn == owner);
-	if (known) {
+	if (condemn(pool, owner)) {
 		e->killed_spawn = owner;
-		order_kill(pool, owner);
 		return;
 	}
 	for (uint32_t i = 0; i < pool->sh.workers; i++)
-		if (pool->seats[i].spawn)
-			order_kill(pool, pool->seats[i].spawn);
+		(void)condemn(pool, pool->seats[i].spawn);
 	e->settled = true;
 	e->reason = PL_REASON_TIMEOUT;
 }
@@ -332,16 +339,6 @@ static void fill_info(struct pl_img_info *info, const struct pl_pool_reply *repl
 	info->subsampled_420 = reply->subsampled_420 != 0;
 }
 
-/* Have a worker killed that cannot be trusted any more. */
-static void condemn(struct pl_pool *pool, uint32_t spawn)
-{
-	for (uint32_t i = 0; i < pool->sh.workers; i++)
-		if (spawn != 0 && pool->seats[i].spawn == spawn) {
-			pool->seats[i].condemned = true;
-			order_kill(pool, spawn);
-		}
-}
-
 /* Hand the oldest job's result over; its slot stays held until the next call. */
 static void collect(struct pl_pool *pool, struct pl_pool_result *r)
 {
@@ -357,7 +354,7 @@ static void collect(struct pl_pool *pool, struct pl_pool_result *r)
 		e->settled = true;   /* a worker that answers nonsense has been taken over */
 		e->reason = PL_REASON_CRASH;
 		e->out_dirty = pool->sh.out_cap;
-		condemn(pool, (uint32_t)(state >> 32));
+		(void)condemn(pool, (uint32_t)(state >> 32));
 	}
 	*r = (struct pl_pool_result){ .tag = e->tag, .op = e->op,
 		.reason = e->settled ? e->reason : (enum pl_reason)reply.reason };

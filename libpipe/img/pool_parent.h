@@ -24,7 +24,7 @@ struct pl_pool_entry {
 struct pl_pool_worker {
 	uint32_t spawn; /* 0 = the seat is empty */
 	pid_t pid;
-	bool condemned; /* answered nonsense: being killed, whatever it works on now is run again */
+	bool condemned; /* being killed on our order: a later job it has taken is run again */
 };
 
 struct pl_pool {

@@ -199,7 +199,7 @@ enum pl_status pl_plan_make(struct pl_plan *p, const struct pl_recipe *r,
 	uint64_t granted = 0;
 	enum pl_status st;
 
-	*p = (struct pl_plan){.seed = seed};
+	*p = (struct pl_plan){.seed = seed, .output = r->in_use};
 	st = q ? start(p, r, selects, corpus_dirs, q, err) : pl_fail_nomem(err);
 	if (st == PL_OK) {
 		st = pl_quota_split(q, r->nsources, r->balance.total, r->balance.max_epochs,

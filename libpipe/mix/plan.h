@@ -20,10 +20,11 @@ struct pl_plan_source {
 };
 struct pl_plan {
 	char *recipe_path, *recipe_text;
+	uint64_t output;                      /* which output of the recipe */
 	uint64_t seed, shards, samples;       /* K, and the sum of quotas */
 	struct pl_plan_source *sources; size_t nsources;
 };
-/* selects[i] belongs to recipe source i. Exact quotas: in samples to the sample; in images or tokens the first draws whose sum reaches the target. */
+/* For the recipe's output in use: selects[i] belongs to recipe source i. Exact quotas: in samples to the sample; in images or tokens the first draws whose sum reaches the target. */
 PL_MUST_CHECK enum pl_status pl_plan_make(struct pl_plan *p, const struct pl_recipe *r, struct pl_select *const *selects,
     const char *const *corpus_dirs, uint64_t seed, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_plan_save(const struct pl_plan *p, const char *path, struct pl_err *err);   /* JSON, deterministic */

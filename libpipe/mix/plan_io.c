@@ -62,6 +62,7 @@ static json_t *dump_plan(const struct pl_plan *p)
 	put(&to, "format", json_string(FORMAT));
 	put(&to, "version", json_integer(VERSION));
 	put(&to, "plait", json_string(PL_VERSION));
+	put_count(&to, "output", p->output);
 	put_count(&to, "seed", p->seed);
 	put_count(&to, "shards", p->shards);
 	put_count(&to, "samples", p->samples);
@@ -210,6 +211,7 @@ static void load_plan(struct reader *r, const json_t *j, struct pl_plan *p)
 		fail(r, "version", "1");
 	if (r->st != PL_OK)
 		return;
+	p->output = get_count(r, j, "output");
 	p->seed = get_count(r, j, "seed");
 	p->shards = get_count(r, j, "shards");
 	p->samples = get_count(r, j, "samples");

@@ -72,7 +72,6 @@ static bool plain_name(const char *name)
 static enum pl_status check_source(const struct pl_recipe *r, size_t i, struct pl_err *err)
 {
 	const struct pl_recipe_source *s = &r->sources[i];
-	const char *conflict = pl_kind_conflict(r, (enum pl_kind)s->kind);
 
 	if (!plain_name(s->name))
 		return bad(r, s->line, err,
@@ -86,9 +85,19 @@ static enum pl_status check_source(const struct pl_recipe *r, size_t i, struct p
 	}
 	if (s->shards.n == 0)
 		return bad(r, s->line, err, "'shards' in sources[%zu] is empty: give at least one pattern", i);
-	if (conflict)
-		return bad(r, s->line, err, "source '%s' is of kind %s, but %s", s->name,
-		    pl_kind_names[s->kind], conflict);
+	return PL_OK;
+}
+
+/* Can the output in use write the kinds of its sources? */
+static enum pl_status check_kinds(const struct pl_recipe *r, struct pl_err *err)
+{
+	for (size_t i = 0; i < r->nsources; i++) {
+		const struct pl_recipe_source *s = &r->sources[i];
+		const char *conflict = pl_kind_conflict(r, (enum pl_kind)s->kind);
+		if (conflict)
+			return bad(r, s->line, err, "source '%s' is of kind %s, but %s", s->name,
+			    pl_kind_names[s->kind], conflict);
+	}
 	return PL_OK;
 }
 
@@ -105,76 +114,86 @@ static enum pl_status check_sources(
 	return PL_OK;
 }
 
-static enum pl_status check_image(
-    const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+static enum pl_status check_image(const struct pl_recipe *r, const struct pl_recipe_image_raw *raw, uint32_t line,
+    struct pl_err *err)
 {
 	enum pl_format format = r->image.format;
 	int64_t most = format == PL_FORMAT_PNG ? 9 : format == PL_FORMAT_WEBP ? 101 : 100;
 	int64_t least = format == PL_FORMAT_PNG ? -1 : 1;
 
-	if (r->image.policy != PL_POLICY_NONE && !raw->line.size)
-		return bad(r, raw->line.image, err, "policy %s in image needs 'size', in pixels",
+	if (r->image.policy != PL_POLICY_NONE && !raw->size_line)
+		return bad(r, line, err, "policy %s in image needs 'size', in pixels",
 		    pl_policy_names[r->image.policy]);
-	if (r->image.policy == PL_POLICY_NONE && raw->line.size)
-		return bad(r, raw->line.size, err,
+	if (r->image.policy == PL_POLICY_NONE && raw->size_line)
+		return bad(r, raw->size_line, err,
 		    "'size' in image does nothing with policy none: give a policy, such as "
 		    "keep_ratio or center_crop");
-	if (raw->line.quality && (raw->image.quality < least || raw->image.quality > most))
-		return bad(r, raw->line.quality, err,
+	if (raw->quality_line && (raw->quality < least || raw->quality > most))
+		return bad(r, raw->quality_line, err,
 		    "'quality' in image must be between %lld and %lld for format %s%s",
-		    (long long)least, (long long)most, pl_recipe_format_names[raw->image.format],
+		    (long long)least, (long long)most, pl_recipe_format_names[raw->format],
 		    format == PL_FORMAT_PNG ? " (zlib's level)" : "");
 	return PL_OK;
 }
 
 static enum pl_status check_output(
-    const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+    const struct pl_recipe *r, const struct pl_recipe_output_raw *raw, struct pl_err *err)
 {
-	if (!*r->name)
-		return bad(r, raw->line.name, err, "'name' is empty");
-	if (!*raw->output.dir)
-		return bad(r, raw->line.dir, err, "'dir' in output is empty");
-	if (raw->output.work && !*raw->output.work)
-		return bad(r, raw->line.work, err, "'work' in output is empty");
+	if (!*raw->dir)
+		return bad(r, raw->dir_line, err, "'dir' in output is empty");
+	if (raw->work && !*raw->work)
+		return bad(r, raw->work_line, err, "'work' in output is empty");
 	if (r->output.max_images > 0 && r->output.min_images > r->output.max_images)
-		return bad(r, raw->line.min_images ? raw->line.min_images : raw->line.max_images, err,
+		return bad(r, raw->min_images_line ? raw->min_images_line : raw->max_images_line, err,
 		    "'min_images' in output is %lld, more than 'max_images', %lld",
 		    (long long)r->output.min_images, (long long)r->output.max_images);
-	if (raw->line.instructions && r->output.stage != PL_STAGE_INSTRUCT)
-		return bad(r, raw->line.instructions, err,
+	if (raw->instructions_line && r->output.stage != PL_STAGE_INSTRUCT)
+		return bad(r, raw->instructions_line, err,
 		    "'instructions' in output does nothing without 'stage: instruct'");
 	for (size_t i = 0; i < r->output.instructions.n; i++) {
 		if (!*r->output.instructions.items[i])
-			return bad(r, raw->line.instructions, err, "'instructions[%zu]' in output is empty", i);
+			return bad(r, raw->instructions_line, err, "'instructions[%zu]' in output is empty", i);
 	}
 	return PL_OK;
 }
 
 /* ---- from raw fields to the recipe ---- */
 
-static void take_image(struct pl_recipe *r, const struct pl_recipe_raw *raw)
+static struct pl_resize image_of(const struct pl_recipe_image_raw *raw)
 {
 	static const enum pl_format formats[] = {
 	    PL_FORMAT_UNKNOWN, PL_FORMAT_JPEG, PL_FORMAT_PNG, PL_FORMAT_WEBP};
-	enum pl_format format = formats[raw->image.format];
-	bool png_default = format == PL_FORMAT_PNG && !raw->line.quality;
+	enum pl_format format = formats[raw->format];
+	bool png_default = format == PL_FORMAT_PNG && !raw->quality_line;
 
-	r->image = (struct pl_resize){
-		.policy = (enum pl_policy)raw->image.policy,
-		.size = (uint32_t)raw->image.size,
-		.only_if_bigger = raw->image.only_if_bigger,
-		.filter = (enum pl_filter)raw->image.filter,
+	return (struct pl_resize){
+		.policy = (enum pl_policy)raw->policy,
+		.size = (uint32_t)raw->size,
+		.only_if_bigger = raw->only_if_bigger,
+		.filter = (enum pl_filter)raw->filter,
 		.format = format,
-		.encode = {.format = format, .quality = png_default ? -1 : (int)raw->image.quality,
-		    .effort = (int)raw->image.effort},
-		.reencode = raw->image.reencode,
+		.encode = {.format = format, .quality = png_default ? -1 : (int)raw->quality,
+		    .effort = (int)raw->effort},
+		.reencode = raw->reencode,
 	};
-	r->limits = pl_img_limits_default();
-	r->limits.max_bytes = raw->limits.max_bytes;
-	r->limits.max_pixels = raw->limits.max_pixels;
-	r->limits.max_memory = raw->limits.max_memory;
-	r->limits.max_side = (uint32_t)raw->limits.max_side;
-	r->limits.timeout_ms = (uint32_t)raw->limits.timeout_ms;
+}
+
+static struct pl_recipe_output output_of(const struct pl_recipe_output_raw *raw)
+{
+	return (struct pl_recipe_output){
+		.stage = raw->stage,
+		.template_ = raw->template_,
+		.container = raw->container,
+		.shard_size = raw->shard_size,
+		.shard_samples = raw->shard_samples,
+		.frame_size = raw->frame_size,
+		.level = raw->level,
+		.level_set = raw->level_line != 0,
+		.max_images = raw->max_images,
+		.min_images = raw->min_images,
+		.dir = raw->dir,
+		.instructions = raw->instructions,
+	};
 }
 
 static void take(struct pl_recipe *r, const struct pl_recipe_raw *raw)
@@ -191,34 +210,127 @@ static void take(struct pl_recipe *r, const struct pl_recipe_raw *raw)
 	r->dedup.text = raw->dedup.text;
 	r->dedup.across = raw->dedup.across;
 	r->dedup.against = raw->dedup.against;
-	r->balance.unit = raw->balance.unit;
-	r->balance.total = raw->balance.total;
-	r->balance.max_epochs = raw->balance.max_epochs;
-	r->balance.image_tokens = raw->balance.image_tokens;
-	take_image(r, raw);
-	r->output.stage = raw->output.stage;
-	r->output.template_ = raw->output.template_;
-	r->output.container = raw->output.container;
-	r->output.shard_size = raw->output.shard_size;
-	r->output.shard_samples = raw->output.shard_samples;
-	r->output.frame_size = raw->output.frame_size;
-	r->output.level = raw->output.level;
-	r->output.level_set = raw->line.level != 0;
-	r->output.dir = raw->output.dir;
-	r->output.max_images = raw->output.max_images;
-	r->output.min_images = raw->output.min_images;
-	r->output.instructions = raw->output.instructions;
+	r->limits = pl_img_limits_default();
+	r->limits.max_bytes = raw->limits.max_bytes;
+	r->limits.max_pixels = raw->limits.max_pixels;
+	r->limits.max_memory = raw->limits.max_memory;
+	r->limits.max_side = (uint32_t)raw->limits.max_side;
+	r->limits.timeout_ms = (uint32_t)raw->limits.timeout_ms;
 }
 
-static enum pl_status set_work(struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+/* The sources that an output names, in the order of the recipe. */
+static enum pl_status pick_sources(struct pl_recipe *r, const struct pl_recipe_output_raw *raw, struct pl_recipe_variant *v,
+    struct pl_err *err)
 {
-	size_t len = strlen(r->output.dir);
+	v->sources = pl_arena_alloc(&r->arena, (r->nsources + 1) * sizeof(*v->sources));
+	if (!v->sources)
+		return pl_fail_nomem(err);
+	for (size_t k = 0; k < raw->sources.n; k++) {
+		bool found = false;
+		for (size_t i = 0; i < r->nsources; i++)
+			found = found || strcmp(r->sources[i].name, raw->sources.items[k]) == 0;
+		if (!found)
+			return bad(r, raw->sources_line, err, "there is no source '%.80s' for this output", raw->sources.items[k]);
+	}
+	for (size_t i = 0; i < r->nsources; i++) {
+		bool wanted = raw->sources_line == 0;
+		for (size_t k = 0; k < raw->sources.n; k++)
+			wanted = wanted || strcmp(r->sources[i].name, raw->sources.items[k]) == 0;
+		if (wanted)
+			v->sources[v->nsources++] = r->sources[i];
+	}
+	return v->nsources > 0 ? PL_OK : bad(r, raw->sources_line, err, "'sources' of this output is empty");
+}
 
-	r->output.work = raw->output.work;
-	if (!r->output.work)
-		r->output.work = pl_arena_printf(&r->arena, "%s%swork", r->output.dir,
-		    len > 0 && r->output.dir[len - 1] == '/' ? "" : "/");
-	return r->output.work ? PL_OK : pl_fail_nomem(err);
+/* Weights that were not given: equal shares; or, where no weight and no total says otherwise, everything once. */
+static void set_weights(struct pl_recipe_variant *v)
+{
+	bool any = v->balance.total > 0;
+
+	for (size_t i = 0; i < v->nsources; i++)
+		any = any || v->sources[i].weight >= 0;
+	for (size_t i = 0; i < v->nsources; i++)
+		if (v->sources[i].weight < 0)
+			v->sources[i].weight = any ? 1 : 0;
+}
+
+/* One output: taken, narrowed to, checked. */
+static enum pl_status add_output(struct pl_recipe *r, const struct pl_recipe_raw *raw, size_t k,
+    const struct pl_recipe_output_raw *out, struct pl_err *err)
+{
+	const struct pl_recipe_image_raw *image = out->image_line ? &out->image : &raw->image;
+	struct pl_recipe_variant *v = &r->variants[k];
+	enum pl_status st;
+
+	v->image = image_of(image);
+	v->balance = out->balance_line ? out->balance : raw->balance;
+	v->output = output_of(out);
+	for (size_t i = 0; i < k; i++)
+		if (strcmp(r->variants[i].output.dir, out->dir) == 0)
+			return bad(r, out->dir_line, err, "two outputs have the directory '%.200s'", out->dir);
+	if (k > 0 && out->work)
+		return bad(r, out->work_line, err, "'work' is for all outputs: give it in the first one");
+	if ((st = pick_sources(r, out, v, err)) != PL_OK)
+		return st;
+	set_weights(v);
+	pl_recipe_use_output(r, k);
+	if ((st = check_output(r, out, err)) != PL_OK)
+		return st;
+	if ((st = check_kinds(r, err)) != PL_OK)
+		return st;
+	return check_image(r, image, out->image_line ? out->image_line : raw->line.image, err);
+}
+
+static enum pl_status add_outputs(struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+{
+	const struct pl_recipe_output_raw *list = raw->line.outputs ? raw->outputs.items : &raw->output;
+	struct pl_recipe_source *all = r->sources;
+	size_t nall = r->nsources, len;
+	const char *dir;
+
+	r->noutputs = raw->line.outputs ? raw->outputs.n : 1;
+	if (raw->line.output && raw->line.outputs)
+		return bad(r, raw->line.outputs, err, "give 'output' or 'outputs', not both");
+	if (!raw->line.output && !raw->line.outputs)
+		return bad(r, 1, err, "missing key 'output'");
+	if (r->noutputs == 0)
+		return bad(r, raw->line.outputs, err, "'outputs' is empty: give at least one");
+	r->variants = pl_arena_alloc(&r->arena, r->noutputs * sizeof(*r->variants));
+	if (!r->variants)
+		return pl_fail_nomem(err);
+	for (size_t k = 0; k < r->noutputs; k++) {
+		enum pl_status st;
+		r->sources = all;
+		r->nsources = nall;
+		if ((st = add_output(r, raw, k, &list[k], err)) != PL_OK)
+			return st;
+	}
+	dir = list[0].dir;
+	len = strlen(dir);
+	for (size_t k = 0; k < r->noutputs; k++) {
+		r->variants[k].output.work = list[0].work ? list[0].work :
+		    pl_arena_printf(&r->arena, "%s%swork", dir, dir[len - 1] == '/' ? "" : "/");
+		if (!r->variants[k].output.work)
+			return pl_fail_nomem(err);
+	}
+	pl_recipe_use_output(r, 0);
+	r->sources = all;
+	r->nsources = nall;
+	if (r->noutputs == 1 && !list[0].sources_line)
+		r->sources = r->variants[0].sources;   /* with their weights */
+	return PL_OK;
+}
+
+void pl_recipe_use_output(struct pl_recipe *r, size_t k)
+{
+	const struct pl_recipe_variant *v = &r->variants[k];
+
+	r->in_use = k;
+	r->sources = v->sources;
+	r->nsources = v->nsources;
+	r->balance = v->balance;
+	r->image = v->image;
+	r->output = v->output;
 }
 
 static enum pl_status fill(struct pl_recipe *r, struct pl_err *err)
@@ -233,14 +345,10 @@ static enum pl_status fill(struct pl_recipe *r, struct pl_err *err)
 	if (st != PL_OK)
 		return st;
 	take(r, &raw);
-	st = check_output(r, &raw, err);
-	if (st == PL_OK)
-		st = check_sources(r, &raw, err);
-	if (st == PL_OK)
-		st = check_image(r, &raw, err);
-	if (st == PL_OK)
-		st = set_work(r, &raw, err);
-	return st;
+	if (!*r->name)
+		return bad(r, raw.line.name, err, "'name' is empty");
+	st = check_sources(r, &raw, err);
+	return st == PL_OK ? add_outputs(r, &raw, err) : st;
 }
 
 enum pl_status pl_recipe_parse(

@@ -21,7 +21,7 @@ struct pl_recipe_source {
 	struct pl_field_strs shards;      /* patterns */
 	const char *images;               /* pattern of image tars, or a folder */
 	int kind;
-	double weight;                    /* default 1 */
+	double weight;                    /* default 1; 0 in a recipe with neither a weight nor a total */
 	const char *where, *image_where;  /* SQL conditions, NULL = none */
 	const char *caption, *text;       /* field names */
 	struct pl_field_strs columns;
@@ -29,25 +29,39 @@ struct pl_recipe_source {
 	uint32_t line;
 };
 
+/* One data set that a recipe makes: the keys of 'output', or of one item of 'outputs'. */
+struct pl_recipe_output {
+	int stage, template_, container;
+	uint64_t shard_size, shard_samples, frame_size;
+	int64_t level, max_images, min_images;
+	bool level_set;
+	const char *dir, *work;                     /* work: the same for all outputs */
+	struct pl_field_strs instructions;
+};
+struct pl_recipe_balance { int unit; uint64_t total; double max_epochs; int64_t image_tokens; };   /* image_tokens default 576 */
+
 struct pl_recipe {
 	const char *path, *text; size_t text_len;   /* the file, verbatim */
 	uint64_t digest[2];                         /* XXH3-128 of text */
 	const char *name;
 	uint64_t seed;                              /* default 0 */
-	struct pl_recipe_source *sources; size_t nsources;
+	struct pl_recipe_source *sources; size_t nsources;   /* all, or those of the output in use */
+	size_t noutputs, in_use;                    /* in_use: which output the next three are of; 0 after loading */
 	struct { int hash; int64_t threshold, min_quality; bool enabled, near, text, across; struct pl_field_strs against; } dedup;
-	struct { int unit; uint64_t total; double max_epochs; int64_t image_tokens; } balance;   /* image_tokens default 576 */
+	struct pl_recipe_balance balance;
 	struct pl_resize image;                     /* policy, size, format, quality, ... */
+	struct pl_recipe_output output;
 	struct pl_img_limits limits;
-	struct { int stage, template_, container; uint64_t shard_size, shard_samples, frame_size; int64_t level; bool level_set;
-		const char *dir, *work; int64_t max_images, min_images; struct pl_field_strs instructions; } output;
 	struct pl_arena arena;
+	struct pl_recipe_variant *variants;         /* private: noutputs of them */
 };
 /* Load and check. Relative paths stay as written: relative to the working directory. PL_ERR_USAGE with file and line. */
 PL_MUST_CHECK enum pl_status pl_recipe_load(struct pl_recipe *r, const char *path, struct pl_err *err);
 /* The same from text (a plan carries its recipe). */
 PL_MUST_CHECK enum pl_status pl_recipe_parse(struct pl_recipe *r, const char *path, const char *text, size_t len, struct pl_err *err);
 void pl_recipe_release(struct pl_recipe *r);
+/* Narrow the recipe to output k (< noutputs): its sources, image, balance and output keys. */
+void pl_recipe_use_output(struct pl_recipe *r, size_t k);
 /* The corpus settings of source i. */
 void pl_recipe_corpus_source(const struct pl_recipe *r, size_t i, struct pl_source *out);
 

@@ -7,12 +7,23 @@
 
 #define AT(member) offsetof(struct pl_recipe_raw, member)
 #define IN(member) offsetof(struct pl_recipe_source, member)
+#define OUT(member) offsetof(struct pl_recipe_output_raw, member)
+#define PIC(member) offsetof(struct pl_recipe_image_raw, member)
+#define BAL(member) offsetof(struct pl_recipe_balance, member)
 #define LARGEST_COUNT 9007199254740992.0   /* 2^53 */
 
 static const char *const filter_names[] = {"lanczos", "bicubic", "triangle", "box", NULL};
 const char *const pl_recipe_format_names[] = {"keep", "jpeg", "png", "webp", NULL};
 
-static const struct pl_recipe_source source_defaults = {.weight = 1};
+/* A weight that was not given: see recipe.c. */
+static const struct pl_recipe_source source_defaults = {.weight = -1};
+
+#define IMAGE_DEFAULTS {.policy = PL_POLICY_NONE, .quality = 90, .effort = 2, .filter = PL_FILTER_LANCZOS}
+#define BALANCE_DEFAULTS {.unit = PL_UNIT_SAMPLES, .image_tokens = 576}
+static const struct pl_recipe_output_raw output_defaults = {
+	.stage = PL_STAGE_ALIGN, .template_ = PL_TEMPLATE_AUTO, .container = SHARD_TAR_ZST, .shard_size = (uint64_t)256 << 20,
+	.min_images = 1, .image = IMAGE_DEFAULTS, .balance = BALANCE_DEFAULTS,
+};
 
 static const struct pl_field source_fields[] = {
 	{.key = "name", .type = PL_FIELD_STR, .offset = IN(name), .required = true,
@@ -45,28 +56,28 @@ static const struct pl_field dedup_fields[] = {
 };
 
 static const struct pl_field balance_fields[] = {
-	{.key = "unit", .type = PL_FIELD_CHOICE, .offset = AT(balance.unit), .choices = pl_unit_names},
-	{.key = "total", .type = PL_FIELD_COUNT, .offset = AT(balance.total), .min = 0,
+	{.key = "unit", .type = PL_FIELD_CHOICE, .offset = BAL(unit), .choices = pl_unit_names},
+	{.key = "total", .type = PL_FIELD_COUNT, .offset = BAL(total), .min = 0,
 	    .max = LARGEST_COUNT},
-	{.key = "max_epochs", .type = PL_FIELD_REAL, .offset = AT(balance.max_epochs), .min = 0,
+	{.key = "max_epochs", .type = PL_FIELD_REAL, .offset = BAL(max_epochs), .min = 0,
 	    .max = 1e6},
-	{.key = "image_tokens", .type = PL_FIELD_INT, .offset = AT(balance.image_tokens), .min = 0,
+	{.key = "image_tokens", .type = PL_FIELD_INT, .offset = BAL(image_tokens), .min = 0,
 	    .max = 1e6},
 	{.key = NULL}
 };
 
 static const struct pl_field image_fields[] = {
-	{.key = "policy", .type = PL_FIELD_CHOICE, .offset = AT(image.policy), .choices = pl_policy_names},
-	{.key = "size", .type = PL_FIELD_INT, .offset = AT(image.size), .min = 1, .max = 16384,
-	    .line_offset = AT(line.size)},
-	{.key = "format", .type = PL_FIELD_CHOICE, .offset = AT(image.format),
+	{.key = "policy", .type = PL_FIELD_CHOICE, .offset = PIC(policy), .choices = pl_policy_names},
+	{.key = "size", .type = PL_FIELD_INT, .offset = PIC(size), .min = 1, .max = 16384,
+	    .line_offset = PIC(size_line)},
+	{.key = "format", .type = PL_FIELD_CHOICE, .offset = PIC(format),
 	    .choices = pl_recipe_format_names},
-	{.key = "quality", .type = PL_FIELD_INT, .offset = AT(image.quality), .min = -1, .max = 101,
-	    .line_offset = AT(line.quality)},
-	{.key = "effort", .type = PL_FIELD_INT, .offset = AT(image.effort), .min = 0, .max = 6},
-	{.key = "filter", .type = PL_FIELD_CHOICE, .offset = AT(image.filter), .choices = filter_names},
-	{.key = "only_if_bigger", .type = PL_FIELD_BOOL, .offset = AT(image.only_if_bigger)},
-	{.key = "reencode", .type = PL_FIELD_BOOL, .offset = AT(image.reencode)},
+	{.key = "quality", .type = PL_FIELD_INT, .offset = PIC(quality), .min = -1, .max = 101,
+	    .line_offset = PIC(quality_line)},
+	{.key = "effort", .type = PL_FIELD_INT, .offset = PIC(effort), .min = 0, .max = 6},
+	{.key = "filter", .type = PL_FIELD_CHOICE, .offset = PIC(filter), .choices = filter_names},
+	{.key = "only_if_bigger", .type = PL_FIELD_BOOL, .offset = PIC(only_if_bigger)},
+	{.key = "reencode", .type = PL_FIELD_BOOL, .offset = PIC(reencode)},
 	{.key = NULL}
 };
 
@@ -84,32 +95,36 @@ static const struct pl_field limits_fields[] = {
 };
 
 static const struct pl_field output_fields[] = {
-	{.key = "stage", .type = PL_FIELD_CHOICE, .offset = AT(output.stage), .choices = pl_stage_names},
-	{.key = "template", .type = PL_FIELD_CHOICE, .offset = AT(output.template_),
+	{.key = "stage", .type = PL_FIELD_CHOICE, .offset = OUT(stage), .choices = pl_stage_names},
+	{.key = "template", .type = PL_FIELD_CHOICE, .offset = OUT(template_),
 	    .choices = pl_template_names},
-	{.key = "container", .type = PL_FIELD_CHOICE, .offset = AT(output.container),
+	{.key = "container", .type = PL_FIELD_CHOICE, .offset = OUT(container),
 	    .choices = shard_container_names},
-	{.key = "shard_size", .type = PL_FIELD_SIZE, .offset = AT(output.shard_size), .min = 1,
+	{.key = "shard_size", .type = PL_FIELD_SIZE, .offset = OUT(shard_size), .min = 1,
 	    .max = LARGEST_COUNT},
-	{.key = "shard_samples", .type = PL_FIELD_COUNT, .offset = AT(output.shard_samples), .min = 1,
+	{.key = "shard_samples", .type = PL_FIELD_COUNT, .offset = OUT(shard_samples), .min = 1,
 	    .max = LARGEST_COUNT},
-	{.key = "frame_size", .type = PL_FIELD_SIZE, .offset = AT(output.frame_size), .min = 512,
+	{.key = "frame_size", .type = PL_FIELD_SIZE, .offset = OUT(frame_size), .min = 512,
 	    .max = 1073741824.0},
-	{.key = "level", .type = PL_FIELD_INT, .offset = AT(output.level), .min = -100, .max = 22,
-	    .line_offset = AT(line.level)},
-	{.key = "dir", .type = PL_FIELD_STR, .offset = AT(output.dir), .required = true,
-	    .line_offset = AT(line.dir)},
-	{.key = "work", .type = PL_FIELD_STR, .offset = AT(output.work), .line_offset = AT(line.work)},
-	{.key = "max_images", .type = PL_FIELD_INT, .offset = AT(output.max_images), .min = 0, .max = 1e6,
-	    .line_offset = AT(line.max_images)},
-	{.key = "min_images", .type = PL_FIELD_INT, .offset = AT(output.min_images), .min = 0, .max = 1e6,
-	    .line_offset = AT(line.min_images)},
-	{.key = "instructions", .type = PL_FIELD_STRLIST, .offset = AT(output.instructions),
-	    .line_offset = AT(line.instructions)},
+	{.key = "level", .type = PL_FIELD_INT, .offset = OUT(level), .min = -100, .max = 22,
+	    .line_offset = OUT(level_line)},
+	{.key = "dir", .type = PL_FIELD_STR, .offset = OUT(dir), .required = true,
+	    .line_offset = OUT(dir_line)},
+	{.key = "work", .type = PL_FIELD_STR, .offset = OUT(work), .line_offset = OUT(work_line)},
+	{.key = "max_images", .type = PL_FIELD_INT, .offset = OUT(max_images), .min = 0, .max = 1e6,
+	    .line_offset = OUT(max_images_line)},
+	{.key = "min_images", .type = PL_FIELD_INT, .offset = OUT(min_images), .min = 0, .max = 1e6,
+	    .line_offset = OUT(min_images_line)},
+	{.key = "instructions", .type = PL_FIELD_STRLIST, .offset = OUT(instructions),
+	    .line_offset = OUT(instructions_line)},
+	{.key = "sources", .type = PL_FIELD_STRLIST, .offset = OUT(sources), .line_offset = OUT(sources_line)},
+	{.key = "image", .type = PL_FIELD_MAP, .offset = OUT(image), .sub = image_fields, .line_offset = OUT(image_line)},
+	{.key = "balance", .type = PL_FIELD_MAP, .offset = OUT(balance), .sub = balance_fields,
+	    .line_offset = OUT(balance_line)},
 	{.key = NULL}
 };
 
-/* Maps stand at offset 0: their fields carry the offsets of the whole. */
+/* dedup and limits stand at offset 0: their fields carry the offsets of the whole. */
 const struct pl_field pl_recipe_fields[] = {
 	{.key = "name", .type = PL_FIELD_STR, .offset = AT(name), .required = true,
 	    .line_offset = AT(line.name)},
@@ -119,10 +134,13 @@ const struct pl_field pl_recipe_fields[] = {
 	    .item_size = sizeof(struct pl_recipe_source), .item_defaults = &source_defaults,
 	    .line_offset = AT(line.sources)},
 	{.key = "dedup", .type = PL_FIELD_MAP, .sub = dedup_fields},
-	{.key = "balance", .type = PL_FIELD_MAP, .sub = balance_fields},
-	{.key = "image", .type = PL_FIELD_MAP, .sub = image_fields, .line_offset = AT(line.image)},
+	{.key = "balance", .type = PL_FIELD_MAP, .offset = AT(balance), .sub = balance_fields},
+	{.key = "image", .type = PL_FIELD_MAP, .offset = AT(image), .sub = image_fields, .line_offset = AT(line.image)},
 	{.key = "limits", .type = PL_FIELD_MAP, .sub = limits_fields},
-	{.key = "output", .type = PL_FIELD_MAP, .required = true, .sub = output_fields},
+	{.key = "output", .type = PL_FIELD_MAP, .offset = AT(output), .sub = output_fields, .line_offset = AT(line.output)},
+	{.key = "outputs", .type = PL_FIELD_LIST, .offset = AT(outputs), .sub = output_fields,
+	    .item_size = sizeof(struct pl_recipe_output_raw), .item_defaults = &output_defaults,
+	    .line_offset = AT(line.outputs)},
 	{.key = NULL}
 };
 
@@ -135,20 +153,12 @@ void pl_recipe_defaults(struct pl_recipe_raw *raw)
 	raw->dedup.threshold = PL_DEDUP_DISTANCE_DEFAULT;
 	raw->dedup.min_quality = PL_DEDUP_QUALITY_DEFAULT;
 	raw->dedup.enabled = raw->dedup.near = raw->dedup.text = raw->dedup.across = true;
-	raw->balance.unit = PL_UNIT_SAMPLES;
-	raw->balance.image_tokens = 576;
-	raw->image.policy = PL_POLICY_NONE;
-	raw->image.quality = 90;
-	raw->image.effort = 2;
-	raw->image.filter = PL_FILTER_LANCZOS;
+	raw->balance = output_defaults.balance;
+	raw->image = output_defaults.image;
+	raw->output = output_defaults;
 	raw->limits.max_bytes = limits.max_bytes;
 	raw->limits.max_pixels = limits.max_pixels;
 	raw->limits.max_memory = limits.max_memory;
 	raw->limits.max_side = limits.max_side;
 	raw->limits.timeout_ms = limits.timeout_ms;
-	raw->output.stage = PL_STAGE_ALIGN;
-	raw->output.template_ = PL_TEMPLATE_AUTO;
-	raw->output.container = SHARD_TAR_ZST;
-	raw->output.shard_size = (uint64_t)256 << 20;
-	raw->output.min_images = 1;
 }

@@ -6,6 +6,25 @@
 
 #include "recipe.h"
 
+struct pl_recipe_image_raw {
+	int policy, format, filter;
+	int64_t size, quality, effort;
+	bool only_if_bigger, reencode;
+	uint32_t size_line, quality_line;
+};
+
+struct pl_recipe_output_raw {
+	int stage, template_, container;
+	uint64_t shard_size, shard_samples, frame_size;
+	int64_t level, max_images, min_images;
+	const char *dir, *work;
+	struct pl_field_strs instructions, sources;
+	struct pl_recipe_image_raw image;     /* where image_line != 0, in place of the recipe's */
+	struct pl_recipe_balance balance;     /* where balance_line != 0, in place of the recipe's */
+	uint32_t dir_line, work_line, min_images_line, max_images_line, instructions_line, level_line, sources_line, image_line,
+	    balance_line;
+};
+
 struct pl_recipe_raw {
 	const char *name;
 	uint64_t seed;
@@ -16,24 +35,20 @@ struct pl_recipe_raw {
 		bool enabled, near, text, across;
 		struct pl_field_strs against;
 	} dedup;
-	struct { int unit; uint64_t total; double max_epochs; int64_t image_tokens; } balance;
-	struct {
-		int policy, format, filter;
-		int64_t size, quality, effort;
-		bool only_if_bigger, reencode;
-	} image;
+	struct pl_recipe_balance balance;
+	struct pl_recipe_image_raw image;
 	struct { uint64_t max_bytes, max_pixels, max_memory; int64_t max_side, timeout_ms; } limits;
-	struct {
-		int stage, template_, container;
-		uint64_t shard_size, shard_samples, frame_size;
-		int64_t level, max_images, min_images;
-		const char *dir, *work;
-		struct pl_field_strs instructions;
-	} output;
-	struct {
-		uint32_t name, sources, image, size, quality, dir, work, min_images, max_images;
-		uint32_t instructions, level;
-	} line;   /* 0 = key absent */
+	struct pl_recipe_output_raw output;
+	struct pl_field_list outputs;   /* of struct pl_recipe_output_raw */
+	struct { uint32_t name, sources, image, output, outputs; } line;   /* 0 = key absent */
+};
+
+/* One output of a recipe, checked: what pl_recipe_use_output puts in use. */
+struct pl_recipe_variant {
+	struct pl_recipe_source *sources; size_t nsources;
+	struct pl_recipe_balance balance;
+	struct pl_resize image;
+	struct pl_recipe_output output;
 };
 
 extern const struct pl_field pl_recipe_fields[];

@@ -98,7 +98,8 @@ static void test_defaults(void **state)
 	assert_int_equal(pl_recipe_parse(&r, "r.yaml", text, sizeof(text) - 1, NULL), PL_OK);
 	assert_int_equal(r.seed, 0);
 	assert_int_equal(r.sources[0].kind, PL_KIND_AUTO);
-	assert_true(r.sources[0].weight == 1);
+	assert_true(r.sources[0].weight == 0);   /* neither a weight nor a total: everything once */
+	assert_int_equal(r.noutputs, 1);
 	assert_true(r.dedup.enabled && r.dedup.near && r.dedup.text && r.dedup.across);
 	assert_int_equal(r.dedup.hash, PL_HASH_PDQ_AA);
 	assert_int_equal(r.dedup.threshold, 16);
@@ -169,6 +170,13 @@ static const struct { const char *text, *message; uint32_t line; } wrong[] = {
 	    "source 'a' is of kind chat, but template interleaved writes interleaved, text and pairs", 3},
 	{"name: x\nsources:\n  - {name: a, shards: x, kind: text}\noutput: {dir: o, template: conversation}\n",
 	    "source 'a' is of kind text, but template conversation writes chat", 3},
+	{"name: x\n" SOURCE "output: {dir: a}\noutputs: [{dir: b}]\n", "give 'output' or 'outputs', not both", 4},
+	{"name: x\n" SOURCE "outputs: [{dir: a}, {dir: a}]\n", "two outputs have the directory 'a'", 3},
+	{"name: x\n" SOURCE "outputs: [{dir: a, sources: [b]}]\n", "there is no source 'b' for this output", 3},
+	{"name: x\n" SOURCE "outputs:\n  - {dir: a}\n  - {dir: b, work: w}\n",
+	    "'work' is for all outputs: give it in the first one", 5},
+	{"name: x\nsources:\n  - {name: a, shards: x, kind: chat}\noutputs: [{dir: a}, {dir: b, template: pair-caption}]\n",
+	    "source 'a' is of kind chat, but template pair-caption writes pairs and text", 3},
 	{"- a\n", "the file must be a map of keys and values, not a list", 1},
 };
 
@@ -183,6 +191,39 @@ static void test_messages(void **state)
 		assert_string_equal(err.path, "r.yaml");
 		assert_int_equal(err.line, wrong[i].line);
 	}
+}
+
+/* Each output is narrowed to its sources, and has the recipe's image and balance unless it brings its own. */
+static void test_outputs(void **state)
+{
+	static const char text[] =
+	    "name: x\nsources: [{name: a, shards: a.tar}, {name: b, shards: b.jsonl, kind: chat, weight: 2}]\n"
+	    "image: {policy: border, size: 100}\nbalance: {total: 10}\n"
+	    "outputs:\n  - {dir: one, sources: [a]}\n"
+	    "  - {dir: two, sources: [b], stage: instruct, image: {policy: keep_ratio, size: 50}, balance: {unit: tokens}}\n";
+	struct pl_recipe r;
+
+	(void)state;
+	assert_int_equal(pl_recipe_parse(&r, "r.yaml", text, sizeof(text) - 1, NULL), PL_OK);
+	assert_int_equal(r.noutputs, 2);
+	assert_int_equal(r.nsources, 2);
+	assert_string_equal(r.output.dir, "one");
+	pl_recipe_use_output(&r, 0);
+	assert_int_equal(r.nsources, 1);
+	assert_string_equal(r.sources[0].name, "a");
+	assert_true(r.sources[0].weight == 1);
+	assert_int_equal(r.image.size, 100);
+	assert_int_equal(r.balance.total, 10);
+	pl_recipe_use_output(&r, 1);
+	assert_int_equal(r.in_use, 1);
+	assert_string_equal(r.sources[0].name, "b");
+	assert_true(r.sources[0].weight == 2);
+	assert_int_equal(r.image.size, 50);
+	assert_int_equal(r.balance.total, 0);
+	assert_int_equal(r.balance.unit, PL_UNIT_TOKENS);
+	assert_int_equal(r.output.stage, PL_STAGE_INSTRUCT);
+	assert_string_equal(r.output.work, "one/work");
+	pl_recipe_release(&r);
 }
 
 /* A recipe cut anywhere is an error or a smaller recipe, never a crash. */
@@ -210,6 +251,7 @@ int main(void)
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_outputs),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_missing_file),
 	};
