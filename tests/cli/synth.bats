@@ -100,7 +100,7 @@ truth()     # COLUMN-PATTERN: lines of the truth of $SYNTH
 	mkdir x
 	plait synth -q -o near --kind pairs --samples 80 --size 200 --duplicates 0.5 --broken 0 >/dev/null
 	tar xf near/pairs/00000.tar -C x
-	bits() { plait hash "$(ls x/"$1".[jpgw]*[gpf])" | cut -c1-64; }
+	bits() { plait hash -r pdq-aa "$(ls x/"$1".[jpgw]*[gpf])" | cut -c1-64; }
 	distance() { /usr/bin/python3 -c 'import sys; print(bin(int(sys.argv[1], 16) ^ int(sys.argv[2], 16)).count("1"))' "$(bits "$1")" "$(bits "$2")"; }
 	while read -r key of; do
 		[ "$(distance "$key" "$of")" -le 16 ] || fail "$key and $of"

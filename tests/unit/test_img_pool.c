@@ -448,7 +448,7 @@ static void test_contained(void **state)
 	pl_pool_free(pool);
 }
 
-/* One image that hangs does not keep the other worker from the images behind it, nor time out those. */
+/* One image that hangs keeps the other worker from nothing, and no other image times out. */
 static void test_timeout_among_others(void **state)
 {
 	struct pl_pool *pool = new_pool(2, 50, 400);
