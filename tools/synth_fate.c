@@ -192,7 +192,7 @@ static int digits_of(uint64_t n)
 
 void synth_id(enum synth_set set, uint64_t index, char id[SYNTH_KEY_MAX])
 {
-	snprintf(id, SYNTH_KEY_MAX, "%s-%09" PRIu64, synth_set_names[set], index);
+	snprintf(id, SYNTH_KEY_MAX, "%s-%09" PRIu64, set < SYNTH_SETS ? synth_set_names[set] : "", index);
 }
 
 void synth_key(const struct synth *s, enum synth_set set, uint64_t index, char key[SYNTH_KEY_MAX])

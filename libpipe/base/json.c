@@ -69,6 +69,9 @@ static enum pl_status parse(const char *text, size_t len, json_t **out, uint32_t
 		return PL_ERR_INVALID;
 	}
 	v = json_loadb(text, len, flags, &je);
+	/* Integers past 64 bits, such as hashes in web metadata, become real numbers rather than costing the record. */
+	if (!v && json_error_code(&je) == json_error_numeric_overflow)
+		v = json_loadb(text, len, flags | JSON_DECODE_INT_AS_REAL, &je);
 	if (!v) {
 		if (json_error_code(&je) == json_error_out_of_memory)
 			return pl_fail_nomem(err);

@@ -132,6 +132,8 @@ static void test_dump(void **state)
 	    "1.2345678901234568e+17]");
 	check_dump("[9223372036854775807,-9223372036854775808]", false,
 	    "[9223372036854775807,-9223372036854775808]");
+	/* Past 64 bits a number loses digits, not its record. */
+	check_dump("{\"hash\":18446744073709551616}", false, "{\"hash\":1.8446744073709552e19}");
 }
 
 static void test_dump_limits(void **state)
