@@ -133,7 +133,7 @@ static void test_dump(void **state)
 	check_dump("[9223372036854775807,-9223372036854775808]", false,
 	    "[9223372036854775807,-9223372036854775808]");
 	/* Past 64 bits a number loses digits, not its record. */
-	check_dump("{\"hash\":18446744073709551616}", false, "{\"hash\":1.8446744073709552e19}");
+	check_dump("{\"hash\":18446744073709551616}", false, "{\"hash\":1.8446744073709552e+19}");
 }
 
 static void test_dump_limits(void **state)
