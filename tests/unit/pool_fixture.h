@@ -167,19 +167,6 @@ static struct pl_pool_result next(struct pl_pool *pool)
 	return r;
 }
 
-/* Length and bytes of test image n, begun with the given letter. */
-static size_t make_input(uint8_t *data, uint64_t n, char letter)
-{
-	size_t len =
-	    n % 97 == 13 ? 0 : 1 + (size_t)(pl_draw64(1, n, 0) % (n % 31 == 7 ? 600000 : 9000));
-
-	for (size_t i = 0; i < len; i++)
-		data[i] = (uint8_t)(n + i * 7 + (i >> 8));
-	if (len)
-		data[0] = (uint8_t)letter;
-	return len;
-}
-
 static void sleep_ms(long ms)
 {
 	const struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
