@@ -173,13 +173,35 @@ static enum pl_status add_col(
 	return PL_OK;
 }
 
+/* The type of a named column, and behind it the shape of a vector. */
+static enum pl_status parse_type(struct cursor *c, const char *code, size_t code_len, enum pl_npy_type *type,
+    uint64_t *count, size_t *size)
+{
+	bool vector;
+
+	*type = PL_NPY_U8;
+	while (*type < PL_NPY_BYTES && !(strlen(types[*type].code) == code_len &&
+	    memcmp(types[*type].code, code, code_len) == 0))
+		(*type)++;
+	if (*type == PL_NPY_BYTES)
+		return bad(c, PL_ERR_UNSUPPORTED,
+		    "a column type other than |u1 <u2 <u4 <u8 <i4 <i8 <f4 <f8");
+	*size = types[*type].size;
+	vector = take(c, ',');
+	if (vector && (*type != PL_NPY_U8 || !take_shape(c, count)))
+		return bad(c, PL_ERR_UNSUPPORTED, "only |u1 columns may be vectors, of one dimension");
+	if (vector)
+		*type = PL_NPY_BYTES;
+	return PL_OK;
+}
+
 /* One column, from behind its parenthesis: 'name', '<u4') or 'name', '|u1', (32,)). */
 static enum pl_status parse_col(struct cursor *c)
 {
 	const char *name, *code;
-	size_t name_len, code_len, size = 0;
+	size_t name_len, code_len, size = 1;
 	uint64_t count = 1;
-	bool vector = false, padding;
+	bool padding;
 	enum pl_npy_type type = PL_NPY_U8;
 	enum pl_status st = PL_OK;
 
@@ -189,25 +211,12 @@ static enum pl_status parse_col(struct cursor *c)
 		return bad(
 		    c, PL_ERR_UNSUPPORTED, "expected a plain type (nested columns are not read)");
 	padding = name_len == 0 && is_padding(code, code_len, &count);
-	if (padding) {
-		size = 1;
-	} else {
-		while (type < PL_NPY_BYTES && !(strlen(types[type].code) == code_len &&
-		    memcmp(types[type].code, code, code_len) == 0))
-			type++;
-		if (type == PL_NPY_BYTES)
-			return bad(c, PL_ERR_UNSUPPORTED,
-			    "a column type other than |u1 <u2 <u4 <u8 <i4 <i8 <f4 <f8");
-		size = types[type].size;
-		vector = take(c, ',');
-		if (vector && (type != PL_NPY_U8 || !take_shape(c, &count)))
-			return bad(c, PL_ERR_UNSUPPORTED,
-			    "only |u1 columns may be vectors, of one dimension");
-		if (vector)
-			type = PL_NPY_BYTES;
-		if (name_len == 0)
-			return bad(c, PL_ERR_INVALID, "a column without a name");
-	}
+	if (!padding)
+		st = parse_type(c, code, code_len, &type, &count, &size);
+	if (st != PL_OK)
+		return st;
+	if (!padding && name_len == 0)
+		return bad(c, PL_ERR_INVALID, "a column without a name");
 	if (!take(c, ')'))
 		return bad(c, PL_ERR_INVALID, "expected the end of a column");
 	if (count == 0 || count > PL_NPY_MAX_ROW || PL_NPY_MAX_ROW - c->t->row_size < count * size)

@@ -377,8 +377,21 @@ static enum pl_status read_value(struct pl_records *r)
 	return PL_OK;
 }
 
-/* Everything between values: brackets and commas of the array. PL_END, or chunk[at] begins a value.
- * */
+/* Is c a bracket or comma of the array that belongs here? Then r->where moves on. */
+static bool array_mark(struct pl_records *r, uint8_t c)
+{
+	if (r->where == START && c == '[')
+		r->where = ARRAY_FIRST;
+	else if (r->where == ARRAY_COMMA && c == ',')
+		r->where = ARRAY_VALUE;
+	else if ((r->where == ARRAY_FIRST || r->where == ARRAY_COMMA) && c == ']')
+		r->where = ARRAY_DONE;
+	else
+		return false;
+	return true;
+}
+
+/* Everything between values: brackets and commas of the array. PL_END, or chunk[at] begins a value. */
 static enum pl_status to_value(struct pl_records *r)
 {
 	for (;;) {
@@ -393,14 +406,7 @@ static enum pl_status to_value(struct pl_records *r)
 			    "the file ends inside its JSON array");
 		}
 		c = r->chunk[r->at];
-		if (r->where == START && c == '[') {
-			r->where = ARRAY_FIRST;
-			r->at++;
-		} else if (r->where == ARRAY_COMMA && c == ',') {
-			r->where = ARRAY_VALUE;
-			r->at++;
-		} else if ((r->where == ARRAY_FIRST || r->where == ARRAY_COMMA) && c == ']') {
-			r->where = ARRAY_DONE;
+		if (array_mark(r, c)) {
 			r->at++;
 		} else if (r->where == ARRAY_DONE) {
 			return damaged(r, PL_ERR_INVALID, offset_now(r),

@@ -45,6 +45,22 @@ static void keep_first(struct pl_image *im)
 		im->pixels = less;
 }
 
+/* How spng is to give the pixels. */
+struct png_layout { int format; uint32_t channels; bool alpha, keep_first; };
+
+static struct png_layout layout_of(const struct spng_ihdr *ihdr, bool has_trns)
+{
+	bool grey = ihdr->color_type == SPNG_COLOR_TYPE_GRAYSCALE;
+	bool alpha = has_trns || ihdr->color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA ||
+	    ihdr->color_type == SPNG_COLOR_TYPE_TRUECOLOR_ALPHA;
+
+	if (alpha)
+		return (struct png_layout){ SPNG_FMT_RGBA8, 4, true, false };
+	if (grey && ihdr->bit_depth <= 8)
+		return (struct png_layout){ SPNG_FMT_G8, 1, false, false };
+	return (struct png_layout){ SPNG_FMT_RGB8, 3, false, grey };
+}
+
 static enum pl_reason read_png(spng_ctx *ctx, const struct pl_img_info *info, struct pl_image *out)
 {
 	struct spng_ihdr ihdr;
@@ -57,27 +73,20 @@ static enum pl_reason read_png(spng_ctx *ctx, const struct pl_img_info *info, st
 	error = spng_get_trns(ctx, &trns); /* reads up to the pixels */
 	if (error && error != SPNG_ECHUNKAVAIL)
 		return reason_of(error);
-	bool grey = ihdr.color_type == SPNG_COLOR_TYPE_GRAYSCALE;
-	bool alpha = error == 0 || ihdr.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA ||
-	    ihdr.color_type == SPNG_COLOR_TYPE_TRUECOLOR_ALPHA;
-	bool direct_grey = grey && !alpha && ihdr.bit_depth <= 8;
-	int format = alpha ? SPNG_FMT_RGBA8 : direct_grey ? SPNG_FMT_G8 : SPNG_FMT_RGB8;
+	const struct png_layout layout = layout_of(&ihdr, error == 0);
 	size_t size = 0;
-	error = spng_decoded_image_size(ctx, format, &size);
+	error = spng_decoded_image_size(ctx, layout.format, &size);
 	if (error)
 		return reason_of(error);
-	enum pl_reason reason = pl_image_init(out, ihdr.width, ihdr.height,
-	    alpha             ? 4
-		: direct_grey ? 1
-			      : 3);
+	enum pl_reason reason = pl_image_init(out, ihdr.width, ihdr.height, layout.channels);
 	if (reason != PL_REASON_KEEP)
 		return reason;
 	if (size != (size_t)out->width * out->height * out->channels)
 		return PL_REASON_CORRUPT;
-	error = spng_decode_image(ctx, out->pixels, size, format, alpha ? SPNG_DECODE_TRNS : 0);
+	error = spng_decode_image(ctx, out->pixels, size, layout.format, layout.alpha ? SPNG_DECODE_TRNS : 0);
 	if (error)
 		return reason_of(error);
-	if (grey && !alpha && !direct_grey)
+	if (layout.keep_first)
 		keep_first(out);
 	return PL_REASON_KEEP;
 }

@@ -64,10 +64,8 @@ static double reduced_by(const struct pl_img_info *info, const struct pl_image *
 	return by;
 }
 
-/* Scale *im, whose picture as stored is width x height, cut to what g keeps, then turn. g speaks of
- * the turned picture, while the window and its start are of the stored one. */
-static enum pl_reason scale_and_turn(struct pl_image *im, const struct pl_img_info *info,
-    const struct pl_geometry *g, enum pl_filter filter)
+/* The window of the stored picture that becomes what g keeps: g speaks of the turned picture. */
+static struct pl_window window_of(const struct pl_image *im, const struct pl_img_info *info, const struct pl_geometry *g)
 {
 	const uint8_t o = info->orientation;
 	const bool swap = o >= 5 && o <= 8;
@@ -81,7 +79,7 @@ static enum pl_reason scale_and_turn(struct pl_image *im, const struct pl_img_in
 	if (o == 3 || o == 4 || o == 7 || o == 8)
 		y = g->scaled_h - ch - y;
 	const double by = reduced_by(info, im);
-	struct pl_window win = {
+	return (struct pl_window){
 		.src_w = info->width / by,
 		.src_h = info->height / by,
 		.scaled_w = swap ? g->scaled_h : g->scaled_w,
@@ -91,6 +89,13 @@ static enum pl_reason scale_and_turn(struct pl_image *im, const struct pl_img_in
 		.width = swap ? ch : cw,
 		.height = swap ? cw : ch,
 	};
+}
+
+/* Scale *im, cut it to what g keeps, then turn. */
+static enum pl_reason scale_and_turn(struct pl_image *im, const struct pl_img_info *info,
+    const struct pl_geometry *g, enum pl_filter filter)
+{
+	const struct pl_window win = window_of(im, info, g);
 	enum pl_reason reason = PL_REASON_KEEP;
 	if (win.width != im->width || win.height != im->height || win.scaled_w != im->width ||
 	    win.scaled_h != im->height) {
@@ -101,7 +106,7 @@ static enum pl_reason scale_and_turn(struct pl_image *im, const struct pl_img_in
 		pl_image_release(im);
 		*im = out;
 	}
-	return pl_img_orient(im, o);
+	return pl_img_orient(im, info->orientation);
 }
 
 /* Centre *im on white. */

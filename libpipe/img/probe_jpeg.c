@@ -55,6 +55,12 @@ static enum pl_reason read_frame(
 	return PL_REASON_KEEP;
 }
 
+/* Markers that stand alone and mean nothing before the frame. */
+static bool is_filler(uint8_t marker)
+{
+	return marker == 0 || marker == M_TEM || (marker >= M_RST0 && marker <= M_RST7);
+}
+
 enum pl_reason pl_probe_jpeg(const uint8_t *data, size_t len, struct pl_img_info *info)
 {
 	bool exif_seen = false;
@@ -68,7 +74,7 @@ enum pl_reason pl_probe_jpeg(const uint8_t *data, size_t len, struct pl_img_info
 		if (at >= len)
 			return PL_REASON_TRUNCATED;
 		uint8_t marker = data[at++];
-		if (marker == 0 || marker == M_TEM || (marker >= M_RST0 && marker <= M_RST7))
+		if (is_filler(marker))
 			continue;
 		if (marker == M_SOI || marker == M_EOI || marker == M_SOS)
 			return PL_REASON_CORRUPT;

@@ -36,7 +36,8 @@ tools="ingest resize filter dedup balance pack run verify synth ls cat show stat
 	expect 2 "'10x'" -- plait resize -s 10x -o d x.tar
 	expect 2 "'centre_crop'" "did you mean 'center_crop'" -- plait resize -p centre_crop -o d x.tar
 	expect 2 "'1.5'" -- plait ingest --max-reject 1.5 -o c x.tar
-	[ ! -e c ] && [ ! -e d ]
+	[ ! -e c ]
+	[ ! -e d ]
 }
 
 @test "-q takes no argument: what follows is an operand, and a missing one fails" {

@@ -23,7 +23,8 @@ refused()     # PHRASE...: r.yaml is refused with exit code 2 and nothing is wri
 
 @test "the recipe as it stands is right" {
 	expect 0 -- plait run -j1 --dry-run r.yaml
-	[ ! -e out/dataset.json ] && [ ! -e out.work/plan.json ]
+	[ ! -e out/dataset.json ]
+	[ ! -e out.work/plan.json ]
 }
 
 @test "an unknown key is named with its line and the nearest key" {
@@ -85,7 +86,8 @@ refused()     # PHRASE...: r.yaml is refused with exit code 2 and nothing is wri
 @test "a quota that cannot be met says by how much" {
 	sed -i 's/max_epochs: 2/max_epochs: 1, total: 1000/' r.yaml
 	expect 2 "source 'docs'" "200 samples" "has 20" "largest total possible is" -- plait run -j1 r.yaml
-	[ ! -e out.work/plan.json ] && [ ! -e out/dataset.json ]
+	[ ! -e out.work/plan.json ]
+	[ ! -e out/dataset.json ]
 	# The total it names as the largest is right: it can be made, one more cannot.
 	local largest
 	largest=$(grep -o 'largest total possible is [0-9]*' <<<"$stderr" | grep -o '[0-9]*$')

@@ -4,11 +4,18 @@
 
 load ../cli/common
 
+# The recipe of the made set with pictures that take longer to encode, so that there is a middle to be hit.
+slow_recipe()
+{
+	make_recipe r.yaml out
+	sed -i 's/size: 96, format: webp/size: 160, format: webp, effort: 4/' r.yaml
+}
+
 setup_file()
 {
 	make_set_once
 	cd "$BATS_FILE_TMPDIR" || return 1
-	make_recipe r.yaml out
+	slow_recipe
 	plait run -q -j1 r.yaml >/dev/null
 	bytes_of out >reference
 	# Pictures that take a while, for what must be hit in the middle.
@@ -30,7 +37,7 @@ setup_file()
 setup()
 {
 	work_here
-	make_recipe r.yaml out
+	slow_recipe
 }
 
 descendants()     # PID: it and all below it
@@ -155,7 +162,7 @@ stopped()
 		plait run -q -j2 r.yaml >/dev/null 2>err || { cat err >&2; fail "the rerun after the kill at $moment failed"; }
 		same_as_reference
 	done
-	[ "$cut" -ge 7 ] || fail "only $cut of the kills came while the job worked"
+	[ "$cut" -ge 5 ] || fail "only $cut of the kills came while the job worked"
 }
 
 # bats test_tags=slow
@@ -179,7 +186,8 @@ stopped()
 	all=$(descendants "$job")
 	kill -KILL "$(pgrep -P "$job" | tail -n 1)"
 	wait "$job" || code=$?
-	[ "$code" -ne 0 ] && [ "$code" -ne 75 ]
+	[ "$code" -ne 0 ]
+	[ "$code" -ne 75 ]
 	local pid
 	for pid in $all; do
 		while kill -0 "$pid" 2>/dev/null && [ "$(ps -o stat= -p "$pid")" != Z ]; do sleep 0.05; done

@@ -45,7 +45,7 @@ static void test_agree(void **state)
 		mine = pl_fail(&err, PL_ERR_STOPPED, PL_SEV_JOB, NULL, "only stopped");
 	assert_int_equal(pl_job_agree(job, mine, &err), PL_ERR_IO);
 	assert_string_equal(err.path, "x.tar");
-	assert_int_equal(atoi(err.text + strlen("from rank ")), last);
+	assert_int_equal(strtol(err.text + strlen("from rank "), NULL, 10), last);
 }
 
 static void test_exchange(void **state)
