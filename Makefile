@@ -221,9 +221,10 @@ clean:
 help:
 	@echo 'make all          build tools and the reader library into $(B)'
 	@echo 'make demo         set up, build, and make a small data set from a synthetic corpus'
-	@echo 'make check        set up, build, run every test'
-	@echo 'make check-asan   the same under address and undefined-behaviour sanitizers'
-	@echo 'make bench        measure, write build/bench.tsv'
+	@echo 'make check        set up, build, run every test (check-quick: most of them)'
+	@echo 'make check-asan   the same under address and undefined-behaviour sanitizers (check-tsan: threads, check-valgrind)'
+	@echo 'make fuzz         look for inputs that break a parser, FUZZ_SECONDS each'
+	@echo 'make bench        measure against the usual Python, write build/bench.tsv'
 	@echo 'make lint man install uninstall clean'
 
 -include $(patsubst %.o,%.d,$(call obj,$(PIPE_SRC) $(DIST_SRC) $(SHARD_SRC) $(STEP_SRC) $(SYNTH_SRC) $(UNIT_SRC) \

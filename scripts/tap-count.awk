@@ -3,7 +3,7 @@
 # "passed failed skipped" to the file named by count. Variables: rc, limit, label, count, seconds.
 # Understands cmocka ("not ok 1 # SKIP name", the reason printed before) and bats ("ok 1 name # skip reason").
 FNR == 1 { nfiles++; ord = 0; said = "" }
-/^1\.\.[0-9]+/ { planned[nfiles] += substr($1, 4); next }
+/^1\.\.[0-9]+/ { planned[nfiles] += substr($1, 4); has_plan = 1; next }
 /^(not )?ok [0-9]+/ {
 	ord++
 	failed_here = /^not/
@@ -23,6 +23,7 @@ FNR == 1 { nfiles++; ord = 0; said = "" }
 		}
 	} else if (failed_here) {
 		state[ord] = "fail"
+		reason[ord] = line
 	} else if (!(ord in state)) {
 		state[ord] = "pass"
 	}
@@ -50,15 +51,18 @@ END {
 		trouble = "did not end within " limit " s"
 	else if (rc != 0 && n["fail"] == 0)
 		trouble = "exit code " rc (trouble == "" ? "" : ", " trouble)
-	else if (tests == 0 && rc == 0 && planned[nfiles] + 0 == 0 && nfiles > 0 && label !~ /\.bats/)
+	else if (tests == 0 && !has_plan)     # a bats file whose every test is left out says 1..0
 		trouble = "reported no test"
 	if (trouble != "")
 		n["fail"]++
 	printf "%s  %s (%d tests, %d s)%s\n", n["fail"] ? "FAIL" : (n["pass"] + 0 == 0 ? "SKIP" : "PASS"), label, tests, seconds,
 	    trouble == "" ? "" : ": " trouble
+	for (i = 1; i <= tests; i++)
+		if (state[i] == "fail")
+			print "      failed " reason[i]
 	if (n["fail"])
 		for (f = 1; f <= nfiles; f++) {
-			from = lines[f] > 300 ? lines[f] - 299 : 1
+			from = lines[f] > 300 ? lines[f] - 299 : 1     # the end of a long story
 			for (i = from; i <= lines[f]; i++)
 				print "      | " text[f, i]
 		}

@@ -19,7 +19,7 @@ static const struct pl_opt options[] = {
 static const struct pl_tool tool = {
 	.name = "plait-balance",
 	.summary = "make quotas per source and the plan of a data set",
-	.synopsis = "[OPTION...] -c RECIPE",
+	.synopsis = "-c RECIPE",
 	.description =
 	    "Reads the verdicts of the corpora WORK/SOURCE, splits the recipe's total by its weights, and writes the plan: the few "
 	    "kilobytes that fix the whole data set. The table shows what each source has and gives, in samples, images, tokens and "
@@ -73,11 +73,5 @@ done:
 
 int main(int argc, char **argv)
 {
-	struct pl_err err = { 0 };
-	struct tool t;
-	int first = 0, code = 0;
-
-	if (!tool_begin(&t, &tool, argc, argv, &first, &code))
-		return code;
-	return tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
+	return tool_main(&tool, argc, argv, run);
 }

@@ -18,7 +18,7 @@ static const struct pl_opt options[] = {
 static const struct pl_tool tool = {
 	.name = "plait-cat",
 	.summary = "print one part of a sample",
-	.synopsis = "[OPTION...] SHARD --key KEY | --number N",
+	.synopsis = "SHARD --key KEY | --number N",
 	.description =
 	    "Finds one sample by key or number and writes one of its parts to standard output as it is, or all of them into a folder. In "
 	    "plait's own shards one frame is decompressed and nothing else is read; -v tells how many bytes of the file were.",

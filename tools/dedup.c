@@ -21,7 +21,7 @@ static const struct pl_opt options[] = {
 static const struct pl_tool tool = {
 	.name = "plait-dedup",
 	.summary = "find exact and near duplicates and decide who survives",
-	.synopsis = "[OPTION...] CORPUS...",
+	.synopsis = "CORPUS...",
 	.description =
 	    "Finds every pair of images within the distance, with no miss, and keeps greedy stars: every dropped image is within the "
 	    "distance of a kept one, no two kept ones are, and nothing chains. Larger and better pictures survive. Verdicts are written "
@@ -60,13 +60,8 @@ done:
 
 int main(int argc, char **argv)
 {
-	struct pl_err err = { 0 };
-	struct tool t;
-	int first = 0, code = 0;
+	int code = tool_main(&tool, argc, argv, run);
 
-	if (!tool_begin(&t, &tool, argc, argv, &first, &code))
-		return code;
-	code = tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
 	pl_strlist_release(&against);
 	return code;
 }

@@ -14,7 +14,7 @@ static const struct pl_opt options[] = {
 static const struct pl_tool tool = {
 	.name = "plait-filter",
 	.summary = "keep the samples of corpora for which an SQL condition holds",
-	.synopsis = "[OPTION...] CORPUS... -w SQL",
+	.synopsis = "CORPUS... -w SQL",
 	.description =
 	    "Evaluates a condition on every row of the tables and writes the verdicts beside them; nothing is deleted. Columns of "
 	    "samples: key status kind text_bytes text_words text_tokens images images_ok segments, the metadata columns named at "
@@ -51,11 +51,5 @@ done:
 
 int main(int argc, char **argv)
 {
-	struct pl_err err = { 0 };
-	struct tool t;
-	int first = 0, code = 0;
-
-	if (!tool_begin(&t, &tool, argc, argv, &first, &code))
-		return code;
-	return tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
+	return tool_main(&tool, argc, argv, run);
 }

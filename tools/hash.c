@@ -15,7 +15,7 @@ static const struct pl_opt options[] = {
 static const struct pl_tool tool = {
 	.name = "plait-hash",
 	.summary = "print the perceptual hash of pictures",
-	.synopsis = "[OPTION...] FILE...",
+	.synopsis = "FILE...",
 	.description =
 	    "Prints hash (64 hexadecimal digits), quality (0 to 100) and name of each picture. Decoding happens in a sandboxed worker. The "
 	    "default recipe is pdq. A file that is no picture is named on standard error and makes the exit code 3; the others are printed.",

@@ -2,6 +2,8 @@
 /* plait-ingest: shards -> the tables of a corpus. */
 #include "steps.h"
 
+#include <unistd.h>
+
 static struct pl_common common = { .max_reject = -1 };
 static const char *out, *name, *images, *caption, *text;
 static int kind, hash;
@@ -31,7 +33,7 @@ static const struct pl_opt options[] = {
 static const struct pl_tool tool = {
 	.name = "plait-ingest",
 	.summary = "read shards into the tables of a corpus",
-	.synopsis = "[OPTION...] -o CORPUS [SHARD...]",
+	.synopsis = "-o CORPUS [SHARD...]",
 	.description =
 	    "Reads tar shards (plain, gzip, zstd, xz, bzip2) or files of JSON records, understands their samples, probes and hashes "
 	    "every image in sandboxed workers, and writes one table of samples and one of images per shard. Every broken sample gets "
@@ -85,6 +87,10 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 		goto done;
 	if ((st = tool_open_job(t, err)) != PL_OK)
 		goto done;
+	if (argc == 0 && isatty(STDIN_FILENO)) {
+		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "no SHARD is given: name them, or give names on standard input, one a line");
+		goto done;
+	}
 	if (argc > 0) {
 		if ((st = tool_names(t, argc, argv, &shards, err)) != PL_OK)
 			goto done;
@@ -99,13 +105,8 @@ done:
 
 int main(int argc, char **argv)
 {
-	struct pl_err err = { 0 };
-	struct tool t;
-	int first = 0, code = 0;
+	int code = tool_main(&tool, argc, argv, run);
 
-	if (!tool_begin(&t, &tool, argc, argv, &first, &code))
-		return code;
-	code = tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
 	pl_strlist_release(&columns);
 	return code;
 }

@@ -13,7 +13,7 @@ static const struct pl_opt options[] = {
 static const struct pl_tool tool = {
 	.name = "plait-pack",
 	.summary = "make the output shards of a plan",
-	.synopsis = "[OPTION...] PLAN",
+	.synopsis = "PLAN",
 	.description =
 	    "Fetches each drawn sample once, decodes, resizes and encodes its images in sandboxed workers (or passes their bytes "
 	    "through where nothing would change), and writes sample-aligned .tar.zst shards and dataset.json. The bytes depend on the "
@@ -58,11 +58,5 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 
 int main(int argc, char **argv)
 {
-	struct pl_err err = { 0 };
-	struct tool t;
-	int first = 0, code = 0;
-
-	if (!tool_begin(&t, &tool, argc, argv, &first, &code))
-		return code;
-	return tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
+	return tool_main(&tool, argc, argv, run);
 }

@@ -2,6 +2,8 @@
 /* plait-resize: shards -> shards of smaller pictures. */
 #include "steps.h"
 
+#include <unistd.h>
+
 static const char *const format_names[] = { "keep", "jpeg", "png", "webp", NULL };
 static const enum pl_format formats[] = { PL_FORMAT_UNKNOWN, PL_FORMAT_JPEG, PL_FORMAT_PNG, PL_FORMAT_WEBP };
 static const char *const filter_names[] = { "lanczos", "bicubic", "triangle", "box", NULL };
@@ -28,7 +30,7 @@ static const struct pl_opt options[] = {
 static const struct pl_tool tool = {
 	.name = "plait-resize",
 	.summary = "decode, resize and encode the pictures of shards",
-	.synopsis = "[OPTION...] -o DIR [SHARD...]",
+	.synopsis = "-o DIR [SHARD...]",
 	.description =
 	    "Writes a plain tar shard DIR/STEM.tar for every SHARD: the same samples in the same order, their pictures resized by the "
 	    "policy (img2dataset's meanings), orientation applied, alpha on white. Pictures that need no change keep their bytes. Samples "
@@ -63,6 +65,10 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 		goto done;
 	if ((st = tool_open_job(t, err)) != PL_OK)
 		goto done;
+	if (argc == 0 && isatty(STDIN_FILENO)) {
+		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "no SHARD is given: name them, or give names on standard input, one a line");
+		goto done;
+	}
 	if (argc > 0) {
 		if ((st = tool_names(t, argc, argv, &shards, err)) != PL_OK)
 			goto done;
@@ -76,11 +82,5 @@ done:
 
 int main(int argc, char **argv)
 {
-	struct pl_err err = { 0 };
-	struct tool t;
-	int first = 0, code = 0;
-
-	if (!tool_begin(&t, &tool, argc, argv, &first, &code))
-		return code;
-	return tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
+	return tool_main(&tool, argc, argv, run);
 }

@@ -18,7 +18,7 @@ static const struct pl_opt options[] = {
 static const struct pl_tool tool = {
 	.name = "plait-run",
 	.summary = "make a data set from a recipe: ingest, filter, dedup, balance, pack, verify",
-	.synopsis = "[OPTION...] RECIPE",
+	.synopsis = "RECIPE",
 	.description =
 	    "Runs every step of the recipe in one job. What an earlier run has finished is kept, so the same command goes on after a "
 	    "stop, a crash or a time limit; the result has the same bytes at any number of ranks. Exit code 75 means interrupted: run it again.",
@@ -174,11 +174,5 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 
 int main(int argc, char **argv)
 {
-	struct pl_err err = { 0 };
-	struct tool t;
-	int first = 0, code = 0;
-
-	if (!tool_begin(&t, &tool, argc, argv, &first, &code))
-		return code;
-	return tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
+	return tool_main(&tool, argc, argv, run);
 }

@@ -22,7 +22,7 @@ static const struct pl_opt options[] = {
 static const struct pl_tool tool = {
 	.name = "plait-show",
 	.summary = "print samples as documents",
-	.synopsis = "[OPTION...] SHARD...",
+	.synopsis = "SHARD...",
 	.description =
 	    "Prints samples of input shards, record files or plait's own shards as what they mean: text, with every image at its place, "
 	    "roles, and which text is trained on (marked with *).",

@@ -18,7 +18,7 @@ static const struct pl_opt options[] = {
 static const struct pl_tool tool = {
 	.name = "plait-sql",
 	.summary = "SQL over corpora",
-	.synopsis = "[OPTION...] -e SQL CORPUS...",
+	.synopsis = "-e SQL CORPUS...",
 	.description =
 	    "Runs one SELECT over the tables of the corpora and prints tab-separated values. Relations: samples and images, with the columns of "
 	    "plait filter, and verdict, corpus, unit (the shard's tables). Rows come in shard order; tables are mapped one shard at a time.",

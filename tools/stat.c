@@ -14,7 +14,7 @@ static const struct pl_opt options[] = { { 0, NULL, PL_OPT_FLAG, NULL, NULL, NUL
 static const struct pl_tool tool = {
 	.name = "plait-stat",
 	.summary = "numbers of corpora, data sets and shards",
-	.synopsis = "[OPTION...] CORPUS|DATASET|SHARD...",
+	.synopsis = "CORPUS|DATASET|SHARD...",
 	.description =
 	    "For a corpus: samples and images by verdict, formats, and quantiles of sizes and text lengths. For a data set: its totals and "
 	    "the account of every source. For a shard: samples, frames and bytes.",

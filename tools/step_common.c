@@ -23,7 +23,7 @@ char **steps_corpus_dirs(const struct pl_recipe *r, const char *work)
 	for (size_t i = 0; i < n && dirs != NULL; i++) {
 		char name[32];
 		if (i >= r->nsources)
-			snprintf(name, sizeof(name), "against-%zu", i - r->nsources);
+			snprintf(name, sizeof(name), "against.%zu", i - r->nsources);
 		dirs[i] = pl_path_join(work, i < r->nsources ? r->sources[i].name : name);
 		if (dirs[i] == NULL) {
 			steps_free_paths(dirs);
@@ -96,6 +96,22 @@ enum pl_status steps_remove_verdicts(const char *dir, const char *unit, unsigned
 			st = pl_fail_errno(err, PL_SEV_JOB, (char *)path.data, "cannot remove old verdicts");
 	}
 	pl_buf_release(&path);
+	return st;
+}
+
+enum pl_status steps_table_names(const struct pl_corpus *c, const char *what, struct pl_names *names, struct pl_err *err)
+{
+	struct pl_buf name;
+	enum pl_status st = PL_OK;
+
+	pl_buf_init(&name, 0);
+	for (size_t i = 0; i < c->nshards && st == PL_OK; i++) {
+		pl_buf_clear(&name);
+		st = pl_buf_addf(&name, err, "%s.%s.npy", c->shards[i].unit, what);
+		if (st == PL_OK)
+			st = pl_names_add(names, (char *)name.data, err);
+	}
+	pl_buf_release(&name);
 	return st;
 }
 

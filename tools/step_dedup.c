@@ -12,6 +12,9 @@
 /* More parts than ranks, so that an uneven join still ends together; a constant, so that nothing depends on the rank count. */
 #define PARTS 256u
 
+/* No shard's record has a dot in its name. */
+#define RECORD "dedup.step"
+
 struct dedup {
 	const struct dedup_step *step;
 	struct pl_corpus *corpora, *evals;
@@ -47,7 +50,7 @@ static enum pl_status open_all(struct dedup *d, struct pl_err *err)
 }
 
 /* What filter said enters the digest byte by byte: one byte a sample. */
-static enum pl_status digest_corpus(struct pl_hasher *h, const struct pl_corpus *c, struct pl_err *err)
+static enum pl_status digest_corpus(struct tool *tool, struct pl_hasher *h, const struct pl_corpus *c, struct pl_err *err)
 {
 	enum pl_status st = PL_OK;
 
@@ -60,11 +63,12 @@ static enum pl_status digest_corpus(struct pl_hasher *h, const struct pl_corpus 
 		pl_hasher_add(h, t.filter.rows, (size_t)t.filter.nrows * t.filter.row_size);
 		pl_hasher_add(h, t.filter_images.rows, (size_t)t.filter_images.nrows * t.filter_images.row_size);
 		pl_tables_close(&t);
+		st = tool_poll(tool, err);
 	}
 	return st;
 }
 
-static enum pl_status digest_of(struct dedup *d, struct pl_err *err)
+static enum pl_status digest_of(struct tool *t, struct dedup *d, struct pl_err *err)
 {
 	const struct pl_dedup_options *o = &d->step->options;
 	uint64_t numbers[] = { 1, o->near, o->distance, o->min_quality, o->text, o->across, d->step->n, d->step->nagainst };
@@ -75,9 +79,9 @@ static enum pl_status digest_of(struct dedup *d, struct pl_err *err)
 		return pl_fail_nomem(err);
 	pl_hasher_add(h, numbers, sizeof(numbers));
 	for (size_t i = 0; i < d->step->n && st == PL_OK; i++)
-		st = digest_corpus(h, &d->corpora[i], err);
+		st = digest_corpus(t, h, &d->corpora[i], err);
 	for (size_t i = 0; i < d->step->nagainst && st == PL_OK; i++)
-		st = digest_corpus(h, &d->evals[i], err);
+		st = digest_corpus(t, h, &d->evals[i], err);
 	pl_hasher_digest(h, d->digest);
 	pl_hasher_free(h);
 	return st;
@@ -90,7 +94,7 @@ static enum pl_status check_done(struct tool *t, struct dedup *d, struct pl_err 
 
 	d->done = !t->desc->common->force;
 	for (size_t i = 0; i < d->step->n && st == PL_OK && d->done; i++) {
-		struct pl_record r = { d->corpora[i].dir, "dedup", { d->digest[0], d->digest[1] } };
+		struct pl_record r = { d->corpora[i].dir, RECORD, { d->digest[0], d->digest[1] } };
 		st = pl_record_check(&r, &d->done, NULL, err);
 	}
 	return st;
@@ -128,22 +132,16 @@ static enum pl_status write_unit(struct tool *t, void *ctx, uint64_t shard, cons
 static enum pl_status write_record(struct dedup *d, size_t corpus, struct pl_err *err)
 {
 	const struct pl_corpus *c = &d->corpora[corpus];
-	struct pl_record r = { c->dir, "dedup", { d->digest[0], d->digest[1] } };
+	struct pl_record r = { c->dir, RECORD, { d->digest[0], d->digest[1] } };
 	struct pl_names outputs;
-	struct pl_buf name;
-	enum pl_status st = PL_OK;
+	enum pl_status st;
 
 	pl_names_init(&outputs);
-	pl_buf_init(&name, 0);
-	for (size_t i = 0; i < 2 * c->nshards && st == PL_OK; i++) {
-		pl_buf_clear(&name);
-		st = pl_buf_addf(&name, err, "%s.%s.npy", c->shards[i / 2].unit, i % 2 == 0 ? "dedup" : "dedup-images");
-		if (st == PL_OK)
-			st = pl_names_add(&outputs, (char *)name.data, err);
-	}
+	st = steps_table_names(c, "dedup", &outputs, err);
+	if (st == PL_OK)
+		st = steps_table_names(c, "dedup-images", &outputs, err);
 	if (st == PL_OK)
 		st = pl_record_write(&r, (const char *const *)outputs.items, outputs.len, NULL, err);
-	pl_buf_release(&name);
 	pl_names_release(&outputs);
 	return st;
 }
@@ -197,10 +195,25 @@ static enum pl_status decide(struct tool *t, struct dedup *d, struct pl_err *err
 	return pl_job_agree(t->job, st, err);
 }
 
+/* Rank 0, before the first table is written. */
+static enum pl_status forget_records(const struct dedup *d, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i < d->step->n && st == PL_OK; i++) {
+		struct pl_record r = { d->corpora[i].dir, RECORD, { 0, 0 } };
+		st = pl_record_forget(&r, err);
+	}
+	return st;
+}
+
 static enum pl_status write_all(struct tool *t, struct dedup *d, struct pl_err *err)
 {
 	uint64_t shards = 0;
-	enum pl_status st = PL_OK;
+	enum pl_status st = tool_is_root(t) && !d->done ? forget_records(d, err) : PL_OK;
+
+	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
+		return st;
 
 	for (size_t i = 0; i < d->step->n; i++)
 		shards += d->corpora[i].nshards;
@@ -250,12 +263,16 @@ enum pl_status step_dedup(struct tool *t, const struct dedup_step *s, struct pl_
 	pl_buf_init(&d.pairs, (size_t)64 << 30);
 	tool_step_begin(t, "dedup", PARTS);
 	st = open_all(&d, err);
+	st = pl_job_agree(t->job, st, err);
+	for (size_t i = 0; i < s->n && st == PL_OK; i++)
+		st = tool_output_dir(t, d.corpora[i].dir, err);
 	if (st == PL_OK)
-		st = digest_of(&d, err);
+		st = digest_of(t, &d, err);
 	if (st == PL_OK)
 		st = check_done(t, &d, err);
 	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
 		goto done;
+	d.done = pl_job_max(t->job, !d.done) == 0;   /* one answer for all ranks */
 	if (!d.done && (st = decide(t, &d, err)) != PL_OK)
 		goto done;
 	if ((st = write_all(t, &d, err)) != PL_OK)
@@ -276,6 +293,10 @@ enum pl_status step_undedup(struct tool *t, const char *const *dirs, size_t n, s
 	struct pl_corpus *corpora = NULL;
 	enum pl_status st = PL_OK;
 
+	for (size_t i = 0; i < n && st == PL_OK; i++)
+		st = tool_output_dir(t, dirs[i], err);
+	if (st != PL_OK)
+		return st;
 	if (tool_is_root(t)) {
 		st = steps_open_corpora(dirs, n, &corpora, err);
 		for (size_t i = 0; i < n && st == PL_OK; i++)

@@ -6,6 +6,9 @@
 
 #include <stdlib.h>
 
+/* No shard's record has a dot in its name. */
+#define RECORD "filter.step"
+
 struct filter {
 	const struct filter_step *step;
 	struct pl_corpus *corpus;          /* the one under way */
@@ -128,23 +131,63 @@ static enum pl_status open_sql(struct filter *f, struct pl_err *err)
 	return st;
 }
 
+/* A wrong condition must cost nothing: it is tried on an empty relation before the old verdicts go. */
+static enum pl_status check_conditions(struct filter *f, const struct pl_record *record, struct pl_err *err)
+{
+	uint8_t none = 0;
+	enum pl_status st = PL_OK;
+
+	f->samples.nrows = 0;
+	f->images.nrows = 0;
+	if (f->step->where != NULL)
+		st = pl_sql_where(f->db, &f->samples, f->step->where, &none, err);
+	if (st == PL_OK && f->step->image_where != NULL)
+		st = pl_sql_where(f->db, &f->images, f->step->image_where, &none, err);
+	return st == PL_OK ? pl_record_forget(record, err) : st;
+}
+
+/* The record names every verdict table, so that one that is lost is made again. */
+static enum pl_status write_record(const struct filter *f, const struct pl_record *record, struct pl_err *err)
+{
+	struct pl_names outputs;
+	enum pl_status st = PL_OK;
+
+	pl_names_init(&outputs);
+	if (f->step->where != NULL)
+		st = steps_table_names(f->corpus, "filter", &outputs, err);
+	if (st == PL_OK && f->step->image_where != NULL)
+		st = steps_table_names(f->corpus, "filter-images", &outputs, err);
+	if (st == PL_OK)
+		st = pl_record_write(record, (const char *const *)outputs.items, outputs.len, NULL, err);
+	pl_names_release(&outputs);
+	return st;
+}
+
 static enum pl_status filter_corpus(struct tool *t, struct filter *f, struct pl_err *err)
 {
-	struct pl_record record = { f->corpus->dir, "filter", { 0, 0 } };
-	enum pl_status st = digest_of(f, record.digest, err);
+	struct pl_record record = { f->corpus->dir, RECORD, { 0, 0 } };
+	enum pl_status st = tool_output_dir(t, f->corpus->dir, err);
 
+	if (st == PL_OK)
+		st = digest_of(f, record.digest, err);
 	if (st == PL_OK && !t->desc->common->force)
 		st = pl_record_check(&record, &f->done, NULL, err);
 	if (st == PL_OK)
 		st = open_sql(f, err);
-	st = pl_job_agree(t->job, st, err);
-	if (st == PL_OK)
-		st = tool_for_units(t, f->corpus->nshards, filter_unit, f, err);
+	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
+		goto done;
+	f->done = pl_job_max(t->job, !f->done) == 0;
+	if (tool_is_root(t) && !f->done)
+		st = check_conditions(f, &record, err);
+	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
+		goto done;
+	st = tool_for_units(t, f->corpus->nshards, filter_unit, f, err);
 	if (st == PL_OK && tool_is_root(t) && !f->done)
-		st = pl_record_write(&record, NULL, 0, NULL, err);
-	st = pl_job_agree(t->job, st, err);
+		st = write_record(f, &record, err);
 	if (st == PL_OK && tool_is_root(t))
 		st = tool_announce(t, f->corpus->dir, err);
+	st = pl_job_agree(t->job, st, err);
+done:
 	pl_sql_close(f->db);
 	pl_relation_release(&f->samples);
 	pl_relation_release(&f->images);

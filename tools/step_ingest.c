@@ -5,10 +5,12 @@
 #include "libpipe/corpus/ingest.h"
 #include "steps.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct ingest {
 	const struct ingest_step *step;
@@ -22,28 +24,31 @@ struct ingest {
 static enum pl_status find_stores(struct tool *t, struct ingest *in, struct pl_err *err)
 {
 	const char *images = in->step->source.images;
+	enum pl_status st = PL_OK;
 	struct stat sb;
 
 	if (images == NULL)
 		return PL_OK;
-	if (stat(images, &sb) == 0 && S_ISDIR(sb.st_mode)) {
-		in->folder = true;
-		return PL_OK;
-	}
-	return tool_expand(t, &images, 1, &in->stores, err);
+	/* Rank 0's look decides for all. */
+	in->folder = pl_job_max(t->job, tool_is_root(t) && stat(images, &sb) == 0 && S_ISDIR(sb.st_mode)) != 0;
+	if (!in->folder)
+		st = tool_expand(t, &images, 1, &in->stores, err);
+	/* Images that are others now make other tables. */
+	if (in->folder && st == PL_OK)
+		st = tool_describe_file(images, &in->settings, err);
+	for (size_t i = 0; i < in->stores.len && st == PL_OK; i++)
+		st = tool_describe_file(in->stores.items[i], &in->settings, err);
+	return pl_job_agree(t->job, st, err);
 }
 
-/* What a file is, as far as a rerun must know: name, size, time. */
+/* The file and, with in, the settings. */
 static enum pl_status digest_of(const struct ingest *in, const char *path, uint64_t digest[2], struct pl_err *err)
 {
 	struct pl_buf b;
-	struct stat sb;
 	enum pl_status st;
 
-	if (stat(path, &sb) != 0)
-		return pl_fail_errno(err, PL_SEV_SHARD, path, "cannot read the shard");
 	pl_buf_init(&b, 0);
-	st = pl_buf_addf(&b, err, "%s\n%lld\n%lld\n", path, (long long)sb.st_size, (long long)sb.st_mtime);
+	st = tool_describe_file(path, &b, err);
 	if (st == PL_OK && in != NULL)
 		st = pl_buf_add(&b, in->settings.data, in->settings.len, err);
 	if (st == PL_OK)
@@ -68,11 +73,13 @@ static enum pl_status index_store(struct tool *t, void *ctx, uint64_t unit, cons
 		st = pl_record_check(&record, &done, NULL, err);
 	if (st != PL_OK || done)
 		return st;
-	st = pl_image_index_build(name, in->step->dir, unit, tool_poll, t, err);
+	st = pl_record_forget(&record, err);
+	if (st == PL_OK)
+		st = pl_image_index_build(name, in->step->dir, unit, tool_poll, t, err);
 	if ((st == PL_ERR_TRUNCATED || st == PL_ERR_INVALID) && err->severity == PL_SEV_SHARD) {
 		/* What was indexed before the damage is used. */
 		pl_log_err(PL_LOG_WARNING, err);
-		return PL_OK;
+		st = PL_OK;
 	}
 	return st == PL_OK ? pl_record_write(&record, &output, 1, NULL, err) : st;
 }
@@ -165,6 +172,20 @@ done:
 	return st;
 }
 
+/* The old manifest does not describe what is made now. */
+static enum pl_status forget_manifest(const struct ingest *in, struct pl_err *err)
+{
+	char *path = pl_path_join(in->step->dir, "manifest.json");
+	enum pl_status st = PL_OK;
+
+	if (path == NULL)
+		return pl_fail_nomem(err);
+	if (unlink(path) != 0 && errno != ENOENT)
+		st = pl_fail_errno(err, PL_SEV_JOB, path, "cannot remove the old manifest");
+	free(path);
+	return st;
+}
+
 static enum pl_status make_unit(struct tool *t, struct ingest *in, const char *path, const struct pl_record *record, struct pl_err *err)
 {
 	struct pl_ingest_env env = { t->pool, in->index, tool_poll, t };
@@ -173,13 +194,16 @@ static enum pl_status make_unit(struct tool *t, struct ingest *in, const char *p
 	struct pl_account account = { 0 };
 	enum pl_status st = PL_OK;
 
-	if (source.read.kind == PL_KIND_AUTO)
+	st = forget_manifest(in, err);
+	if (st == PL_OK)
+		st = pl_record_forget(record, err);
+	if (st == PL_OK && source.read.kind == PL_KIND_AUTO)
 		st = pl_detect_kind(path, &source.read.kind, err);
 	if (st == PL_OK)
 		st = pl_ingest_shard(path, in->step->dir, &source, &env, &account, &facts, err);
 	if (st == PL_OK && facts.damage != NULL)
-		pl_log(PL_LOG_WARNING, "'%s': %s; %llu samples were read before that", path, facts.damage,
-		    (unsigned long long)facts.samples);
+		pl_log(PL_LOG_WARNING, "'%s': %s; what was read before that makes %llu rows, %llu of them whole", path, facts.damage,
+		    (unsigned long long)facts.samples, (unsigned long long)facts.kept);
 	account.units_done = 1;
 	if (st == PL_OK)
 		st = write_record(in, record, &account, &facts, source.read.kind, err);
@@ -189,16 +213,6 @@ static enum pl_status make_unit(struct tool *t, struct ingest *in, const char *p
 	}
 	pl_shard_facts_release(&facts);
 	return st;
-}
-
-/* A shard that cannot be read at all is reported, and the others go on. */
-static enum pl_status shard_failed(struct tool *t, enum pl_status st, const struct pl_err *err)
-{
-	if (st == PL_OK || st == PL_ERR_STOPPED || err->severity == PL_SEV_JOB)
-		return st;
-	pl_log_err(PL_LOG_ERROR, err);
-	t->account.units_failed++;
-	return PL_OK;
 }
 
 static enum pl_status ingest_unit(struct tool *t, void *ctx, uint64_t unit, const char *name, struct pl_err *err)
@@ -220,35 +234,7 @@ static enum pl_status ingest_unit(struct tool *t, void *ctx, uint64_t unit, cons
 		st = done && payload != NULL ? resume_unit(t, in, payload, err) : make_unit(t, in, name, &record, err);
 	free(payload);
 	free(stem);
-	return shard_failed(t, st, err);
-}
-
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Two shards of one corpus must not share a stem: their tables would have one name. */
-static enum pl_status check_stems(const struct pl_names *names, struct pl_err *err)
-{
-	char **stems = calloc(names->len + 1, sizeof(*stems));
-	enum pl_status st = PL_OK;
-
-	if (stems == NULL)
-		return pl_fail_nomem(err);
-	for (size_t i = 0; i < names->len && st == PL_OK; i++)
-		if ((stems[i] = pl_name_stem(names->items[i])) == NULL)
-			st = pl_fail_nomem(err);
-	if (st == PL_OK)
-		qsort(stems, names->len, sizeof(*stems), by_text);
-	for (size_t i = 1; i < names->len && st == PL_OK; i++)
-		if (strcmp(stems[i - 1], stems[i]) == 0)
-			st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
-			    "two shards are called '%s', so their tables would collide: rename one, or make two corpora", stems[i]);
-	for (size_t i = 0; i < names->len; i++)
-		free(stems[i]);
-	free(stems);
-	return st;
+	return tool_unit_failed(t, st, err);
 }
 
 /* One kind for the whole corpus, from the kinds of its shards. */
@@ -283,7 +269,7 @@ static enum pl_status write_manifest(struct ingest *in, json_t *all, struct pl_e
 	for (size_t i = 0; i < n && st == PL_OK; i++)
 		st = pl_names_add(&paths, facts[i].path, err);
 	if (st == PL_OK)
-		st = check_stems(&paths, err);
+		st = tool_check_stems(&paths, err);
 	if (st == PL_OK)
 		st = common_kind(all, facts, &source, err);
 	if (st == PL_OK)
@@ -297,46 +283,15 @@ static enum pl_status write_manifest(struct ingest *in, json_t *all, struct pl_e
 
 static enum pl_status gather_facts(struct tool *t, struct ingest *in, struct pl_err *err)
 {
-	struct pl_buf mine, everyone;
-	uint64_t *lengths = NULL, at = 0;
-	json_t *all = json_array();
-	enum pl_status st;
+	json_t *all = NULL;
+	enum pl_status st = tool_gather_json(t, in->facts, &all, err);
 
-	pl_buf_init(&mine, 0);
-	pl_buf_init(&everyone, (size_t)16 << 30);
-	st = all == NULL ? pl_fail_nomem(err) : pl_json_dump(in->facts, false, &mine, err);
-	st = pl_job_agree(t->job, st, err);
-	if (st == PL_OK)
-		st = pl_job_gather(t->job, mine.data, mine.len, &everyone, &lengths, err);
-	if (st == PL_OK && tool_is_root(t)) {
-		for (int r = 0; r < pl_job_size(t->job) && st == PL_OK; at += lengths[r], r++) {
-			json_t *part = NULL;
-			st = pl_json_parse((char *)everyone.data + at, lengths[r], &part, err);
-			if (st == PL_OK && json_array_extend(all, part) != 0)
-				st = pl_fail_nomem(err);
-			json_decref(part);
-		}
-		if (st == PL_OK)
-			st = write_manifest(in, all, err);
-	}
-	free(lengths);
+	if (st == PL_OK && tool_is_root(t))
+		st = write_manifest(in, all, err);
 	json_decref(all);
-	pl_buf_release(&mine);
-	pl_buf_release(&everyone);
+	if (st == PL_OK && tool_is_root(t))
+		st = tool_announce(t, in->step->dir, err);
 	return pl_job_agree(t->job, st, err);
-}
-
-/* Failed shards fail the job unless it was told to keep going; the others' tables stay for the rerun. */
-static enum pl_status check_failed(struct tool *t, const struct ingest *in, struct pl_err *err)
-{
-	uint64_t failed = t->account.units_failed;
-
-	pl_job_sum(t->job, &failed, 1);
-	if (failed == 0 || in->step->keep_going)
-		return PL_OK;
-	return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL,
-	    "%llu of the shards could not be read (named above): mend them and run the same command again, or leave them out with --keep-going",
-	    (unsigned long long)failed);
 }
 
 static enum pl_status prepare(struct tool *t, struct ingest *in, struct pl_err *err)
@@ -344,7 +299,7 @@ static enum pl_status prepare(struct tool *t, struct ingest *in, struct pl_err *
 	enum pl_status st = PL_OK;
 
 	if (tool_is_root(t) && in->step->shards != NULL)
-		st = check_stems(in->step->shards, err);
+		st = tool_check_stems(in->step->shards, err);
 	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
 		return st;
 	if ((st = tool_output_dir(t, in->step->dir, err)) != PL_OK)
@@ -359,6 +314,7 @@ static enum pl_status prepare(struct tool *t, struct ingest *in, struct pl_err *
 enum pl_status step_ingest(struct tool *t, const struct ingest_step *s, struct pl_err *err)
 {
 	struct ingest in = { 0 };
+	uint64_t failed;
 	enum pl_status st;
 
 	in.step = s;
@@ -370,15 +326,14 @@ enum pl_status step_ingest(struct tool *t, const struct ingest_step *s, struct p
 	tool_stage(t, "ingest", s->shards != NULL ? s->shards->len : 0);
 	if ((st = tool_for_files(t, s->shards, ingest_unit, &in, err)) != PL_OK)
 		goto done;
-	if ((st = check_failed(t, &in, err)) != PL_OK)
-		goto done;
-	if ((st = gather_facts(t, &in, err)) != PL_OK)
-		goto done;
-	if (tool_is_root(t))
-		st = tool_announce(t, s->dir, err);
-	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
+	failed = t->account.units_failed;
+	pl_job_sum(t->job, &failed, 1);
+	/* With failed shards there is no corpus, unless that was asked for; the tables of the others stay for the rerun. */
+	if ((failed == 0 || s->keep_going) && (st = gather_facts(t, &in, err)) != PL_OK)
 		goto done;
 	st = tool_step_end(t, NULL, err);
+	if (st == PL_OK && !s->keep_going)
+		st = tool_check_failed(t, "mend them and run the same command again, or leave them out with --keep-going", err);
 done:
 	pl_image_index_close(in.index);
 	json_decref(in.facts);

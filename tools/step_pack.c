@@ -5,12 +5,12 @@
 #include "pack.h"
 #include "steps.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define MAX_DATASET_JSON ((size_t)4 << 30)
 
 /* Recipe, seed, and what the sources hold; no paths: the same data set in another place is the same. */
 static enum pl_status digest_plan(struct pack *p, struct pl_err *err)
@@ -85,55 +85,114 @@ static void close_pack(struct pack *p)
 	pl_plan_release(&p->plan);
 }
 
-/* Remove the shards and the description of another data set. */
-static enum pl_status remove_old(const char *dir, const char *description, struct pl_err *err)
+/* Is name that of an output shard, or of an index file beside one: NNNNNN.tar, .tar.zst, .tar.idx, .idx? */
+static bool shard_name(const char *name)
 {
-	json_t *old = NULL, *shard;
-	size_t i;
-	enum pl_status st = access(description, F_OK) == 0 ? pl_json_load(description, MAX_DATASET_JSON, &old, err) : PL_OK;
+	static const char *const ends[] = { ".tar", ".tar.zst", ".tar.idx", ".idx" };
+	size_t digits = strspn(name, "0123456789");
 
-	if (st != PL_OK || old == NULL)
-		return st;
-	json_array_foreach(json_object_get(old, "shards"), i, shard) {
-		const char *name = pl_json_str(shard, "name");
-		char *path = name != NULL && strchr(name, '/') == NULL ? pl_path_join(dir, name) : NULL;
-		if (path != NULL)
-			(void)!unlink(path);
-		free(path);
+	for (size_t i = 0; i < PL_ARRAY_LEN(ends) && digits >= 6; i++)
+		if (strcmp(name + digits, ends[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The names in dir that are shards (records false), or records of shards in dir/.plait. */
+static enum pl_status list_dir(const char *dir, bool records, struct pl_names *names, struct pl_err *err)
+{
+	char *path = records ? pl_path_join(dir, ".plait") : strdup(dir);
+	enum pl_status st = PL_OK;
+	struct dirent *e;
+	DIR *d;
+
+	if (path == NULL)
+		return pl_fail_nomem(err);
+	d = opendir(path);
+	if (d == NULL && errno != ENOENT)
+		st = pl_fail_errno(err, PL_SEV_JOB, path, "cannot read the directory");
+	while (d != NULL && st == PL_OK && (e = readdir(d)) != NULL) {
+		size_t digits = strspn(e->d_name, "0123456789");
+		if (records ? digits >= 6 && strcmp(e->d_name + digits, ".json") == 0 : shard_name(e->d_name))
+			st = pl_names_add(names, e->d_name, err);
 	}
-	json_decref(old);
-	return unlink(description) == 0 ? PL_OK : pl_fail_errno(err, PL_SEV_JOB, description, "cannot remove");
+	if (d != NULL)
+		closedir(d);
+	free(path);
+	return st;
+}
+
+static enum pl_status remove_listed(const char *dir, bool records, struct pl_err *err)
+{
+	struct pl_names names;
+	enum pl_status st;
+
+	pl_names_init(&names);
+	st = list_dir(dir, records, &names, err);
+	for (size_t i = 0; i < names.len && st == PL_OK; i++) {
+		struct pl_buf path;
+		pl_buf_init(&path, 0);
+		st = pl_buf_addf(&path, err, "%s%s/%s", dir, records ? "/.plait" : "", names.items[i]);
+		if (st == PL_OK && unlink((char *)path.data) != 0 && errno != ENOENT)
+			st = pl_fail_errno(err, PL_SEV_JOB, (char *)path.data, "cannot remove");
+		pl_buf_release(&path);
+	}
+	pl_names_release(&names);
+	return st;
+}
+
+/* Remove another data set: description first, so that nothing describes what is half gone. */
+static enum pl_status remove_old(const char *dir, struct pl_err *err)
+{
+	char *description = pl_path_join(dir, "dataset.json");
+	enum pl_status st = PL_OK;
+
+	if (description == NULL)
+		return pl_fail_nomem(err);
+	if (unlink(description) != 0 && errno != ENOENT)
+		st = pl_fail_errno(err, PL_SEV_JOB, description, "cannot remove");
+	if (st == PL_OK)
+		st = remove_listed(dir, true, err);
+	if (st == PL_OK)
+		st = remove_listed(dir, false, err);
+	free(description);
+	return st;
+}
+
+/* Does dir hold anything that looks like a data set? */
+static enum pl_status holds_other(const char *dir, bool *other, struct pl_err *err)
+{
+	char *description = pl_path_join(dir, "dataset.json");
+	struct pl_names shards;
+	enum pl_status st;
+
+	pl_names_init(&shards);
+	st = description == NULL ? pl_fail_nomem(err) : list_dir(dir, false, &shards, err);
+	*other = st == PL_OK && (shards.len > 0 || access(description, F_OK) == 0);
+	pl_names_release(&shards);
+	free(description);
+	return st;
 }
 
 /* Rank 0: is dir empty, or of this very plan? */
 static enum pl_status claim_dir(struct pack *p, bool force, struct pl_err *err)
 {
-	struct pl_record mine = { p->dir, "dataset", { p->digest[0], p->digest[1] } };
-	char *record = NULL, *description = pl_path_join(p->dir, "dataset.json");
-	bool same = false, other;
-	struct pl_buf path;
-	enum pl_status st = description == NULL ? pl_fail_nomem(err) : pl_record_check(&mine, &same, &record, err);
+	struct pl_record mine = { p->dir, "dataset.step", { p->digest[0], p->digest[1] } };
+	char *payload = NULL;
+	bool same = false, other = false;
+	enum pl_status st = pl_record_check(&mine, &same, &payload, err);
 
-	free(record);
-	pl_buf_init(&path, 0);
-	if (st == PL_OK)
-		st = pl_buf_addf(&path, err, "%s/.plait/dataset.json", p->dir);
+	free(payload);
+	if (st == PL_OK && !same)
+		st = holds_other(p->dir, &other, err);
 	if (st != PL_OK || same)
-		goto done;
-	other = access((char *)path.data, F_OK) == 0 || access(description, F_OK) == 0;
-	if (other && !force) {
-		st = pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, p->dir,
-		    "holds a data set of another recipe, seed or input: choose another directory, or replace it with --force");
-		goto done;
-	}
-	if (other)
-		st = remove_old(p->dir, description, err);
+		return st;
+	if (other && !force)
+		return pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, p->dir,
+		    "holds shards of another recipe, seed or input: choose another directory, or replace them with --force");
+	st = pl_record_forget(&mine, err);
 	if (st == PL_OK)
-		st = pl_record_write(&mine, NULL, 0, NULL, err);
-done:
-	pl_buf_release(&path);
-	free(description);
-	return st;
+		st = remove_old(p->dir, err);
+	return st == PL_OK ? pl_record_write(&mine, NULL, 0, NULL, err) : st;
 }
 
 static const char *const extensions[] = { ".tar.zst", ".tar" };
@@ -172,6 +231,8 @@ static enum pl_status keep(struct pack *p, json_t *description, bool resumed, st
 	json_t *source;
 	size_t i;
 
+	if (pl_json_str(description, "name") == NULL || json_array_size(json_object_get(description, "sources")) != p->plan.nsources)
+		return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, p->dir, "a content record in .plait is damaged: make the data set again with --force");
 	if (json_array_append(p->shards, description) != 0)
 		return pl_fail_nomem(err);
 	json_array_foreach(json_object_get(description, "sources"), i, source) {
@@ -186,23 +247,30 @@ static enum pl_status keep(struct pack *p, json_t *description, bool resumed, st
 	return PL_OK;
 }
 
+static enum pl_status announce(struct pack *p, const json_t *description, struct pl_err *err)
+{
+	char *path = pl_path_join(p->dir, pl_json_str(description, "name"));
+	enum pl_status st = path == NULL ? pl_fail_nomem(err) : tool_announce(p->tool, path, err);
+
+	free(path);
+	return st;
+}
+
 static enum pl_status finish_unit(struct pack *p, const struct pl_record *record, json_t *description, struct pl_err *err)
 {
 	const char *name = pl_json_str(description, "name");
 	struct pl_buf payload;
-	char *path = pl_path_join(p->dir, name);
 	enum pl_status st;
 
 	pl_buf_init(&payload, 0);
-	st = path == NULL ? pl_fail_nomem(err) : pl_json_dump(description, false, &payload, err);
+	st = pl_json_dump(description, false, &payload, err);
 	if (st == PL_OK)
 		st = pl_record_write(record, &name, 1, (char *)payload.data, err);
 	if (st == PL_OK)
 		st = keep(p, description, false, err);
 	if (st == PL_OK)
-		st = tool_announce(p->tool, path, err);
+		st = announce(p, description, err);
 	pl_buf_release(&payload);
-	free(path);
 	return st;
 }
 
@@ -225,9 +293,13 @@ static enum pl_status pack_unit(struct tool *t, void *ctx, uint64_t k, const cha
 		st = pl_json_parse(payload, strlen(payload), &description, err);
 		if (st == PL_OK)
 			st = keep(p, description, true, err);
+		if (st == PL_OK)
+			st = announce(p, description, err);
 	} else if (st == PL_OK) {
 		s.sources = calloc(p->plan.nsources + 1, sizeof(*s.sources));
-		st = s.sources == NULL ? pl_fail_nomem(err) : pack_make_shard(p, k, &s, err);
+		st = s.sources == NULL ? pl_fail_nomem(err) : pl_record_forget(&record, err);
+		if (st == PL_OK)
+			st = pack_make_shard(p, k, &s, err);
 		if (st == PL_OK)
 			st = describe(p, k, &s, &description, err);
 		if (st == PL_OK)
@@ -241,30 +313,12 @@ static enum pl_status pack_unit(struct tool *t, void *ctx, uint64_t k, const cha
 
 static enum pl_status gather_shards(struct tool *t, struct pack *p, struct pl_err *err)
 {
-	struct pl_buf mine, everyone;
-	uint64_t *lengths = NULL, at = 0;
-	json_t *all = json_array();
-	enum pl_status st;
+	json_t *all = NULL;
+	enum pl_status st = tool_gather_json(t, p->shards, &all, err);
 
-	pl_buf_init(&mine, MAX_DATASET_JSON);
-	pl_buf_init(&everyone, MAX_DATASET_JSON);
-	st = all == NULL ? pl_fail_nomem(err) : pl_json_dump(p->shards, false, &mine, err);
-	st = pl_job_agree(t->job, st, err);
-	if (st == PL_OK)
-		st = pl_job_gather(t->job, mine.data, mine.len, &everyone, &lengths, err);
-	for (int r = 0; st == PL_OK && tool_is_root(t) && r < pl_job_size(t->job); at += lengths[r], r++) {
-		json_t *part = NULL;
-		st = pl_json_parse((char *)everyone.data + at, lengths[r], &part, err);
-		if (st == PL_OK && json_array_extend(all, part) != 0)
-			st = pl_fail_nomem(err);
-		json_decref(part);
-	}
 	if (st == PL_OK && tool_is_root(t))
 		st = pack_write_dataset(p, all, err);
-	free(lengths);
 	json_decref(all);
-	pl_buf_release(&mine);
-	pl_buf_release(&everyone);
 	return pl_job_agree(t->job, st, err);
 }
 

@@ -8,9 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int by_name(const void *a, const void *b)
+/* In the order of their numbers: 1000000 comes behind 999999. */
+static int by_number(const void *a, const void *b)
 {
-	return strcmp(pl_json_str(*(json_t *const *)a, "name"), pl_json_str(*(json_t *const *)b, "name"));
+	const char *x = pl_json_str(*(json_t *const *)a, "name"), *y = pl_json_str(*(json_t *const *)b, "name");
+	size_t m = strlen(x), n = strlen(y);
+
+	return m != n ? (m < n ? -1 : 1) : strcmp(x, y);
 }
 
 /* The descriptions in shard order; the array is the caller's, its elements are borrowed. */
@@ -22,7 +26,7 @@ static json_t **sorted(json_t *shards)
 	for (size_t i = 0; i < n && list != NULL; i++)
 		list[i] = json_array_get(shards, i);
 	if (list != NULL)
-		qsort(list, n, sizeof(json_t *), by_name);
+		qsort(list, n, sizeof(json_t *), by_number);
 	return list;
 }
 

@@ -5,13 +5,11 @@
 #include "libpipe/base/hash.h"
 #include "libpipe/mix/stage.h"
 #include "pack.h"
+#include "tool_ring.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Samples under way at once. */
-#define DEPTH 32u
 
 struct pending {
 	struct pl_fetched sample;
@@ -19,7 +17,6 @@ struct pending {
 	struct pl_stage_image *images;     /* doc.nimages entries */
 	uint8_t **owned;                   /* transformed bytes; NULL where the input's are kept */
 	enum pl_reason failed;             /* why the first lost image was lost; KEEP = none was */
-	uint64_t waiting, submitted;
 };
 
 struct making {
@@ -27,13 +24,20 @@ struct making {
 	struct pack_shard *out;
 	struct shard_writer *writer;
 	uint64_t k, written_slots;         /* shard number; slots finished so far */
-	struct pending ring[DEPTH];
-	uint64_t head, tail;               /* ring[head % DEPTH] is the oldest, tail is behind the newest */
+	struct tool_ring ring;
+	struct pending samples[TOOL_RING_DEPTH];
 	struct pl_stage_output rendered;
 };
 
-static void release_pending(struct pending *s)
+static struct pending *sample_of(struct making *m, uint64_t sample)
 {
+	return &m->samples[sample % TOOL_RING_DEPTH];
+}
+
+static void drop(void *ctx, uint64_t sample)
+{
+	struct pending *s = sample_of(ctx, sample);
+
 	for (size_t i = 0; i < s->sample.doc.nimages && s->owned != NULL; i++)
 		free(s->owned[i]);
 	free(s->owned);
@@ -50,13 +54,12 @@ static void lose_image(struct making *m, struct pending *s, enum pl_reason why)
 }
 
 /* Take a finished image into its sample. */
-static enum pl_status take_result(struct making *m, const struct pl_pool_result *r, struct pl_err *err)
+static enum pl_status take(void *ctx, uint64_t sample, size_t i, const struct pl_pool_result *r, struct pl_err *err)
 {
-	struct pending *s = &m->ring[(r->tag >> 32) % DEPTH];
-	size_t i = (size_t)(r->tag & UINT32_MAX);
+	struct making *m = ctx;
+	struct pending *s = sample_of(m, sample);
 	struct pl_stage_image *im = &s->images[i];
 
-	s->waiting--;
 	if (r->reason != PL_REASON_KEEP) {
 		lose_image(m, s, r->reason);
 		return PL_OK;
@@ -79,27 +82,11 @@ static enum pl_status take_result(struct making *m, const struct pl_pool_result 
 	return PL_OK;
 }
 
-/* Wait for the oldest image. */
-static enum pl_status collect(struct making *m, struct pl_err *err)
+/* Write a sample, all of whose images are there. */
+static enum pl_status finish(void *ctx, uint64_t sample, struct pl_err *err)
 {
-	struct pl_pool_result r;
-	bool ready = false;
-	enum pl_status st = PL_OK;
-
-	while (st == PL_OK && !ready) {
-		st = pl_pool_next(m->p->tool->pool, 20, &ready, &r, err);
-		if (st == PL_OK && ready)
-			st = take_result(m, &r, err);
-		if (st == PL_OK)
-			st = tool_poll(m->p->tool, err);
-	}
-	return st;
-}
-
-/* Write the oldest sample, all of whose images are there. */
-static enum pl_status write_head(struct making *m, struct pl_err *err)
-{
-	struct pending *s = &m->ring[m->head % DEPTH];
+	struct making *m = ctx;
+	struct pending *s = sample_of(m, sample);
 	struct pl_account *a = &m->out->sources[s->slot->source];
 	const struct pl_corpus *c = m->p->in.corpus_list[s->slot->source];
 	enum pl_reason why = PL_REASON_KEEP;
@@ -118,8 +105,10 @@ static enum pl_status write_head(struct making *m, struct pl_err *err)
 	in.pass = s->slot->pass;
 	in.draw = pl_draw64(m->p->plan.seed, pl_hash64(s->sample.key, strlen(s->sample.key)), s->slot->pass);
 	st = pl_stage_render(&m->p->recipe, &in, &m->rendered, &why, err);
-	if (st != PL_OK)
+	if (st != PL_OK) {
+		drop(m, sample);
 		return st;
+	}
 	for (size_t i = 0; i < s->sample.doc.nimages; i++)
 		alive += s->images[i].kept;
 	if (why == PL_REASON_KEEP) {
@@ -136,54 +125,30 @@ static enum pl_status write_head(struct making *m, struct pl_err *err)
 		a->images_dropped[why] += alive;
 	}
 	m->written_slots++;
-	m->head++;
-	release_pending(s);
+	drop(m, sample);
 	return st;
 }
 
-/* Make room: finish images until the pool takes another, or (all) until the oldest sample is written. */
-static enum pl_status advance(struct making *m, bool all, struct pl_err *err)
+static enum pl_status submit_image(struct making *m, uint64_t sample, size_t i, struct pl_err *err)
 {
-	enum pl_status st = PL_OK;
+	const struct pl_doc_image *im = &sample_of(m, sample)->sample.doc.images[i];
+	struct pl_pool_job job = { .op = PL_POOL_TRANSFORM, .data = im->data, .len = im->len, .resize = m->p->recipe.image };
 
-	while (st == PL_OK && (all ? m->head < m->tail : m->tail - m->head == DEPTH)) {
-		while (st == PL_OK && m->ring[m->head % DEPTH].waiting > 0)
-			st = collect(m, err);
-		if (st == PL_OK)
-			st = write_head(m, err);
-	}
-	return st;
-}
-
-static enum pl_status submit_image(struct making *m, uint64_t sequence, size_t i, struct pl_err *err)
-{
-	struct pending *s = &m->ring[sequence % DEPTH];
-	struct pl_pool_job job = { 0 };
-	enum pl_status st = PL_OK;
-
-	while (st == PL_OK && !pl_pool_has_room(m->p->tool->pool))
-		st = collect(m, err);
-	if (st != PL_OK)
-		return st;
-	job.op = PL_POOL_TRANSFORM;
-	job.data = s->sample.doc.images[i].data;
-	job.len = s->sample.doc.images[i].len;
-	job.resize = m->p->recipe.image;
-	job.tag = sequence << 32 | (uint64_t)i;
-	s->waiting++;
-	return pl_pool_submit(m->p->tool->pool, &job, err);
+	return tool_ring_submit(&m->ring, sample, i, &job, err);
 }
 
 static enum pl_status add_slot(struct making *m, const struct pl_slot *slot, struct pl_err *err)
 {
-	struct pending *s = &m->ring[m->tail % DEPTH];
 	struct pl_account *a = &m->out->sources[slot->source];
-	uint64_t sequence = m->tail;
-	enum pl_status st;
+	struct pending *s;
+	uint64_t sample;
+	enum pl_status st = tool_ring_add(&m->ring, &sample, err);
 
+	if (st != PL_OK)
+		return st;
+	s = sample_of(m, sample);
 	pl_fetched_init(&s->sample);
 	s->slot = slot;
-	m->tail++;
 	a->samples_in++;
 	st = pl_fetch_sample(m->p->fetch, slot->source, slot->shard, slot->row, &s->sample, err);
 	if (st != PL_OK)
@@ -199,23 +164,11 @@ static enum pl_status add_slot(struct making *m, const struct pl_slot *slot, str
 		if (s->sample.doc.images[i].data == NULL)
 			lose_image(m, s, PL_REASON_MISSING_IMAGE);
 		else
-			st = submit_image(m, sequence, i, err);
+			st = submit_image(m, sample, i, err);
 	}
+	a->bytes_in += s->sample.bytes.len;
 	pl_job_count(m->p->tool->job, 0, 1, s->sample.bytes.len);
 	return st;
-}
-
-/* A stopped or failed shard leaves images in the pool: take them out. */
-static void drain(struct making *m)
-{
-	struct pl_pool_result r;
-	bool ready;
-
-	while (pl_pool_pending(m->p->tool->pool) > 0)
-		if (pl_pool_next(m->p->tool->pool, 1000, &ready, &r, NULL) != PL_OK)
-			break;
-	for (; m->head < m->tail; m->head++)
-		release_pending(&m->ring[m->head % DEPTH]);
 }
 
 static enum pl_status open_writer(struct making *m, struct pl_err *err)
@@ -251,20 +204,19 @@ enum pl_status pack_make_shard(struct pack *p, uint64_t k, struct pack_shard *ou
 	m->p = p;
 	m->out = out;
 	m->k = k;
+	m->ring = (struct tool_ring){ .tool = p->tool, .ctx = m, .take = take, .finish = finish, .drop = drop };
 	pl_stage_output_init(&m->rendered);
 	if ((st = pl_plan_slots(&p->plan, k, p->in.selects, &slots, &n, err)) != PL_OK)
 		goto done;
 	if ((st = open_writer(m, err)) != PL_OK)
 		goto done;
 	for (size_t i = 0; i < n && st == PL_OK; i++) {
-		st = advance(m, false, err);
-		if (st == PL_OK)
-			st = add_slot(m, &slots[i], err);
+		st = add_slot(m, &slots[i], err);
 		if (st == PL_OK)
 			st = tool_poll(p->tool, err);
 	}
 	if (st == PL_OK)
-		st = advance(m, true, err);
+		st = tool_ring_finish(&m->ring, err);
 	if (st != PL_OK)
 		goto done;
 	st = shard_writer_commit(m->writer, &written, err);
@@ -272,7 +224,7 @@ enum pl_status pack_make_shard(struct pack *p, uint64_t k, struct pack_shard *ou
 	out->bytes = written.file_bytes;
 	memcpy(out->hash, written.hash, sizeof(out->hash));
 done:
-	drain(m);
+	tool_ring_release(&m->ring, st);
 	shard_writer_abort(m->writer);
 	pl_stage_output_release(&m->rendered);
 	free(slots);

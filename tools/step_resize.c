@@ -2,41 +2,49 @@
 /* Resize: shard -> plain tar shard of the same samples with smaller pictures.
  * Samples are written in their order while the next pictures are under way. */
 #include "libpipe/base/hash.h"
-#include "libpipe/base/json.h"
 #include "shards/tar_read.h"
 #include "shards/writer.h"
+#include "step_resize.h"
 #include "steps.h"
+#include "tool_ring.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
 
-/* Samples under way at once. */
-#define DEPTH 32u
-
-struct copy { char *suffix; uint8_t *data; size_t len; bool image; };
+struct copy { char *suffix; struct pl_buf bytes; bool image; };
 
 struct pending {
 	char *key;
 	struct copy *parts;
-	size_t nparts, waiting;
+	size_t nparts;
 	enum pl_reason failed;
 	uint32_t width, height;            /* of the first picture */
 };
 
+struct resize { const struct resize_step *step; json_t *names; /* of the shards this rank took */ };
+
+/* One shard under way. */
 struct resizing {
 	struct tool *t;
 	const struct resize_step *step;
 	struct shard_writer *writer;
 	struct pl_account account;
-	struct pending ring[DEPTH];
-	uint64_t head, tail;
+	struct tool_ring ring;
+	struct pending samples[TOOL_RING_DEPTH];
 };
 
-static void release_pending(struct pending *s)
+static struct pending *sample_of(struct resizing *r, uint64_t sample)
 {
+	return &r->samples[sample % TOOL_RING_DEPTH];
+}
+
+static void drop(void *ctx, uint64_t sample)
+{
+	struct pending *s = sample_of(ctx, sample);
+
 	for (size_t i = 0; i < s->nparts; i++) {
 		free(s->parts[i].suffix);
-		free(s->parts[i].data);
+		pl_buf_release(&s->parts[i].bytes);
 	}
 	free(s->parts);
 	free(s->key);
@@ -69,14 +77,13 @@ static char *new_suffix(const char *old, enum pl_format format)
 	return s;
 }
 
-static enum pl_status take_result(struct resizing *r, const struct pl_pool_result *result, struct pl_err *err)
+static enum pl_status take(void *ctx, uint64_t sample, size_t image, const struct pl_pool_result *result, struct pl_err *err)
 {
-	struct pending *s = &r->ring[(result->tag >> 32) % DEPTH];
-	struct copy *part = &s->parts[result->tag & UINT32_MAX];
+	struct resizing *r = ctx;
+	struct pending *s = sample_of(r, sample);
+	struct copy *part = &s->parts[image];
 	char *suffix;
-	uint8_t *data;
 
-	s->waiting--;
 	if (result->reason != PL_REASON_KEEP) {
 		s->failed = s->failed == PL_REASON_KEEP ? result->reason : s->failed;
 		r->account.images_dropped[result->reason]++;
@@ -90,82 +97,39 @@ static enum pl_status take_result(struct resizing *r, const struct pl_pool_resul
 	if (result->passthrough)
 		return PL_OK;
 	suffix = new_suffix(part->suffix, result->format);
-	data = malloc(result->len > 0 ? result->len : 1);
-	if (suffix == NULL || data == NULL) {
-		free(suffix);
-		free(data);
+	if (suffix == NULL)
 		return pl_fail_nomem(err);
-	}
-	memcpy(data, result->data, result->len);
 	free(part->suffix);
-	free(part->data);
 	part->suffix = suffix;
-	part->data = data;
-	part->len = result->len;
-	return PL_OK;
+	pl_buf_clear(&part->bytes);
+	return pl_buf_add(&part->bytes, result->data, result->len, err);
 }
 
-static enum pl_status collect(struct resizing *r, struct pl_err *err)
+/* KEY.jpg and KEY.png both become KEY.webp: one name for two pictures. */
+static bool suffixes_differ(const struct pending *s)
 {
-	struct pl_pool_result result;
-	bool ready = false;
-	enum pl_status st = PL_OK;
-
-	while (st == PL_OK && !ready) {
-		st = pl_pool_next(r->t->pool, 20, &ready, &result, err);
-		if (st == PL_OK && ready)
-			st = take_result(r, &result, err);
-		if (st == PL_OK)
-			st = tool_poll(r->t, err);
-	}
-	return st;
+	for (size_t i = 1; i < s->nparts; i++)
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(s->parts[i].suffix, s->parts[k].suffix) == 0)
+				return false;
+	return true;
 }
 
-/* The sizes in an img2dataset JSON must stay true. */
-static enum pl_status update_json(struct pending *s, struct pl_err *err)
+/* Add the sample to the shard; a key that output shards cannot have, or that came twice, costs the sample. */
+static enum pl_status add_sample(struct resizing *r, struct pending *s, struct pl_err *err)
 {
-	for (size_t i = 0; i < s->nparts; i++) {
-		struct copy *part = &s->parts[i];
-		json_t *j = NULL;
-		struct pl_buf text;
-		enum pl_status st;
-		if (strcmp(part->suffix, "json") != 0 || s->width == 0 ||
-		    pl_json_parse((char *)part->data, part->len, &j, NULL) != PL_OK)
-			continue;
-		if (json_object_get(j, "width") == NULL || json_object_get(j, "height") == NULL) {
-			json_decref(j);
-			continue;
-		}
-		pl_buf_init(&text, 0);
-		st = json_object_set_new(j, "width", json_integer(s->width)) != 0 ||
-		    json_object_set_new(j, "height", json_integer(s->height)) != 0 ? pl_fail_nomem(err) : pl_json_dump(j, true, &text, err);
-		json_decref(j);
-		if (st != PL_OK) {
-			pl_buf_release(&text);
-			return st;
-		}
-		free(part->data);
-		part->data = (uint8_t *)pl_buf_detach(&text, &part->len);
-	}
-	return PL_OK;
-}
-
-static enum pl_status write_head(struct resizing *r, struct pl_err *err)
-{
-	struct pending *s = &r->ring[r->head % DEPTH];
 	struct shard_member *members = calloc(s->nparts + 1, sizeof(*members));
 	struct pl_err refused = { 0 };
-	uint64_t images = 0;
-	enum pl_status st = members == NULL ? pl_fail_nomem(err) : update_json(s, err);
+	enum pl_status st = members == NULL ? pl_fail_nomem(err) : PL_OK;
 
 	for (size_t i = 0; i < s->nparts && st == PL_OK; i++) {
-		members[i] = (struct shard_member){ s->parts[i].suffix, s->parts[i].data, s->parts[i].len };
-		images += s->parts[i].image;
+		if (strcmp(s->parts[i].suffix, "json") == 0 && s->width > 0)
+			st = resize_update_json(&s->parts[i].bytes, s->width, s->height, err);
+		members[i] = (struct shard_member){ s->parts[i].suffix, s->parts[i].bytes.data, s->parts[i].bytes.len };
 	}
-	if (st == PL_OK && s->failed == PL_REASON_KEEP) {
+	if (st == PL_OK) {
 		st = shard_writer_add(r->writer, strncmp(s->key, "./", 2) == 0 ? s->key + 2 : s->key, members, s->nparts, &refused);
 		if (st == PL_ERR_INVALID) {
-			/* A key that output shards cannot have, or one that came twice. */
 			pl_log_err(PL_LOG_WARNING, &refused);
 			s->failed = PL_REASON_DUPLICATE_KEY;
 			st = PL_OK;
@@ -173,6 +137,23 @@ static enum pl_status write_head(struct resizing *r, struct pl_err *err)
 			*err = refused;
 		}
 	}
+	free(members);
+	return st;
+}
+
+static enum pl_status finish(void *ctx, uint64_t sample, struct pl_err *err)
+{
+	struct resizing *r = ctx;
+	struct pending *s = sample_of(r, sample);
+	uint64_t images = 0;
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i < s->nparts; i++)
+		images += s->parts[i].image;
+	if (s->failed == PL_REASON_KEEP && !suffixes_differ(s))
+		s->failed = PL_REASON_DUPLICATE_PART;
+	if (s->failed == PL_REASON_KEEP)
+		st = add_sample(r, s, err);
 	if (st == PL_OK && s->failed == PL_REASON_KEEP) {
 		r->account.samples_out++;
 		r->account.images_out += images;
@@ -180,22 +161,7 @@ static enum pl_status write_head(struct resizing *r, struct pl_err *err)
 		r->account.samples_dropped[s->failed]++;
 		r->account.images_dropped[s->failed] += images;
 	}
-	free(members);
-	release_pending(s);
-	r->head++;
-	return st;
-}
-
-static enum pl_status advance(struct resizing *r, bool all, struct pl_err *err)
-{
-	enum pl_status st = PL_OK;
-
-	while (st == PL_OK && (all ? r->head < r->tail : r->tail - r->head == DEPTH)) {
-		while (st == PL_OK && r->ring[r->head % DEPTH].waiting > 0)
-			st = collect(r, err);
-		if (st == PL_OK)
-			st = write_head(r, err);
-	}
+	drop(r, sample);
 	return st;
 }
 
@@ -203,46 +169,37 @@ static enum pl_status copy_part(struct pending *s, const struct shard_part *from
 {
 	struct copy *to = &s->parts[s->nparts];
 
+	pl_buf_init(&to->bytes, 0);
 	to->suffix = strdup(from->suffix);
-	to->data = malloc(from->len > 0 ? from->len : 1);
-	to->len = from->data != NULL ? from->len : 0;
 	s->nparts++;
-	if (to->suffix == NULL || to->data == NULL)
+	if (to->suffix == NULL)
 		return pl_fail_nomem(err);
-	if (from->data != NULL)
-		memcpy(to->data, from->data, from->len);
 	if (from->data == NULL && s->failed == PL_REASON_KEEP)
 		s->failed = from->truncated ? PL_REASON_TRUNCATED : PL_REASON_TOO_LARGE;
-	return PL_OK;
+	return from->data != NULL ? pl_buf_add(&to->bytes, from->data, from->len, err) : PL_OK;
 }
 
-static enum pl_status submit(struct resizing *r, struct pending *s, size_t i, struct pl_err *err)
+static enum pl_status submit(struct resizing *r, uint64_t sample, size_t i, struct pl_err *err)
 {
-	struct pl_pool_job job = { 0 };
-	enum pl_status st = PL_OK;
+	struct copy *part = &sample_of(r, sample)->parts[i];
+	struct pl_pool_job job = { .op = PL_POOL_TRANSFORM, .data = part->bytes.data, .len = part->bytes.len, .resize = r->step->resize };
 
-	while (st == PL_OK && !pl_pool_has_room(r->t->pool))
-		st = collect(r, err);
+	part->image = true;
+	r->account.images_in++;
+	return tool_ring_submit(&r->ring, sample, i, &job, err);
+}
+
+static enum pl_status take_in(struct resizing *r, const struct shard_sample *sample, struct pl_err *err)
+{
+	struct pending *s;
+	uint64_t number;
+	enum pl_status st = tool_ring_add(&r->ring, &number, err);
+
 	if (st != PL_OK)
 		return st;
-	job.op = PL_POOL_TRANSFORM;
-	job.data = s->parts[i].data;
-	job.len = s->parts[i].len;
-	job.resize = r->step->resize;
-	job.tag = (r->tail - 1) << 32 | (uint64_t)i;
-	s->parts[i].image = true;
-	s->waiting++;
-	r->account.images_in++;
-	return pl_pool_submit(r->t->pool, &job, err);
-}
-
-static enum pl_status add_sample(struct resizing *r, const struct shard_sample *sample, struct pl_err *err)
-{
-	struct pending *s = &r->ring[r->tail % DEPTH];
-	enum pl_status st = PL_OK;
-
+	s = sample_of(r, number);
 	r->account.samples_in++;
-	r->tail++;
+	r->account.bytes_in += sample->length;
 	s->key = strdup(sample->key);
 	s->parts = calloc(sample->nparts + 1, sizeof(*s->parts));
 	if (s->key == NULL || s->parts == NULL)
@@ -251,20 +208,8 @@ static enum pl_status add_sample(struct resizing *r, const struct shard_sample *
 		st = copy_part(s, &sample->parts[i], err);
 	for (size_t i = 0; i < s->nparts && st == PL_OK; i++)
 		if (is_image(s->parts[i].suffix) && sample->parts[i].data != NULL)
-			st = submit(r, s, i, err);
+			st = submit(r, number, i, err);
 	return st;
-}
-
-static void drain(struct resizing *r)
-{
-	struct pl_pool_result result;
-	bool ready;
-
-	while (pl_pool_pending(r->t->pool) > 0)
-		if (pl_pool_next(r->t->pool, 1000, &ready, &result, NULL) != PL_OK)
-			break;
-	for (; r->head < r->tail; r->head++)
-		release_pending(&r->ring[r->head % DEPTH]);
 }
 
 /* Read, resize and write one shard; what was read before damage is kept, with a warning. */
@@ -283,9 +228,7 @@ static enum pl_status resize_shard(struct resizing *r, const char *path, const c
 		st = shard_reader_next(reader, &sample, err);
 		if (st != PL_OK)
 			break;
-		st = advance(r, false, err);
-		if (st == PL_OK)
-			st = add_sample(r, &sample, err);
+		st = take_in(r, &sample, err);
 		if (st == PL_OK)
 			st = tool_poll(r->t, err);
 	}
@@ -294,13 +237,13 @@ static enum pl_status resize_shard(struct resizing *r, const char *path, const c
 		st = PL_END;
 	}
 	if (st == PL_END)
-		st = advance(r, true, err);
+		st = tool_ring_finish(&r->ring, err);
 	if (st == PL_OK) {
 		st = shard_writer_commit(r->writer, &written, err);
 		r->writer = NULL;
 	}
 	r->account.bytes_out += written.file_bytes;
-	drain(r);
+	tool_ring_release(&r->ring, st);
 	shard_writer_abort(r->writer);
 	shard_reader_close(reader);
 	free(target);
@@ -310,14 +253,27 @@ static enum pl_status resize_shard(struct resizing *r, const char *path, const c
 static enum pl_status digest_of(const struct resize_step *s, const char *path, uint64_t digest[2], struct pl_err *err)
 {
 	const struct pl_resize *z = &s->resize;
-	struct stat sb;
-	char text[256];
+	struct pl_buf b;
+	enum pl_status st;
 
-	if (stat(path, &sb) != 0)
-		return pl_fail_errno(err, PL_SEV_SHARD, path, "cannot read the shard");
-	snprintf(text, sizeof(text), "%lld %lld %d %u %d %d %d %d %d %d", (long long)sb.st_size, (long long)sb.st_mtime, (int)z->policy,
-	    z->size, (int)z->only_if_bigger, (int)z->filter, (int)z->format, z->encode.quality, z->encode.effort, (int)z->reencode);
-	pl_hash128(text, strlen(text), digest);
+	pl_buf_init(&b, 0);
+	st = pl_buf_addf(&b, err, "resize %d %u %d %d %d %d %d %d\n", (int)z->policy, z->size, (int)z->only_if_bigger, (int)z->filter,
+	    (int)z->format, z->encode.quality, z->encode.effort, (int)z->reencode);
+	if (st == PL_OK)
+		st = tool_describe_file(path, &b, err);
+	if (st == PL_OK)
+		pl_hash128(b.data, b.len, digest);
+	pl_buf_release(&b);
+	return st;
+}
+
+/* Writing over the input would destroy it. */
+static enum pl_status check_target(const char *input, const char *target, struct pl_err *err)
+{
+	struct stat a, b;
+
+	if (stat(input, &a) == 0 && stat(target, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, input, "would be replaced by its own result: give -o another directory");
 	return PL_OK;
 }
 
@@ -333,7 +289,10 @@ static enum pl_status make_unit(struct tool *t, const struct resize_step *s, con
 	pl_buf_init(&counts, 0);
 	r->t = t;
 	r->step = s;
-	st = resize_shard(r, path, record->unit, err);
+	r->ring = (struct tool_ring){ .tool = t, .ctx = r, .take = take, .finish = finish, .drop = drop };
+	st = pl_record_forget(record, err);
+	if (st == PL_OK)
+		st = resize_shard(r, path, record->unit, err);
 	r->account.units_done = 1;
 	if (st == PL_OK)
 		st = pl_account_counts(&r->account, &counts, err);
@@ -349,7 +308,8 @@ static enum pl_status make_unit(struct tool *t, const struct resize_step *s, con
 
 static enum pl_status resize_unit(struct tool *t, void *ctx, uint64_t unit, const char *name, struct pl_err *err)
 {
-	const struct resize_step *s = ctx;
+	struct resize *all = ctx;
+	const struct resize_step *s = all->step;
 	struct pl_record record = { s->dir, NULL, { 0, 0 } };
 	char *stem = pl_name_stem(name), *payload = NULL, *path = NULL;
 	struct pl_buf output;
@@ -361,6 +321,10 @@ static enum pl_status resize_unit(struct tool *t, void *ctx, uint64_t unit, cons
 	record.unit = stem;
 	st = stem == NULL ? pl_fail_nomem(err) : pl_buf_addf(&output, err, "%s.tar", stem);
 	if (st == PL_OK && (path = pl_path_join(s->dir, (char *)output.data)) == NULL)
+		st = pl_fail_nomem(err);
+	if (st == PL_OK)
+		st = check_target(name, path, err);
+	if (st == PL_OK && json_array_append_new(all->names, json_string(name)) != 0)
 		st = pl_fail_nomem(err);
 	if (st == PL_OK)
 		st = digest_of(s, name, record.digest, err);
@@ -377,11 +341,7 @@ static enum pl_status resize_unit(struct tool *t, void *ctx, uint64_t unit, cons
 	}
 	if (st == PL_OK)
 		st = tool_announce(t, path, err);
-	if (st != PL_OK && st != PL_ERR_STOPPED && err->severity != PL_SEV_JOB) {
-		pl_log_err(PL_LOG_ERROR, err);
-		t->account.units_failed++;
-		st = PL_OK;
-	}
+	st = tool_unit_failed(t, st, err);
 	free(payload);
 	free(path);
 	free(stem);
@@ -389,22 +349,42 @@ static enum pl_status resize_unit(struct tool *t, void *ctx, uint64_t unit, cons
 	return st;
 }
 
+/* Names that came on standard input are looked at when all are known. */
+static enum pl_status check_names(struct tool *t, struct resize *all, struct pl_err *err)
+{
+	struct pl_names names;
+	json_t *everyone = NULL;
+	enum pl_status st = tool_gather_json(t, all->names, &everyone, err);
+
+	pl_names_init(&names);
+	for (size_t i = 0; st == PL_OK && i < json_array_size(everyone); i++)
+		st = pl_names_add(&names, json_string_value(json_array_get(everyone, i)), err);
+	if (st == PL_OK)
+		st = tool_check_stems(&names, err);
+	pl_names_release(&names);
+	json_decref(everyone);
+	return pl_job_agree(t->job, st, err);
+}
+
 enum pl_status step_resize(struct tool *t, const struct resize_step *s, struct pl_err *err)
 {
-	struct resize_step step = *s;
-	uint64_t failed;
-	enum pl_status st;
+	struct resize all = { s, json_array() };
+	enum pl_status st = all.names == NULL ? pl_fail_nomem(err) : PL_OK;
 
 	tool_step_begin(t, "resize", s->shards != NULL ? s->shards->len : 0);
-	if ((st = tool_output_dir(t, s->dir, err)) != PL_OK)
-		return st;
-	if ((st = tool_for_files(t, s->shards, resize_unit, &step, err)) != PL_OK)
-		return st;
-	failed = t->account.units_failed;
-	pl_job_sum(t->job, &failed, 1);
-	if (failed > 0)
-		return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL,
-		    "%llu of the shards could not be read (named above): mend or leave them out and run the same command again",
-		    (unsigned long long)failed);
-	return tool_step_end(t, NULL, err);
+	if (st == PL_OK && s->shards != NULL)
+		st = tool_check_stems(s->shards, err);
+	st = pl_job_agree(t->job, st, err);
+	if (st == PL_OK)
+		st = tool_output_dir(t, s->dir, err);
+	if (st == PL_OK)
+		st = tool_for_files(t, s->shards, resize_unit, &all, err);
+	if (st == PL_OK)
+		st = check_names(t, &all, err);
+	if (st == PL_OK)
+		st = tool_step_end(t, NULL, err);
+	if (st == PL_OK)
+		st = tool_check_failed(t, "mend or leave them out and run the same command again", err);
+	json_decref(all.names);
+	return st;
 }

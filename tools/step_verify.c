@@ -7,6 +7,7 @@
 #include "shards/tar_read.h"
 #include "steps.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,10 +50,17 @@ static struct sample_check check_document(const struct shard_sample *s)
 	const struct shard_part *doc = find_part(s, "json");
 	struct sample_check c = { 0, NULL };
 	json_t *j = NULL, *segment;
+	bool *seen;
 	size_t i;
 
+	seen = calloc(s->nparts + 1, sizeof(*seen));
+	if (seen == NULL) {
+		c.wrong = "there is no memory to look at it";
+		return c;
+	}
 	if (doc == NULL || doc->data == NULL || pl_json_parse((const char *)doc->data, doc->len, &j, NULL) != PL_OK) {
 		c.wrong = "its document is missing or no JSON";
+		free(seen);
 		return c;
 	}
 	json_array_foreach(json_object_get(j, "segments"), i, segment) {
@@ -61,9 +69,12 @@ static struct sample_check check_document(const struct shard_sample *s)
 			c.wrong = "a segment has no known type";
 		else if (strcmp(type, "image") == 0 && (part == NULL || find_part(s, part) == NULL))
 			c.wrong = "a segment names an image that is not there";
-		else
-			c.images += strcmp(type, "image") == 0;
+		else if (strcmp(type, "image") == 0 && seen[find_part(s, part) - s->parts])
+			c.wrong = "two segments name one image";
+		else if (strcmp(type, "image") == 0)
+			c.images += seen[find_part(s, part) - s->parts] = true;
 	}
+	free(seen);
 	if (c.wrong == NULL && c.images + 1 != s->nparts)
 		c.wrong = "it has members that no segment names";
 	if (c.wrong == NULL && (double)c.images != pl_json_num(j, "images", -1))
@@ -176,10 +187,8 @@ static enum pl_status verify_unit(struct tool *t, void *ctx, uint64_t unit, cons
 	if (st == PL_OK) {
 		t->account.units_done++;
 		st = tool_announce(t, path, err);
-	} else if (st != PL_ERR_STOPPED && st != PL_ERR_NOMEM) {
-		pl_log_err(PL_LOG_ERROR, err);
-		t->account.units_failed++;
-		st = PL_OK;
+	} else {
+		st = tool_unit_failed(t, st, err);
 	}
 	free(path);
 	return st;
@@ -198,6 +207,29 @@ static enum pl_status load(struct verify *v, struct pl_err *err)
 			st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, path, "is no description of a plait data set (format plait-dataset-1)");
 	}
 	free(path);
+	return st;
+}
+
+/* A shard that dataset.json does not name would be read by every loader that takes *.tar.zst. */
+static enum pl_status check_strays(const struct verify *v, struct pl_err *err)
+{
+	DIR *d = opendir(v->step->dir);
+	enum pl_status st = PL_OK;
+	struct dirent *e;
+
+	if (d == NULL)
+		return pl_fail_errno(err, PL_SEV_JOB, v->step->dir, "cannot read the directory");
+	while (st == PL_OK && (e = readdir(d)) != NULL) {
+		size_t digits = strspn(e->d_name, "0123456789");
+		/* Shards are numbered from 0 in the order of the list. */
+		const char *name = pl_json_str(json_array_get(v->shards, strtoull(e->d_name, NULL, 10)), "name");
+		if (digits < 6 || (strcmp(e->d_name + digits, ".tar.zst") != 0 && strcmp(e->d_name + digits, ".tar") != 0))
+			continue;
+		if (name == NULL || strcmp(name, e->d_name) != 0)
+			st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, v->step->dir,
+			    "holds '%s', which dataset.json does not name: remove it, or make the data set again with --force", e->d_name);
+	}
+	closedir(d);
 	return st;
 }
 
@@ -220,24 +252,20 @@ static enum pl_status check_sums(const struct verify *v, struct pl_err *err)
 enum pl_status step_verify(struct tool *t, const struct verify_step *s, struct pl_err *err)
 {
 	struct verify v = { s, NULL, NULL };
-	uint64_t failed;
 	enum pl_status st = load(&v, err);
 
 	if (st == PL_OK)
 		st = check_sums(&v, err);
+	if (st == PL_OK)
+		st = check_strays(&v, err);
 	st = pl_job_agree(t->job, st, err);
 	tool_step_begin(t, "verify", json_array_size(v.shards));
 	if (st == PL_OK)
 		st = tool_for_units(t, json_array_size(v.shards), verify_unit, &v, err);
-	if (st == PL_OK) {
-		failed = t->account.units_failed;
-		pl_job_sum(t->job, &failed, 1);
-		if (failed > 0)
-			st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, s->dir, "%llu shards are damaged (named above): make them again with plait pack",
-			    (unsigned long long)failed);
-	}
 	if (st == PL_OK)
 		st = tool_step_end(t, NULL, err);
+	if (st == PL_OK)
+		st = tool_check_failed(t, "remove them and run plait pack again", err);
 	json_decref(v.dataset);
 	return st;
 }

@@ -45,7 +45,7 @@ PL_MUST_CHECK enum pl_status step_pack(struct tool *t, const struct pack_step *s
 struct verify_step { const char *dir; bool quick; /* leave the pictures undecoded */ };
 PL_MUST_CHECK enum pl_status step_verify(struct tool *t, const struct verify_step *s, struct pl_err *err);
 
-/* The corpora of a recipe's sources in use: work/SOURCE, then work/against-N for the evaluation sets. malloc'ed, NULL-terminated; freed by
+/* The corpora of a recipe's sources in use: work/SOURCE, then work/against.N for the evaluation sets. malloc'ed, NULL-terminated; freed by
  * steps_free_paths. */
 char **steps_corpus_dirs(const struct pl_recipe *r, const char *work);
 /* work/plan.json for the first output of a recipe, work/plan-1.json for the second, ...; malloc'ed, NULL = no memory. */
@@ -59,6 +59,8 @@ void steps_close_corpora(struct pl_corpus *corpora, size_t n);
 /* Remove DIR/UNIT.what.npy for each verdict table of the mask, when there. */
 enum { STEPS_FILTER = 1, STEPS_DEDUP = 2 };
 PL_MUST_CHECK enum pl_status steps_remove_verdicts(const char *dir, const char *unit, unsigned tables, struct pl_err *err);
+/* Append UNIT.what.npy of every shard to names. */
+PL_MUST_CHECK enum pl_status steps_table_names(const struct pl_corpus *c, const char *what, struct pl_names *names, struct pl_err *err);
 /* Add the shard's samples and images to account as they stand after status, filter and dedup. */
 void steps_count_verdicts(const struct pl_tables *t, struct pl_account *account);
 

@@ -34,7 +34,7 @@ static const struct pl_opt options[] = {
 static const struct pl_tool tool = {
 	.name = "plait-synth",
 	.summary = "write corpora with known truth",
-	.synopsis = "[OPTION...] -o DIR",
+	.synopsis = "-o DIR",
 	.description =
 	    "Draws pictures, describes them, and writes them as the world's shards: DIR/pairs (img2dataset), DIR/interleaved (MMC4 with "
 	    "its images as members), DIR/interleaved-lines (MMC4 as JSON lines, images beside), DIR/chat (LLaVA), DIR/text (JSON lines), "
@@ -249,11 +249,5 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 
 int main(int argc, char **argv)
 {
-	struct pl_err err = { 0 };
-	struct tool t;
-	int first = 0, code = 0;
-
-	if (!tool_begin(&t, &tool, argc, argv, &first, &code))
-		return code;
-	return tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
+	return tool_main(&tool, argc, argv, run);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 bool tool_begin(struct tool *t, const struct pl_tool *desc, int argc, char **argv, int *first, int *exit_code)
 {
@@ -61,6 +62,20 @@ enum pl_status tool_open_job(struct tool *t, struct pl_err *err)
 	return PL_OK;
 }
 
+/* Print what the ranks told; rank 0 only. */
+static enum pl_status print_told(struct tool *t, struct pl_err *err)
+{
+	struct pl_buf out;
+	enum pl_status st;
+
+	pl_buf_init(&out, 0);
+	st = pl_job_told(t->job, &out, err);
+	if (st == PL_OK && out.len > 0 && (fwrite(out.data, 1, out.len, stdout) != out.len || fflush(stdout) != 0))
+		st = pl_fail_errno(err, PL_SEV_JOB, "standard output", "cannot write");
+	pl_buf_release(&out);
+	return st;
+}
+
 static enum pl_status write_report(struct tool *t, struct pl_err *err)
 {
 	const char *path = t->desc->common->report;
@@ -89,31 +104,51 @@ static enum pl_status check_rejects(const struct tool *t, struct pl_err *err)
 	    t->reject_share, limit);
 }
 
+/* Is this the process that speaks for the job, as far as the launcher says? For errors before the job starts. */
+static bool speaks(const struct tool *t)
+{
+	static const char *const marks[] = { "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID" };
+
+	if (t->job != NULL)
+		return tool_is_root(t);
+	for (size_t i = 0; i < PL_ARRAY_LEN(marks); i++) {
+		const char *rank = getenv(marks[i]);
+		if (rank != NULL)
+			return strcmp(rank, "0") == 0;
+	}
+	return true;
+}
+
+/* The last words of the job: lines still on their way, the report. */
+static enum pl_status conclude(struct tool *t, enum pl_status st, struct pl_err *err)
+{
+	struct pl_err own = { 0 };
+	enum pl_status more = tool_is_root(t) ? print_told(t, &own) : PL_OK;
+
+	if (more == PL_OK)
+		more = write_report(t, &own);
+	if (st == PL_OK && more != PL_OK) {
+		*err = own;
+		st = more;
+	}
+	return st == PL_OK ? check_rejects(t, err) : st;
+}
+
 int tool_end(struct tool *t, enum pl_status st, struct pl_err *err)
 {
+	bool root = speaks(t);
 	int code;
-	bool root = true;
 
-	if (t->job != NULL) {
-		root = tool_is_root(t);
-		if (st == PL_OK)
-			st = check_rejects(t, err);
-		if (st == PL_OK || st == PL_ERR_REJECTS) {
-			struct pl_err report_err = { 0 };
-			enum pl_status wrote = write_report(t, &report_err);
-			if (wrote != PL_OK) {
-				*err = report_err;
-				st = wrote;
-			}
-		}
-		st = pl_job_agree(t->job, st, err);
-	}
+	if (t->job != NULL)
+		st = pl_job_agree(t->job, conclude(t, st, err), err);
 	if (root && fclose(stdout) != 0 && st == PL_OK)
 		st = pl_fail_errno(err, PL_SEV_JOB, "standard output", "cannot write");
 	pl_progress_end(&t->progress);
 	pl_log_flush();
 	if (st != PL_OK && root)
 		pl_log_err(st == PL_ERR_STOPPED ? PL_LOG_WARNING : PL_LOG_ERROR, err);
+	if (st == PL_ERR_STOPPED && root && t->desc->common->force)
+		pl_log(PL_LOG_WARNING, "leave --force out when you run it again, or it starts anew");
 	code = pl_exit_code(st);
 	for (size_t i = 0; i < t->locked.len; i++)
 		pl_dir_unlock(&t->locks[i]);
@@ -123,6 +158,17 @@ int tool_end(struct tool *t, enum pl_status st, struct pl_err *err)
 	pl_buf_release(&t->report);
 	pl_job_finish(t->job);
 	return code;
+}
+
+int tool_main(const struct pl_tool *desc, int argc, char **argv, enum pl_status (*run)(struct tool *t, int argc, char **argv, struct pl_err *err))
+{
+	struct pl_err err = { 0 };
+	struct tool t;
+	int first = 0, code = 0;
+
+	if (!tool_begin(&t, desc, argc, argv, &first, &code))
+		return code;
+	return tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
 }
 
 void tool_step_begin(struct tool *t, const char *step, uint64_t units)
@@ -187,18 +233,14 @@ static enum pl_status keep_report(struct tool *t, const struct pl_account_run *r
 	return st;
 }
 
-/* Print what the ranks told; rank 0 only. */
-static enum pl_status print_told(struct tool *t, struct pl_err *err)
+/* Rank 0's part of the end of a step. */
+static enum pl_status show_step(struct tool *t, const struct pl_account_run *run, const char *extra, struct pl_err *err)
 {
-	struct pl_buf out;
-	enum pl_status st;
+	enum pl_status st = print_told(t, err);
 
-	pl_buf_init(&out, 0);
-	st = pl_job_told(t->job, &out, err);
-	if (st == PL_OK && out.len > 0 && (fwrite(out.data, 1, out.len, stdout) != out.len || fflush(stdout) != 0))
-		st = pl_fail_errno(err, PL_SEV_JOB, "standard output", "cannot write");
-	pl_buf_release(&out);
-	return st;
+	if (st == PL_OK)
+		st = print_account(t, run, err);
+	return st == PL_OK ? keep_report(t, run, extra, err) : st;
 }
 
 enum pl_status tool_step_end(struct tool *t, const char *extra, struct pl_err *err)
@@ -218,17 +260,13 @@ enum pl_status tool_step_end(struct tool *t, const char *extra, struct pl_err *e
 	run.ranks = pl_job_size(t->job);
 	run.workers = t->pool != NULL ? pl_pool_workers(t->pool) : 0;
 	pl_progress_end(&t->progress);
-	if (tool_is_root(t) && (st = print_told(t, err)) != PL_OK)
-		return st;
 	if (!pl_account_balances(&t->account, what))
-		return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "the account of %s does not add up (%s): please report this",
-		    t->step, what);
+		st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "the account of %s does not add up (%s): please report this", t->step, what);
 	broken = broken_share(&t->account);
 	t->reject_share = broken > t->reject_share ? broken : t->reject_share;
-	if (!tool_is_root(t))
-		return PL_OK;
-	st = print_account(t, &run, err);
-	return st == PL_OK ? keep_report(t, &run, extra, err) : st;
+	if (st == PL_OK && tool_is_root(t))
+		st = show_step(t, &run, extra, err);
+	return pl_job_agree(t->job, st, err);
 }
 
 enum pl_status tool_poll(void *ctx, struct pl_err *err)
@@ -248,6 +286,13 @@ enum pl_status tool_announce(struct tool *t, const char *path, struct pl_err *er
 	return t->silent ? PL_OK : pl_job_tell(t->job, path, err);
 }
 
+static bool same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 /* Each directory once: several steps may write into one. */
 static enum pl_status lock_dir(struct tool *t, const char *dir, struct pl_err *err)
 {
@@ -255,7 +300,7 @@ static enum pl_status lock_dir(struct tool *t, const char *dir, struct pl_err *e
 	enum pl_status st;
 
 	for (size_t i = 0; i < t->locked.len; i++)
-		if (strcmp(t->locked.items[i], dir) == 0)
+		if (same_file(t->locked.items[i], dir))
 			return PL_OK;
 	locks = realloc(t->locks, (t->locked.len + 1) * sizeof(*locks));
 	if (locks == NULL)

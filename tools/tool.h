@@ -6,6 +6,7 @@
 
 #include "libpipe/base/account.h"
 #include "libpipe/base/file.h"
+#include "libpipe/base/json.h"
 #include "libpipe/base/log.h"
 #include "libpipe/base/names.h"
 #include "libpipe/base/opt.h"
@@ -36,6 +37,8 @@ PL_MUST_CHECK enum pl_status tool_open_pool(struct tool *t, const struct pl_img_
 PL_MUST_CHECK enum pl_status tool_open_job(struct tool *t, struct pl_err *err);
 /* Agree, write --report, print what went wrong, end everything. Returns the exit code. */
 int tool_end(struct tool *t, enum pl_status st, struct pl_err *err);
+/* The main of an MPI tool: begin, run with the operands, end. */
+int tool_main(const struct pl_tool *desc, int argc, char **argv, enum pl_status (*run)(struct tool *t, int argc, char **argv, struct pl_err *err));
 
 /* The parts of a step. */
 static inline bool tool_is_root(const struct tool *t) { return pl_job_rank(t->job) == 0; }
@@ -55,6 +58,17 @@ PL_MUST_CHECK enum pl_status tool_output_dir(struct tool *t, const char *dir, st
 PL_MUST_CHECK enum pl_status tool_names(struct tool *t, int argc, char **argv, struct pl_names *names, struct pl_err *err);
 /* The same for patterns of a recipe. Collective. */
 PL_MUST_CHECK enum pl_status tool_expand(struct tool *t, const char *const *patterns, size_t n, struct pl_names *names, struct pl_err *err);
+/* "path size mtime-in-nanoseconds" of an input: what a content record must know of it. PL_ERR at shard severity. */
+PL_MUST_CHECK enum pl_status tool_describe_file(const char *path, struct pl_buf *out, struct pl_err *err);
+/* No two of the files may share a stem: their outputs would have one name. Local. */
+PL_MUST_CHECK enum pl_status tool_check_stems(const struct pl_names *names, struct pl_err *err);
+/* A unit whose input cannot be read is reported and counted, and the others go on: PL_OK. Job errors and stops are passed on. */
+PL_MUST_CHECK enum pl_status tool_unit_failed(struct tool *t, enum pl_status st, const struct pl_err *err);
+/* After tool_step_end: an error when units failed; advice says what to do. */
+PL_MUST_CHECK enum pl_status tool_check_failed(struct tool *t, const char *advice, struct pl_err *err);
+/* The elements of all ranks' arrays, in rank order, in a new array on rank 0 (empty elsewhere). Collective. */
+PL_MUST_CHECK enum pl_status tool_gather_json(struct tool *t, json_t *mine, json_t **all, struct pl_err *err);
+
 /* Run fn for each of n units, shared out over the ranks by ticket; ends at once on an error or a stop, and agrees. name is NULL. Collective. */
 typedef enum pl_status tool_unit_fn(struct tool *t, void *ctx, uint64_t unit, const char *name, struct pl_err *err);
 PL_MUST_CHECK enum pl_status tool_for_units(struct tool *t, uint64_t n, tool_unit_fn *fn, void *ctx, struct pl_err *err);

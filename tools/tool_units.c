@@ -65,6 +65,59 @@ enum pl_status tool_names(struct tool *t, int argc, char **argv, struct pl_names
 	return st == PL_OK ? share_names(t, names, err) : st;
 }
 
+enum pl_status tool_describe_file(const char *path, struct pl_buf *out, struct pl_err *err)
+{
+	struct stat sb;
+
+	if (stat(path, &sb) != 0)
+		return pl_fail_errno(err, PL_SEV_SHARD, path, "cannot read the shard");
+	return pl_buf_addf(out, err, "%s\n%s %lld %lld.%09ld\n", PL_VERSION, path, (long long)sb.st_size, (long long)sb.st_mtim.tv_sec,
+	    sb.st_mtim.tv_nsec);
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+enum pl_status tool_check_stems(const struct pl_names *names, struct pl_err *err)
+{
+	char **stems = calloc(names->len + 1, sizeof(*stems));
+	enum pl_status st = stems == NULL ? pl_fail_nomem(err) : PL_OK;
+
+	for (size_t i = 0; i < names->len && st == PL_OK; i++)
+		if ((stems[i] = pl_name_stem(names->items[i])) == NULL)
+			st = pl_fail_nomem(err);
+	if (st == PL_OK)
+		qsort(stems, names->len, sizeof(*stems), by_text);
+	for (size_t i = 1; i < names->len && st == PL_OK; i++)
+		if (strcmp(stems[i - 1], stems[i]) == 0)
+			st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
+			    "two shards are called '%s' up to their first dot, so their outputs would have one name: rename one, or use two directories",
+			    stems[i]);
+	for (size_t i = 0; i < names->len && stems != NULL; i++)
+		free(stems[i]);
+	free(stems);
+	return st;
+}
+
+enum pl_status tool_unit_failed(struct tool *t, enum pl_status st, const struct pl_err *err)
+{
+	if (st == PL_OK || st == PL_ERR_STOPPED || err->severity == PL_SEV_JOB)
+		return st;
+	pl_log_err(PL_LOG_ERROR, err);
+	t->account.units_failed++;
+	return PL_OK;
+}
+
+enum pl_status tool_check_failed(struct tool *t, const char *advice, struct pl_err *err)
+{
+	if (t->account.units_failed == 0)
+		return PL_OK;
+	return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "%llu shards failed (named above): %s",
+	    (unsigned long long)t->account.units_failed, advice);
+}
+
 struct sized { uint64_t size, unit; };
 
 static int by_size(const void *a, const void *b)

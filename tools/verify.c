@@ -13,7 +13,7 @@ static const struct pl_opt options[] = {
 static const struct pl_tool tool = {
 	.name = "plait-verify",
 	.summary = "check every checksum, index, count and image of a data set",
-	.synopsis = "[OPTION...] DIR",
+	.synopsis = "DIR",
 	.description =
 	    "Reads dataset.json in DIR and every shard it names: frame checksums, seek table, sample index, tar headers, file hash, "
 	    "documents against their images, counts, and (unless --quick) decodes every picture. Damage is named by shard and sample; "
@@ -43,11 +43,5 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 
 int main(int argc, char **argv)
 {
-	struct pl_err err = { 0 };
-	struct tool t;
-	int first = 0, code = 0;
-
-	if (!tool_begin(&t, &tool, argc, argv, &first, &code))
-		return code;
-	return tool_end(&t, run(&t, argc - first, argv + first, &err), &err);
+	return tool_main(&tool, argc, argv, run);
 }

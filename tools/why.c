@@ -13,7 +13,7 @@ static const struct pl_opt options[] = { { 0, NULL, PL_OPT_FLAG, NULL, NULL, NUL
 static const struct pl_tool tool = {
 	.name = "plait-why",
 	.summary = "what each tool decided about a sample, and why",
-	.synopsis = "[OPTION...] KEY CORPUS...",
+	.synopsis = "KEY CORPUS...",
 	.description =
 	    "Looks KEY up in the tables of the corpora and tells for each sample of that key where it lies, how ingest found it, and what "
 	    "filter and dedup said of it and of each image, with the survivor of a duplicate, if its corpus is named, too. "
@@ -93,20 +93,29 @@ static void tell_filter(const char *who, const struct pl_npy *table, uint64_t ro
 		printf("  %sfilter: %s\n", who, *v == PL_REASON_KEEP ? "kept" : pl_reason_text(*v));
 }
 
-static void tell_dedup(struct why *w, size_t corpus, const char *who, const struct pl_npy *table, uint64_t row, bool image)
+static void tell_dedup(struct why *w, size_t corpus, const char *who, const struct pl_npy *table, uint64_t row, bool image, bool dropped_before)
 {
 	const struct pl_dedup_row *d = table->rows != NULL && row < table->nrows ? (const struct pl_dedup_row *)pl_npy_row(table, row) : NULL;
 
 	printf("  %sdedup: ", who);
 	if (d == NULL)
 		printf("has not judged\n");
+	else if (d->verdict == PL_REASON_KEEP && dropped_before)
+		printf("did not look at it\n");
 	else if (d->verdict == PL_REASON_KEEP)
 		printf("kept\n");
 	else
 		tell_survivor(w, corpus, d, image);
 }
 
-static void tell_image(struct why *w, size_t corpus, const struct pl_tables *t, uint64_t row)
+static bool dropped_before(const struct pl_npy *filter, uint64_t row)
+{
+	const uint8_t *v = verdict_at(filter, row);
+
+	return v != NULL && *v != PL_REASON_KEEP;
+}
+
+static void tell_image(struct why *w, size_t corpus, const struct pl_tables *t, uint64_t row, bool sample_dropped)
 {
 	const struct pl_image_row *im = pl_image_at(t, row);
 	char hex[65], who[48];
@@ -116,7 +125,7 @@ static void tell_image(struct why *w, size_t corpus, const struct pl_tables *t, 
 	    pl_format_name((enum pl_format)im->format), (unsigned long long)im->length, hex, im->pdq_quality);
 	snprintf(who, sizeof(who), "image %u: ", im->position);
 	tell_filter(who, &t->filter_images, row);
-	tell_dedup(w, corpus, who, &t->dedup_images, row, true);
+	tell_dedup(w, corpus, who, &t->dedup_images, row, true, sample_dropped || im->status != PL_REASON_KEEP || dropped_before(&t->filter_images, row));
 }
 
 static void tell_sample(struct why *w, size_t corpus, size_t shard, const struct pl_tables *t, uint64_t row)
@@ -130,9 +139,9 @@ static void tell_sample(struct why *w, size_t corpus, size_t shard, const struct
 	printf("  ingest: %s (%s); %s, %u images (%u usable), %u bytes of text\n", pl_reason_name(s->status), pl_reason_text(s->status),
 	    s->kind <= PL_KIND_TEXT ? pl_kind_names[s->kind] : "unknown kind", s->images, s->images_ok, s->text_bytes);
 	tell_filter("", &t->filter, row);
-	tell_dedup(w, corpus, "", &t->dedup, row, false);
+	tell_dedup(w, corpus, "", &t->dedup, row, false, s->status != PL_REASON_KEEP || dropped_before(&t->filter, row));
 	for (uint64_t i = 0; i < s->images && s->first_image + i < t->images.nrows; i++)
-		tell_image(w, corpus, t, s->first_image + i);
+		tell_image(w, corpus, t, s->first_image + i, s->status != PL_REASON_KEEP || dropped_before(&t->filter, row));
 	w->found++;
 }
 

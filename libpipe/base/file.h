@@ -54,6 +54,10 @@ PL_MUST_CHECK enum pl_status pl_record_check(const struct pl_record *r, bool *do
 PL_MUST_CHECK enum pl_status pl_record_write(const struct pl_record *r, const char *const *outputs, size_t n,
     const char *payload, struct pl_err *err);
 
+/* Forget a record (no record is fine), durably: before what it describes is made again, so that a crash in the middle cannot leave a
+ * record beside outputs of other settings. */
+PL_MUST_CHECK enum pl_status pl_record_forget(const struct pl_record *r, struct pl_err *err);
+
 /* One job at a time per output directory: DIR/.plait/lock (fcntl lock, host and pid inside).
  * Held until released or the process ends. PL_ERR_CONFLICT names who holds it. */
 PL_MUST_CHECK enum pl_status pl_dir_lock(const char *dir, int *lock, struct pl_err *err);

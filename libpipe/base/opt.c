@@ -28,7 +28,7 @@ static size_t common_rows(const struct pl_tool *tool, struct pl_opt *rows)
 		    "seed of every random choice, 1 or more; the same seed gives the same bytes", 1,
 		    18446744073709551615.0, NULL };
 		rows[n++] = (struct pl_opt){ 0, "force", PL_OPT_FLAG, &c->force, NULL,
-		    "make again what other inputs or settings made before", 0, 0, NULL };
+		    "make everything anew, and replace what other inputs or settings made", 0, 0, NULL };
 		rows[n++] = (struct pl_opt){ 0, "report", PL_OPT_STR, &c->report, "FILE",
 		    "write the final account to FILE as JSON", 0, 0, NULL };
 		rows[n++] = (struct pl_opt){ 0, "progress", PL_OPT_CHOICE, &c->progress, "HOW",

@@ -179,6 +179,31 @@ static enum pl_status parse_payload(
 	return PL_OK;
 }
 
+enum pl_status pl_record_forget(const struct pl_record *r, struct pl_err *err)
+{
+	char *path = NULL, *slash;
+	enum pl_status st = record_path(r, &path, err);
+	int fd;
+
+	if (st != PL_OK)
+		return st;
+	if (unlink(path) != 0) {
+		if (errno != ENOENT && errno != ENOTDIR)
+			st = pl_fail_errno(err, PL_SEV_JOB, path, "cannot remove the record");
+		free(path);
+		return st;
+	}
+	slash = strrchr(path, '/');
+	*slash = '\0';
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) != 0)
+		st = pl_fail_errno(err, PL_SEV_JOB, path, "cannot sync the directory");
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return st;
+}
+
 enum pl_status pl_record_write(const struct pl_record *r, const char *const *outputs, size_t n,
     const char *payload, struct pl_err *err)
 {

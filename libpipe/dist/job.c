@@ -317,7 +317,7 @@ enum pl_status pl_job_gather(struct pl_job *job, const void *mine, uint64_t len,
 	enum pl_status st = PL_OK;
 
 	if (lens == NULL)
-		return pl_fail_nomem(err);
+		pl_job_abort(job, pl_exit_code(PL_ERR_NOMEM));   /* the others are in the collective already */
 	if (job->mpi)
 		MPI_Allgather(&len, 1, MPI_UINT64_T, lens, 1, MPI_UINT64_T, job->comm);
 	else

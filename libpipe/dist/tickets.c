@@ -30,8 +30,11 @@ struct pl_tickets {
 	int gone;                 /* other ranks that were told the end, or left */
 	bool no_more;             /* a rank failed: hand out nothing more */
 	bool *waiting;            /* ranks whose request waits for standard input */
-	struct pl_buf input;      /* unread lines */
-	/* the current name */
+	struct pl_buf input;      /* lines read; the first `taken` bytes are handed out */
+	size_t taken;
+	enum pl_status input_status;   /* why standard input could not be read to its end */
+	struct pl_err input_err;
+	/* a reply, then the name in it; rank 0: its own unit's name */
 	struct pl_buf name;
 };
 
@@ -42,7 +45,7 @@ static enum pl_status tickets_new(struct pl_tickets **out, struct pl_job *job, s
 	if (t == NULL)
 		return pl_fail_nomem(err);
 	t->job = job;
-	pl_buf_init(&t->input, (size_t)1 << 30);
+	pl_buf_init(&t->input, (size_t)4 << 30);
 	pl_buf_init(&t->name, MAX_NAME * 2);
 	t->waiting = calloc((size_t)job->size, sizeof(*t->waiting));
 	if (t->waiting == NULL || pl_buf_reserve(&t->name, MAX_NAME + sizeof(struct give) + 1, err) != PL_OK) {
@@ -79,6 +82,14 @@ enum pl_status pl_tickets_open_stdin(struct pl_tickets **t, struct pl_job *job, 
 	return st;
 }
 
+static void input_fails(struct pl_tickets *t, enum pl_status st)
+{
+	t->no_more = true;
+	t->input_ended = true;
+	if (t->input_status == PL_OK)
+		t->input_status = st;
+}
+
 /* Read what standard input holds by now, without waiting. */
 static void read_input(struct pl_tickets *t)
 {
@@ -90,35 +101,36 @@ static void read_input(struct pl_tickets *t)
 		got = read(STDIN_FILENO, chunk, sizeof(chunk));
 		if (got < 0 && (errno == EINTR || errno == EAGAIN))
 			return;
-		if (got <= 0 || pl_buf_add(&t->input, chunk, (size_t)got, NULL) != PL_OK)
+		if (got == 0)
 			t->input_ended = true;
+		else if (got < 0)
+			input_fails(t, pl_fail_errno(&t->input_err, PL_SEV_JOB, "standard input", "cannot read names"));
+		else if (pl_buf_add(&t->input, chunk, (size_t)got, &t->input_err) != PL_OK)
+			input_fails(t, t->input_err.status);
 	}
 }
 
 /* Take one line off the input into *line (not NUL-terminated); false when there is no whole one. */
 static bool take_line(struct pl_tickets *t, const char **line, size_t *len)
 {
-	while (t->input.len > 0) {
-		const char *from = (const char *)t->input.data;
-		const char *nl = memchr(from, '\n', t->input.len);
-		size_t used;
+	while (t->taken < t->input.len) {
+		const char *from = (const char *)t->input.data + t->taken;
+		const char *nl = memchr(from, '\n', t->input.len - t->taken);
 		if (nl == NULL && !t->input_ended)
 			return false;
-		*len = nl != NULL ? (size_t)(nl - from) : t->input.len;
-		used = nl != NULL ? *len + 1 : *len;
-		if (*len > 0 && *len < MAX_NAME) {
-			pl_buf_clear(&t->name);
-			if (pl_buf_add(&t->name, from, *len, NULL) != PL_OK)
-				return false;
-			*line = (const char *)t->name.data;
-		} else {
-			*line = NULL;
+		*line = from;
+		*len = nl != NULL ? (size_t)(nl - from) : t->input.len - t->taken;
+		t->taken += nl != NULL ? *len + 1 : *len;
+		if (*len >= MAX_NAME) {
+			input_fails(t, pl_fail(&t->input_err, PL_ERR_USAGE, PL_SEV_JOB, "standard input",
+			    "holds a line of %zu bytes, which is no file name", *len));
+			return false;
 		}
-		memmove(t->input.data, t->input.data + used, t->input.len - used);
-		t->input.len -= used;
-		if (*line != NULL)
+		if (*len > 0)
 			return true;
 	}
+	pl_buf_clear(&t->input);
+	t->taken = 0;
 	return false;
 }
 
@@ -283,6 +295,13 @@ enum pl_status pl_tickets_next(struct pl_tickets *t, struct pl_ticket *out, stru
 		return PL_END;
 	if (t->job->rank == 0) {
 		g = own_unit(t, &name);
+		/* The input buffer moves while others are served, so the name is kept. */
+		if (g.verdict == GIVE_UNIT && g.name_len > 0) {
+			pl_buf_clear(&t->name);
+			if ((st = pl_buf_add(&t->name, name, g.name_len, err)) != PL_OK)
+				return st;
+			name = (const char *)t->name.data;
+		}
 	} else {
 		ask(t, false, false);
 		g = wait_reply(t);
@@ -290,6 +309,12 @@ enum pl_status pl_tickets_next(struct pl_tickets *t, struct pl_ticket *out, stru
 	}
 	if (g.verdict != GIVE_UNIT) {
 		t->ended = true;
+		if (t->input_status != PL_OK && err != NULL)
+			*err = t->input_err;
+		if (t->input_status != PL_OK)
+			return t->input_status;
+		if (t->from_stdin && t->job->rank == 0 && t->handed == 0 && !t->job->stopping)
+			return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "no names came on standard input");
 		st = pl_job_poll(t->job, err);
 		return st != PL_OK ? st : PL_END;
 	}
