@@ -4,7 +4,9 @@
 
 VARIANT   ?= release
 PREFIX    ?= /usr/local
-CC        ?= gcc
+ifeq ($(origin CC),default)
+CC        := gcc
+endif
 MPICC     ?= mpicc
 VERSION   := 0.1.0
 SOVERSION := 0
@@ -37,7 +39,7 @@ ARCHIVES  := $(B)/lib/libpipe.a $(B)/lib/libplaitshards.a
 SO        := $(B)/lib/libplaitshards.so.$(SOVERSION)
 
 # ---- flags -------------------------------------------------------------------------------------
-PKGS_PIPE  := libwebp libwebpdemux libjpeg spng zimg jansson yaml-0.1 sqlite3 libseccomp libutf8proc
+PKGS_PIPE  := libwebp libwebpdemux libjpeg spng jansson yaml-0.1 sqlite3 libseccomp libutf8proc
 PKGS_SHARD := libarchive libzstd libxxhash jansson
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
         -Wcast-qual -Wswitch-enum -Wformat=2 -Wundef $(if $(DEVELOPER),-Werror)
@@ -50,7 +52,7 @@ LINK_release := -Wl,-z,relro,-z,now -Wl,--as-needed
 LINK_asan    := -fsanitize=address,undefined
 LINK_tsan    := -fsanitize=thread
 LINK_fuzz    := -fsanitize=fuzzer,address,undefined
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fPIC -fvisibility=default $(HARD_$(VARIANT)) $(WARN) \
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fPIC -ffp-contract=off $(HARD_$(VARIANT)) $(WARN) \
              -I. $(CPPFLAGS) $(CFLAGS)
 PKG        = $(shell pkg-config $(1) $(2) 2>/dev/null)
 PIPE_LIBS  = $(call PKG,--libs,$(PKGS_PIPE)) -lgif $(SHARD_LIBS) -lm

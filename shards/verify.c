@@ -284,6 +284,7 @@ static enum pl_status verify_plain(struct verify *v, struct pl_err *err)
 		status = compare_sidecars(v, &made, err);
 	if (status == PL_OK)
 		status = check_unique(v, err);
+	v->walk.sidecar = NULL;
 	shard_sidecar_release(&made);
 	return status;
 }

@@ -71,7 +71,7 @@ static enum pl_status plan_alone(struct tool *t, const struct balance_step *s, s
 	if (st == PL_OK)
 		st = pl_plan_text(&plan, &text, err);
 	if (st == PL_OK && t->desc->common->quiet == 0)
-		fwrite(text.data, 1, text.len, stderr);
+		(void)fwrite(text.data, 1, text.len, stderr);
 	if (st == PL_OK)
 		count(t, &in, &plan);
 	if (st == PL_OK && s->plan != NULL)

@@ -214,7 +214,7 @@ enum pl_status pack_write_dataset(struct pack *p, json_t *descriptions, struct p
 		st = tool_announce(p->tool, path, err);
 	if (st == PL_OK && p->tool->desc->common->quiet == 0) {
 		pl_progress_end(&p->tool->progress);
-		fwrite(table.data, 1, table.len, stderr);
+		(void)fwrite(table.data, 1, table.len, stderr);
 	}
 	pl_buf_release(&table);
 	pl_buf_release(&text);

@@ -212,7 +212,7 @@ static enum pl_status print_account(struct tool *t, const struct pl_account_run 
 	pl_buf_init(&text, 0);
 	st = pl_account_text(a, run, &text, err);
 	if (st == PL_OK && t->desc->common->quiet == 0)
-		fwrite(text.data, 1, text.len, stderr);
+		(void)fwrite(text.data, 1, text.len, stderr);
 	pl_buf_release(&text);
 	return st;
 }

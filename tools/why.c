@@ -44,7 +44,7 @@ static size_t find_corpus(const struct why *w, size_t corpus, uint32_t number)
 	char *path = pl_path_join(w->corpora[corpus].dir, "dedup.json");
 	const char *name = NULL;
 	json_t *j = NULL;
-	size_t i = w->n;
+	size_t i;
 
 	if (path != NULL && pl_json_load(path, (size_t)64 << 20, &j, NULL) == PL_OK)
 		name = pl_json_str(json_array_get(json_object_get(j, "corpora"), number), "name");

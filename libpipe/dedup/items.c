@@ -260,6 +260,7 @@ static enum pl_status load_place(struct loader *l, bool texts, struct pl_err *er
 			continue;
 		st = texts ? load_text(l, row, err) : load_images(l, row, err);
 	}
+	l->t = NULL;
 	pl_tables_close(&t);
 	return st;
 }

@@ -9,7 +9,7 @@
 
 enum { GRID = PL_PDQ_GRID, FREQUENCIES = 16, BITS = FREQUENCIES * FREQUENCIES, SHRUNK = 512 };
 
-const char *const pl_hash_recipe_names[] = { "pdq-aa", "pdq", NULL };
+const char *const pl_hash_recipe_names[] = { "pdq-aa", "pdq", "pdq-512", NULL };
 
 void pl_pdq_luma(const uint8_t *pixels, uint32_t channels, size_t n, float *luma)
 {
@@ -135,7 +135,7 @@ void pl_pdq_from_grid(const float grid[PL_PDQ_GRID * PL_PDQ_GRID], struct pl_pdq
 			out->bits[PL_PDQ_BYTES - 1 - k / 8] |= (uint8_t)(1u << k % 8);
 }
 
-enum pl_reason pl_pdq_full_size(const struct pl_image *im, struct pl_pdq *out)
+enum pl_reason pl_pdq(const struct pl_image *im, struct pl_pdq *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (im->width < PL_PDQ_LEAST || im->height < PL_PDQ_LEAST)
@@ -170,17 +170,17 @@ static enum pl_reason shrink(const struct pl_image *im, struct pl_image *out)
 	return PL_REASON_KEEP;
 }
 
-enum pl_reason pl_pdq(const struct pl_image *im, struct pl_pdq *out)
+enum pl_reason pl_pdq_512(const struct pl_image *im, struct pl_pdq *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (im->width < PL_PDQ_LEAST || im->height < PL_PDQ_LEAST)
 		return PL_REASON_KEEP;
 	if (im->width <= SHRUNK && im->height <= SHRUNK)
-		return pl_pdq_full_size(im, out);
+		return pl_pdq(im, out);
 	struct pl_image small;
 	enum pl_reason reason = shrink(im, &small);
 	if (reason == PL_REASON_KEEP)
-		reason = pl_pdq_full_size(&small, out);
+		reason = pl_pdq(&small, out);
 	pl_image_release(&small);
 	return reason;
 }
@@ -192,9 +192,10 @@ enum pl_reason pl_img_hash(const uint8_t *data, size_t len, const struct pl_img_
 	struct pl_image im;
 	memset(out, 0, sizeof(*out));
 	enum pl_reason reason =
-	    pl_img_decode(data, len, info, lim, recipe == PL_HASH_PDQ ? &full : &small_luma, &im);
+	    pl_img_decode(data, len, info, lim, recipe == PL_HASH_PDQ_AA ? &small_luma : &full, &im);
 	if (reason == PL_REASON_KEEP)
-		reason = recipe == PL_HASH_PDQ ? pl_pdq(&im, out) : pl_pdq_aa(&im, out);
+		reason = recipe == PL_HASH_PDQ_AA ? pl_pdq_aa(&im, out) :
+		    recipe == PL_HASH_PDQ ? pl_pdq(&im, out) : pl_pdq_512(&im, out);
 	pl_image_release(&im);
 	return reason;
 }

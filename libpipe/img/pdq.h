@@ -7,18 +7,20 @@
 
 #include "image.h"
 
-enum pl_hash_recipe { PL_HASH_PDQ_AA, PL_HASH_PDQ };
-extern const char *const pl_hash_recipe_names[];   /* NULL-terminated: "pdq-aa", "pdq" */
+enum pl_hash_recipe { PL_HASH_PDQ_AA, PL_HASH_PDQ, PL_HASH_PDQ_512 };   /* appended to only */
+extern const char *const pl_hash_recipe_names[];   /* NULL-terminated: "pdq-aa", "pdq", "pdq-512" */
 
 #define PL_PDQ_BYTES 32
 struct pl_pdq { uint8_t bits[PL_PDQ_BYTES]; /* big-endian: printing bits[0]..bits[31] as hex gives the published form */ uint8_t quality; };
 
-/* From decoded, oriented-as-stored pixels (grey, RGB, RGBA: alpha dropped). PDQ: larger than 512 in
- * either side is first shrunk to 512x512 by nearest neighbour, as Meta's tool does. A side below 5: zero hash, quality 0. */
+/* From decoded pixels, oriented as stored (grey, RGB, RGBA: alpha dropped). A side below 5: zero hash, quality 0. pl_pdq hashes the
+ * picture as it is, like Meta's Java and Rust implementations and its Python bindings; pl_pdq_512 first shrinks what is larger than 512 on
+ * either side to 512x512 by nearest neighbour, like Meta's C++ command-line tool, which comes out some bits apart. */
 enum pl_reason pl_pdq(const struct pl_image *im, struct pl_pdq *out);
+enum pl_reason pl_pdq_512(const struct pl_image *im, struct pl_pdq *out);
 enum pl_reason pl_pdq_aa(const struct pl_image *im, struct pl_pdq *out);
 
-/* Probe, decode as the recipe needs (PDQ: full RGB; pdq-aa: JPEG luma at the DCT scale that keeps both sides >= 256),
+/* Probe, decode as the recipe needs (pdq, pdq-512: full RGB; pdq-aa: JPEG luma at the DCT scale that keeps both sides >= 256),
  * and hash. EXIF orientation is ignored: the pixels are hashed as stored, as PDQ's tools do. */
 enum pl_reason pl_img_hash(const uint8_t *data, size_t len, const struct pl_img_info *info,
     const struct pl_img_limits *lim, enum pl_hash_recipe recipe, struct pl_pdq *out);

@@ -12,7 +12,5 @@ enum { PL_PDQ_GRID = 64, PL_PDQ_LEAST = 5 };
 void pl_pdq_luma(const uint8_t *pixels, uint32_t channels, size_t n, float *luma);
 /* 64x64 luma, rows top-down -> bits and quality. */
 void pl_pdq_from_grid(const float grid[PL_PDQ_GRID * PL_PDQ_GRID], struct pl_pdq *out);
-/* As pl_pdq, at any size and without the shrink. */
-enum pl_reason pl_pdq_full_size(const struct pl_image *im, struct pl_pdq *out);
 
 #endif

@@ -49,6 +49,7 @@ static size_t make_seekable(uint8_t *out, size_t cap, size_t step, bool checksum
 			uint8_t *skip = p;
 			put_le32(&p, 0x184D2A50u);
 			put_le32(&p, 3);
+			memset(p, 0, 3);
 			p += 3;
 			c[n] = (uint32_t)(p - skip);
 			d[n] = 0;
