@@ -180,11 +180,13 @@ static enum pl_status write_description(const struct dedup *d, size_t corpus, st
 static enum pl_status decide(struct tool *t, struct dedup *d, struct pl_err *err)
 {
 	struct pl_buf all;
+	struct pl_dedup_options options = d->step->options;
 	enum pl_status st;
 
+	options.poll = tool_poll;
+	options.poll_ctx = t;
 	pl_buf_init(&all, (size_t)64 << 30);
-	st = pl_job_agree(t->job, pl_dedup_new(&d->work, d->corpus_list, d->step->n, d->eval_list, d->step->nagainst,
-	    &d->step->options, err), err);
+	st = pl_job_agree(t->job, pl_dedup_new(&d->work, d->corpus_list, d->step->n, d->eval_list, d->step->nagainst, &options, err), err);
 	if (st == PL_OK)
 		st = tool_for_units(t, PARTS, join_unit, d, err);
 	if (st == PL_OK)

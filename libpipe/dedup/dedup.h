@@ -18,6 +18,8 @@ struct pl_dedup_options {
 	unsigned min_quality;   /* images of lower PDQ quality are compared by bytes only */
 	bool text;              /* equal normalised text: text, chat and interleaved samples */
 	bool across;            /* between corpora too, not only within each */
+	enum pl_status (*poll)(void *ctx, struct pl_err *err);   /* NULL, or called once a shard while tables are loaded */
+	void *poll_ctx;
 };
 
 struct pl_dedup;

@@ -177,14 +177,14 @@ static uint32_t class_of(const struct pl_dedup *d, uint32_t corpus, bool chat)
 struct loader {
 	struct pl_dedup *d;
 	struct pl_items *into;
-	const struct pl_tables *t;
+	struct pl_tables t;         /* of the place under way */
 	uint32_t place, corpus;
 };
 
 /* One sample's text. Chats are compared with chats only, whatever their class. */
 static enum pl_status load_text(const struct loader *l, uint32_t row, struct pl_err *err)
 {
-	const struct pl_sample_row *s = pl_sample(l->t, row);
+	const struct pl_sample_row *s = pl_sample(&l->t, row);
 	struct pl_item it = {.key = s->key, .place = l->place, .row = row, .sample = row,
 	    .text_bytes = s->text_bytes, .class = class_of(l->d, l->corpus, false)};
 
@@ -193,11 +193,11 @@ static enum pl_status load_text(const struct loader *l, uint32_t row, struct pl_
 		return PL_OK;
 	it.pdq[0] = s->text_hash;
 	for (uint64_t k = s->first_image; k < s->first_image + s->images; k++)
-		it.pixels += pl_dedup_before_image(l->t, k) == PL_REASON_KEEP;
+		it.pixels += pl_dedup_before_image(&l->t, k) == PL_REASON_KEEP;
 	if (s->kind == PL_KIND_CHAT) {
 		it.pdq[1] = 1;
 		if (s->images > 0)
-			memcpy(&it.pdq[2], pl_image_at(l->t, s->first_image)->xxh3, 16);
+			memcpy(&it.pdq[2], pl_image_at(&l->t, s->first_image)->xxh3, 16);
 	}
 	return add_item(l->into, &it, err);
 }
@@ -205,17 +205,17 @@ static enum pl_status load_text(const struct loader *l, uint32_t row, struct pl_
 /* The images of one sample. */
 static enum pl_status load_images(const struct loader *l, uint32_t row, struct pl_err *err)
 {
-	const struct pl_sample_row *s = pl_sample(l->t, row);
+	const struct pl_sample_row *s = pl_sample(&l->t, row);
 	struct pl_dedup *d = l->d;
 
 	for (uint64_t k = s->first_image; k < s->first_image + s->images; k++) {
-		const struct pl_image_row *im = pl_image_at(l->t, k);
+		const struct pl_image_row *im = pl_image_at(&l->t, k);
 		struct pl_item it = {.key = s->key, .place = l->place, .row = (uint32_t)k, .sample = row,
 		    .text_bytes = s->text_bytes, .quality = im->pdq_quality,
 		    .class = class_of(d, l->corpus, s->kind == PL_KIND_CHAT)};
 		enum pl_status st;
 
-		if (pl_dedup_before_image(l->t, k) != PL_REASON_KEEP)
+		if (pl_dedup_before_image(&l->t, k) != PL_REASON_KEEP)
 			continue;
 		it.pixels = (uint64_t)im->width * im->height;
 		it.bytes = im->length > UINT32_MAX ? UINT32_MAX : (uint32_t)im->length;
@@ -243,25 +243,22 @@ static enum pl_status load_place(struct loader *l, bool texts, struct pl_err *er
 {
 	const struct pl_dedup_place *p = &l->d->places[l->place];
 	const struct pl_corpus *c = pl_dedup_corpus(l->d, p->corpus);
-	struct pl_tables t;
 	size_t at = pl_texts_lower(l->d, l->place, 0);
-	enum pl_status st = pl_tables_open(&t, c, p->shard, err);
+	enum pl_status st = pl_tables_open(&l->t, c, p->shard, err);
 
 	if (st != PL_OK)
 		return st;
-	l->t = &t;
 	l->corpus = p->corpus;
-	if (t.samples.nrows >= UINT32_MAX || t.images.nrows >= UINT32_MAX)
+	if (l->t.samples.nrows >= UINT32_MAX || l->t.images.nrows >= UINT32_MAX)
 		st = pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, c->shards[p->shard].path,
 		    "more than 2^32 - 2 rows in the tables of one shard");
-	for (uint64_t i = 0; st == PL_OK && i < t.samples.nrows; i++) {
+	for (uint64_t i = 0; st == PL_OK && i < l->t.samples.nrows; i++) {
 		uint32_t row = (uint32_t)i;
-		if (text_dropped(l->d, &at, l->place, row) || pl_dedup_before_sample(&t, i) != PL_REASON_KEEP)
+		if (text_dropped(l->d, &at, l->place, row) || pl_dedup_before_sample(&l->t, i) != PL_REASON_KEEP)
 			continue;
 		st = texts ? load_text(l, row, err) : load_images(l, row, err);
 	}
-	l->t = NULL;
-	pl_tables_close(&t);
+	pl_tables_close(&l->t);
 	return st;
 }
 
@@ -271,8 +268,11 @@ static enum pl_status load_all(
 	struct loader l = {.d = d, .into = into};
 	enum pl_status st = PL_OK;
 
-	for (l.place = 0; st == PL_OK && l.place < d->nplaces; l.place++)
+	for (l.place = 0; st == PL_OK && l.place < d->nplaces; l.place++) {
 		st = load_place(&l, texts, err);
+		if (st == PL_OK && d->o.poll)
+			st = d->o.poll(d->o.poll_ctx, err);
+	}
 	return st;
 }
 
