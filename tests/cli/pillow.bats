@@ -160,8 +160,8 @@ psnr()
 	local members=() f
 	for f in $(find j -iname '*.jp*g' | sort | head -n 20); do members+=("$(printf %03d ${#members[@]}).jpg=$f"); done
 	make_corpora sample j.tar "${members[@]}"
-	psnr j.tar 100 lanczos 30
-	psnr j.tar 224 lanczos 35
+	psnr j.tar 100 lanczos 40
+	psnr j.tar 224 lanczos 40
 }
 
 @test "alpha goes on white, orientation is applied, grey stays readable" {
