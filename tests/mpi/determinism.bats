@@ -135,7 +135,9 @@ same_as_reference()     # DIR
 }
 
 @test "several tasks of a step that do not see each other are refused" {
-	SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 run --separate-stderr env -u OMPI_COMM_WORLD_SIZE plait ingest -j1 -o c in/pairs/00000.tar
+	# Open MPI leaks; scripts/check tells the leak checker for what mpirun starts, and this is not.
+	SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 run --separate-stderr env -u OMPI_COMM_WORLD_SIZE \
+	    ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" plait ingest -j1 -o c in/pairs/00000.tar
 	[ "$status" -eq 2 ] || [ "$status" -eq 3 ] || { show_run; false; }
 	[[ $stderr == *"4"* ]]
 	[ ! -e c/manifest.json ]
