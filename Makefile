@@ -41,6 +41,11 @@ SO        := $(B)/lib/libplaitshards.so.$(SOVERSION)
 # ---- flags -------------------------------------------------------------------------------------
 PKGS_PIPE  := libwebp libwebpdemux libjpeg spng jansson yaml-0.1 sqlite3 libseccomp libutf8proc
 PKGS_SHARD := libarchive libzstd libxxhash jansson
+# Optional: colour profiles (lcms2) and AVIF (libavif) are left out where pkg-config does not know them.
+HAVE_LCMS2 := $(shell pkg-config --exists lcms2 2>/dev/null && echo 1)
+HAVE_AVIF  := $(shell pkg-config --exists libavif 2>/dev/null && echo 1)
+PKGS_PIPE  += $(if $(HAVE_LCMS2),lcms2) $(if $(HAVE_AVIF),libavif)
+HAVE       := $(if $(HAVE_LCMS2),-DHAVE_LCMS2) $(if $(HAVE_AVIF),-DHAVE_AVIF)
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
         -Wcast-qual -Wswitch-enum -Wformat=2 -Wundef $(if $(DEVELOPER),-Werror)
 HARD_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
@@ -53,7 +58,7 @@ LINK_asan    := -fsanitize=address,undefined
 LINK_tsan    := -fsanitize=thread
 LINK_fuzz    := -fsanitize=fuzzer,address,undefined
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fPIC -ffp-contract=off $(HARD_$(VARIANT)) $(WARN) \
-             -I. $(CPPFLAGS) $(CFLAGS)
+             -I. $(HAVE) $(CPPFLAGS) $(CFLAGS)
 PKG        = $(shell pkg-config $(1) $(2) 2>/dev/null)
 PIPE_LIBS  = $(call PKG,--libs,$(PKGS_PIPE)) -lgif $(SHARD_LIBS) -lm
 SHARD_LIBS = $(call PKG,--libs,$(PKGS_SHARD)) -lpthread
@@ -61,7 +66,7 @@ MPI_FLAGS  = $(patsubst -I%,-isystem %,$(shell $(MPICC) --showme:compile 2>/dev/
 MPI_LIBS   = $(shell $(MPICC) --showme:link 2>/dev/null)
 
 .DEFAULT_GOAL := all
-.PHONY: all units benches fuzzers demo check check-quick check-asan check-tsan check-valgrind bench lint fuzz man install \
+.PHONY: all units benches fuzzers demo check check-quick check-asan check-tsan check-valgrind bench bench-img lint fuzz man install \
         uninstall setup clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -177,6 +182,10 @@ demo: setup
 bench: setup
 	@$(MAKE) --no-print-directory all benches
 	@scripts/bench $(B)
+
+bench-img: setup
+	@$(MAKE) --no-print-directory all benches
+	@scripts/bench-img $(B)
 
 lint: setup
 	@$(MAKE) --no-print-directory all

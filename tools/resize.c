@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plait-resize: shards -> shards of smaller pictures. */
+#include "libpipe/img/effort.h"
 #include "steps.h"
 
 #include <unistd.h>
@@ -10,8 +11,8 @@ static const char *const filter_names[] = { "lanczos", "bicubic", "triangle", "b
 
 static struct pl_common common = { .max_reject = -1 };
 static const char *out;
-static int policy = PL_POLICY_KEEP_RATIO, format, filter;
-static int64_t size = 256, quality = 90, effort = 2;
+static int policy = PL_POLICY_KEEP_RATIO, format, filter, effort = PL_EFFORT_BALANCED;
+static int64_t size = 256, quality = 90;
 static bool only_if_bigger, reencode;
 
 static const struct pl_opt options[] = {
@@ -21,7 +22,7 @@ static const struct pl_opt options[] = {
 	{ 'b', "only-if-bigger", PL_OPT_FLAG, &only_if_bigger, NULL, "leave pictures alone that are not bigger", 0, 0, NULL },
 	{ 'f', "format", PL_OPT_CHOICE, &format, "FORMAT", "format of the new pictures", 0, 0, format_names },
 	{ 'Q', "quality", PL_OPT_INT, &quality, "N", "1 to 100; WebP: 101 is lossless; PNG: zlib level 0 to 9", 0, 101, NULL },
-	{ 0, "effort", PL_OPT_INT, &effort, "N", "WebP method", 0, 6, NULL },
+	{ 0, "effort", PL_OPT_CHOICE, &effort, "EFFORT", "CPU time against bytes, or a WebP method by its number", 0, 0, pl_effort_names },
 	{ 0, "filter", PL_OPT_CHOICE, &filter, "FILTER", "resampling filter", 0, 0, filter_names },
 	{ 0, "reencode", PL_OPT_FLAG, &reencode, NULL, "encode anew even where nothing would change", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
@@ -59,7 +60,7 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 	step.resize.filter = (enum pl_filter)filter;
 	step.resize.format = formats[format];
 	step.resize.encode.quality = (int)quality;
-	step.resize.encode.effort = (int)effort;
+	step.resize.encode.effort = pl_effort_method(effort);
 	step.resize.reencode = reencode;
 	if ((st = tool_open_pool(t, &limits, err)) != PL_OK)
 		goto done;

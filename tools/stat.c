@@ -16,7 +16,7 @@ static const struct pl_tool tool = {
 	.summary = "numbers of corpora, data sets and shards",
 	.synopsis = "CORPUS|DATASET|SHARD...",
 	.description =
-	    "For a corpus: samples and images by verdict, formats, and quantiles of sizes and text lengths. For a data set: its totals and "
+	    "For a corpus: samples and images by verdict, formats, and quantiles of sizes, text lengths and image statistics. For a data set: its totals and "
 	    "the account of every source. For a shard: samples, frames and bytes.",
 	.examples = "plait stat out/demo/work/pairs\nplait stat out/demo",
 	.opts = options,
@@ -60,9 +60,27 @@ static void print_quantiles(const char *what, const struct histogram *h)
 	    quantile(h, 1));
 }
 
+/* Of fractions, which the histogram holds as multiples of 1/1000. */
+static void print_fractions(const char *what, const struct histogram *h)
+{
+	if (h->n == 0)
+		return;
+	printf("  %-12s %10.3g %10.3g %10.3g %10.3g %10.3g\n", what, quantile(h, 0) / 1000, quantile(h, 0.05) / 1000, quantile(h, 0.5) / 1000,
+	    quantile(h, 0.95) / 1000, quantile(h, 1) / 1000);
+}
+
+/* What does not fit, NaN included, is left out. */
+static void add_fraction(struct histogram *h, float v)
+{
+	if (v >= 0 && v < 4e6f)
+		add(h, (uint32_t)(v * 1000));
+}
+
 struct numbers {
 	uint64_t samples[PL_REASON_COUNT], images[PL_REASON_COUNT], formats[PL_FORMAT_COUNT];
 	struct histogram width, height, bytes, words, per_sample;
+	struct histogram contrast, entropy, blur, bits_per_pixel, jpeg_quality;
+	uint64_t blank, animated;
 };
 
 static void count(struct numbers *n, const struct pl_tables *t)
@@ -81,6 +99,14 @@ static void count(struct numbers *n, const struct pl_tables *t)
 		add(&n->width, im->width);
 		add(&n->height, im->height);
 		add(&n->bytes, im->length > UINT32_MAX ? UINT32_MAX : (uint32_t)im->length);
+		add_fraction(&n->contrast, im->contrast);
+		add_fraction(&n->entropy, im->entropy);
+		add_fraction(&n->blur, im->blur);
+		add_fraction(&n->bits_per_pixel, im->bits_per_pixel);
+		if (im->jpeg_quality > 0)
+			add(&n->jpeg_quality, im->jpeg_quality);
+		n->blank += im->blank != 0;
+		n->animated += im->frames > 1;
 	}
 }
 
@@ -122,6 +148,12 @@ static enum pl_status stat_corpus(const char *dir, struct pl_err *err)
 		print_quantiles("bytes", &n->bytes);
 		print_quantiles("words", &n->words);
 		print_quantiles("images each", &n->per_sample);
+		print_fractions("bits/pixel", &n->bits_per_pixel);
+		print_fractions("contrast", &n->contrast);
+		print_fractions("entropy", &n->entropy);
+		print_fractions("blur", &n->blur);
+		print_quantiles("jpeg quality", &n->jpeg_quality);
+		printf("  images: %llu blank, %llu animated\n", (unsigned long long)n->blank, (unsigned long long)n->animated);
 	}
 	pl_corpus_close(&c);
 	free(n);

@@ -3,6 +3,7 @@
  * thing that arrives later is the pool's answer for an image. */
 #include "ingest_rows.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -115,6 +116,7 @@ struct pl_image_row *pl_rows_image(struct pl_rows *w, uint32_t k, uint64_t *numb
 	*number = s->first_image + k;
 	im->sample = w->next_sample - 1;
 	im->position = k;
+	im->mean = im->contrast = im->entropy = im->edges = im->blur = NAN;
 	return im;
 }
 
@@ -150,7 +152,15 @@ static void take_result(struct pl_image_row *im, const struct pl_pool_result *r)
 	if (r->reason == PL_REASON_KEEP) {
 		memcpy(im->pdq, r->pdq.bits, sizeof(im->pdq));
 		im->pdq_quality = r->pdq.quality;
+		im->mean = r->stats.mean;
+		im->contrast = r->stats.contrast;
+		im->entropy = r->stats.entropy;
+		im->edges = r->stats.edges;
+		im->blur = r->stats.blur;
+		im->blank = r->stats.blank;
+		im->jpeg_quality = r->stats.jpeg_quality;
 	}
+	im->frames = r->info.frames;
 	if (im->width > 0 && im->height > 0)
 		im->bits_per_pixel = (float)((double)im->length * 8 /
 		    ((double)im->width * (double)im->height));

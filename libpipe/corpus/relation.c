@@ -38,6 +38,14 @@ enum sample_field {
 	S_BITS_PER_PIXEL,
 	S_ORIENTATION,
 	S_SIMILARITY,
+	S_MEAN,
+	S_CONTRAST,
+	S_ENTROPY,
+	S_EDGES,
+	S_BLUR,
+	S_BLANK,
+	S_FRAMES,
+	S_JPEG_QUALITY,
 	S_COUNT
 };
 
@@ -65,6 +73,14 @@ static const struct pl_sql_col sample_columns[] = {
 	[S_BITS_PER_PIXEL] = { "bits_per_pixel", PL_SQL_REAL },
 	[S_ORIENTATION] = { "orientation", PL_SQL_INT },
 	[S_SIMILARITY] = { "similarity", PL_SQL_REAL },
+	[S_MEAN] = { "mean", PL_SQL_REAL },
+	[S_CONTRAST] = { "contrast", PL_SQL_REAL },
+	[S_ENTROPY] = { "entropy", PL_SQL_REAL },
+	[S_EDGES] = { "edges", PL_SQL_REAL },
+	[S_BLUR] = { "blur", PL_SQL_REAL },
+	[S_BLANK] = { "blank", PL_SQL_INT },
+	[S_FRAMES] = { "frames", PL_SQL_INT },
+	[S_JPEG_QUALITY] = { "jpeg_quality", PL_SQL_INT },
 };
 
 enum image_field {
@@ -83,6 +99,14 @@ enum image_field {
 	I_STATUS,
 	I_SIMILARITY,
 	I_BITS_PER_PIXEL,
+	I_MEAN,
+	I_CONTRAST,
+	I_ENTROPY,
+	I_EDGES,
+	I_BLUR,
+	I_BLANK,
+	I_FRAMES,
+	I_JPEG_QUALITY,
 	I_VERDICT,
 	I_SAMPLE,
 	I_SHARD,
@@ -105,6 +129,14 @@ static const struct pl_sql_col image_columns[] = {
 	[I_STATUS] = { "status", PL_SQL_TEXT },
 	[I_SIMILARITY] = { "similarity", PL_SQL_REAL },
 	[I_BITS_PER_PIXEL] = { "bits_per_pixel", PL_SQL_REAL },
+	[I_MEAN] = { "mean", PL_SQL_REAL },
+	[I_CONTRAST] = { "contrast", PL_SQL_REAL },
+	[I_ENTROPY] = { "entropy", PL_SQL_REAL },
+	[I_EDGES] = { "edges", PL_SQL_REAL },
+	[I_BLUR] = { "blur", PL_SQL_REAL },
+	[I_BLANK] = { "blank", PL_SQL_INT },
+	[I_FRAMES] = { "frames", PL_SQL_INT },
+	[I_JPEG_QUALITY] = { "jpeg_quality", PL_SQL_INT },
 	[I_VERDICT] = { "verdict", PL_SQL_TEXT },
 	[I_SAMPLE] = { "sample", PL_SQL_INT },
 	[I_SHARD] = { "shard", PL_SQL_TEXT },
@@ -134,6 +166,13 @@ static void set_int(struct pl_sql_value *v, uint64_t x)
 	v->null = false;
 	/* Offsets of a damaged table only: SQL's integers are signed. */
 	v->i = x > INT64_MAX ? INT64_MAX : (int64_t)x;
+}
+
+/* NULL when it is not known. */
+static void set_known(struct pl_sql_value *v, uint64_t x, bool known)
+{
+	set_int(v, x);
+	v->null = !known;
 }
 
 static void set_real(struct pl_sql_value *v, double x)
@@ -194,6 +233,14 @@ static void first_image_cell(
 	case S_BITS_PER_PIXEL: set_real(v, (double)im->bits_per_pixel); break;
 	case S_ORIENTATION: set_int(v, im->orientation); break;
 	case S_SIMILARITY: set_real(v, (double)im->similarity); break;
+	case S_MEAN: set_real(v, (double)im->mean); break;
+	case S_CONTRAST: set_real(v, (double)im->contrast); break;
+	case S_ENTROPY: set_real(v, (double)im->entropy); break;
+	case S_EDGES: set_real(v, (double)im->edges); break;
+	case S_BLUR: set_real(v, (double)im->blur); break;
+	case S_BLANK: set_known(v, im->blank, !isnan(im->mean)); break;
+	case S_FRAMES: set_known(v, im->frames, im->frames > 0); break;
+	case S_JPEG_QUALITY: set_known(v, im->jpeg_quality, im->jpeg_quality > 0); break;
 	default: break;
 	}
 }
@@ -284,6 +331,14 @@ static void images_cell(void *ctx, uint64_t row, size_t col, struct pl_sql_value
 	case I_STATUS: set_text(v, pl_reason_name(im->status)); break;
 	case I_SIMILARITY: set_real(v, (double)im->similarity); break;
 	case I_BITS_PER_PIXEL: set_real(v, (double)im->bits_per_pixel); break;
+	case I_MEAN: set_real(v, (double)im->mean); break;
+	case I_CONTRAST: set_real(v, (double)im->contrast); break;
+	case I_ENTROPY: set_real(v, (double)im->entropy); break;
+	case I_EDGES: set_real(v, (double)im->edges); break;
+	case I_BLUR: set_real(v, (double)im->blur); break;
+	case I_BLANK: set_known(v, im->blank, !isnan(im->mean)); break;
+	case I_FRAMES: set_known(v, im->frames, im->frames > 0); break;
+	case I_JPEG_QUALITY: set_known(v, im->jpeg_quality, im->jpeg_quality > 0); break;
 	case I_VERDICT: set_text(v, pl_reason_name(pl_image_verdict(r->tables, row))); break;
 	case I_SAMPLE: set_int(v, im->sample); break;
 	case I_SHARD: set_text(v, r->corpus->shards[r->shard].unit); break;

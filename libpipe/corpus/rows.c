@@ -48,11 +48,21 @@ const struct pl_npy_col pl_image_cols[] = {
 	COLV(pl_image_row, pad),
 	COL(pl_image_row, similarity, PL_NPY_F32),
 	COL(pl_image_row, bits_per_pixel, PL_NPY_F32),
+	COL(pl_image_row, mean, PL_NPY_F32),
+	COL(pl_image_row, contrast, PL_NPY_F32),
+	COL(pl_image_row, entropy, PL_NPY_F32),
+	COL(pl_image_row, edges, PL_NPY_F32),
+	COL(pl_image_row, blur, PL_NPY_F32),
+	COL(pl_image_row, frames, PL_NPY_U32),
+	COL(pl_image_row, jpeg_quality, PL_NPY_U8),
+	COL(pl_image_row, blank, PL_NPY_U8),
+	COLV(pl_image_row, pad2),
 };
 const size_t pl_image_ncols = PL_ARRAY_LEN(pl_image_cols);
-_Static_assert(sizeof(struct pl_image_row) == 3 * 8 + 4 * 4 + 16 + 32 + 5 + 3 + 2 * 4,
+_Static_assert(sizeof(struct pl_image_row) == 3 * 8 + 4 * 4 + 16 + 32 + 5 + 3 + 7 * 4 + 4 + 2 + 6,
     "images row is packed");
-_Static_assert(PL_ARRAY_LEN(pl_image_cols) == 3 + 4 + 2 + 5 + 1 + 2, "every field has its column");
+_Static_assert(sizeof(struct pl_image_row) % 8 == 0, "images rows are aligned");
+_Static_assert(PL_ARRAY_LEN(pl_image_cols) == 3 + 4 + 2 + 5 + 1 + 7 + 1 + 2 + 1, "every field has its column");
 
 const struct pl_npy_col pl_filter_cols[] = {
 	COL(pl_filter_row, verdict, PL_NPY_U8),

@@ -7,6 +7,9 @@
 
 #include "libpipe/base/npy.h"
 
+/* Counts up whenever what ingest writes changes; part of what makes a finished unit be recognised. */
+#define PL_TABLES_VERSION 2
+
 /* UNIT.samples.npy: one row per sample; f64 metadata columns of the source follow the struct. */
 struct pl_sample_row {
 	uint64_t key;           /* XXH3-64 of the key */
@@ -44,6 +47,11 @@ struct pl_image_row {
 	uint8_t pad[3];
 	float similarity;       /* NAN = none */
 	float bits_per_pixel;
+	float mean, contrast, entropy, edges, blur;   /* libpipe/img/stats.h; NAN = not decoded */
+	uint32_t frames;        /* 1 = still, 0 = not known */
+	uint8_t jpeg_quality;   /* 1..100, 0 = no JPEG or not known */
+	uint8_t blank;          /* 1 = solid or nearly */
+	uint8_t pad2[6];
 };
 extern const struct pl_npy_col pl_image_cols[];
 extern const size_t pl_image_ncols;

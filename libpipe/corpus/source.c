@@ -113,6 +113,7 @@ enum pl_status pl_source_dump(
 	bad |= json_object_set_new(j, "columns", columns_json(s));
 	bad |= json_object_set_new(j, "hash", json_string(pl_hash_recipe_names[s->hash]));
 	bad |= json_object_set_new(j, "limits", limits_json(&s->limits));
+	bad |= json_object_set_new(j, "tables", json_integer(PL_TABLES_VERSION));
 	if (bad != 0) {
 		json_decref(j);
 		return pl_fail_nomem(err);
@@ -223,8 +224,15 @@ enum pl_status pl_source_load(const json_t *j, const char *path, struct pl_arena
 {
 	int kind = choice(pl_kind_names, pl_json_str(j, "kind"));
 	int hash = choice(pl_hash_recipe_names, pl_json_str(j, "hash"));
+	uint64_t tables = 1; /* which did not say so */
 
 	memset(s, 0, sizeof(*s));
+	if (json_object_get(j, "tables") != NULL && !load_uint(j, "tables", UINT32_MAX, &tables))
+		return damaged(path, "tables", err);
+	if (tables != PL_TABLES_VERSION)
+		return pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, path,
+		    "its tables are of version %llu, and this plait reads version %d; ingest again",
+		    (unsigned long long)tables, PL_TABLES_VERSION);
 	if (kind < 0)
 		return damaged(path, "kind", err);
 	if (hash < 0)

@@ -40,6 +40,13 @@ enum pl_reason pl_probe_png(const uint8_t *data, size_t len, struct pl_img_info 
 enum pl_reason pl_probe_webp(const uint8_t *data, size_t len, struct pl_img_info *info);
 enum pl_reason pl_probe_gif(const uint8_t *data, size_t len, struct pl_img_info *info);
 enum pl_reason pl_probe_bmp(const uint8_t *data, size_t len, struct pl_img_info *info);
+/* Parses the container; no pixels. */
+enum pl_reason pl_probe_avif(
+    const uint8_t *data, size_t len, const struct pl_img_limits *lim, struct pl_img_info *info);
+
+/* The ICC profile, malloc'ed, or NULL: see icc.h. */
+uint8_t *pl_png_profile(const uint8_t *data, size_t len, size_t *profile_len);
+uint8_t *pl_avif_profile(const uint8_t *data, size_t len, size_t *profile_len);
 
 /* Pixels. The size in *info lies within the limits; a decoder that finds another size answers
  * CORRUPT. *out is zeroed on entry and is the caller's to release whatever the answer is. */
@@ -53,6 +60,8 @@ enum pl_reason pl_decode_gif(const uint8_t *data, size_t len, const struct pl_im
     const struct pl_img_limits *lim, struct pl_image *out);
 enum pl_reason pl_decode_bmp(
     const uint8_t *data, size_t len, const struct pl_img_info *info, struct pl_image *out);
+enum pl_reason pl_decode_avif(const uint8_t *data, size_t len, const struct pl_img_info *info,
+    const struct pl_img_limits *lim, struct pl_image *out);
 
 /* A window of a picture scaled to scaled_w x scaled_h, without making the rest of it. The picture
  * fills src_w x src_h of the input from its top left corner: a DCT-reduced JPEG ends inside its

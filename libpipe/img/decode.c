@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From encoded bytes to pixels: the limits once more, then the decoder of
- * the format. */
+ * the format, then sRGB. */
 #include "codec.h"
 
 #include <string.h>
+
+#include "icc.h"
 
 static enum pl_reason decode_format(const uint8_t *data, size_t len, const struct pl_img_info *info,
     const struct pl_img_limits *lim, const struct pl_img_decode *how, struct pl_image *out)
@@ -19,9 +21,10 @@ static enum pl_reason decode_format(const uint8_t *data, size_t len, const struc
 		return pl_decode_gif(data, len, info, lim, out);
 	case PL_FORMAT_BMP:
 		return pl_decode_bmp(data, len, info, out);
+	case PL_FORMAT_AVIF:
+		return pl_decode_avif(data, len, info, lim, out);
 	case PL_FORMAT_UNKNOWN:
 	case PL_FORMAT_TIFF:
-	case PL_FORMAT_AVIF:
 	case PL_FORMAT_JP2:
 	case PL_FORMAT_ICO:
 	case PL_FORMAT_SVG:
@@ -43,6 +46,8 @@ enum pl_reason pl_img_decode(const uint8_t *data, size_t len, const struct pl_im
 	enum pl_reason reason = pl_img_check_size(info->width, info->height, lim);
 	if (reason == PL_REASON_KEEP)
 		reason = decode_format(data, len, info, lim, how ? how : &full, out);
+	if (reason == PL_REASON_KEEP && info->foreign_profile && !(how && how->luma))
+		pl_img_to_srgb(data, len, info, out);
 	if (reason != PL_REASON_KEEP)
 		pl_image_release(out);
 	return reason;

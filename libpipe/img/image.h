@@ -9,7 +9,7 @@
 
 enum pl_format { PL_FORMAT_UNKNOWN, PL_FORMAT_JPEG, PL_FORMAT_PNG, PL_FORMAT_WEBP, PL_FORMAT_GIF, PL_FORMAT_BMP,
 	PL_FORMAT_TIFF, PL_FORMAT_AVIF, PL_FORMAT_JP2, PL_FORMAT_ICO, PL_FORMAT_SVG, PL_FORMAT_COUNT };
-/* Decodable: JPEG PNG WEBP GIF BMP. The rest is recognised so that reports can name it. */
+/* Decodable: JPEG PNG WEBP GIF BMP, and AVIF where libavif was there at build. The rest is recognised so that reports can name it. */
 
 const char *pl_format_name(enum pl_format f);        /* "jpeg", ..., "unknown" */
 const char *pl_format_extension(enum pl_format f);   /* "jpg", "png", ... */
@@ -29,7 +29,7 @@ struct pl_img_limits {
 	uint64_t max_bytes;       /* of one encoded image; default 64 MiB   -> too_large */
 	uint64_t max_pixels;      /* width*height; default 100,000,000      -> bomb */
 	uint32_t max_side;        /* default 65,500                          -> bomb */
-	uint32_t timeout_ms;      /* wall per image; default 20,000          -> timeout */
+	uint32_t timeout_ms;      /* CPU time per image; 4 times as long by the wall; default 20,000 -> timeout */
 	uint64_t max_memory;      /* address space of one worker; default 1 GiB -> no_memory */
 	double max_missing;       /* share of a truncated JPEG that may be missing; default 0.05 -> truncated */
 };
@@ -46,6 +46,10 @@ struct pl_img_info {
 	bool alpha;
 	bool animated;
 	bool subsampled_420;      /* JPEG 4:2:0 */
+	/* The file says that its colours are not sRGB (an ICC profile; PNG's gAMA and cHRM), and this build
+	 * converts them: pl_img_decode does, unless asked for luma. See icc.h. */
+	bool foreign_profile;
+	uint32_t frames;          /* of an animation, counted up to 65,535; 1 for stills */
 };
 
 /* Recognise by magic bytes, never by name. */

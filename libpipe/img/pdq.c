@@ -2,8 +2,8 @@
 /* PDQ after Meta's definition. Bits hang on comparisons of floats, so the
  * order of every sum is part of the algorithm. */
 #include "pdq_core.h"
+#include "stats.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,61 +75,117 @@ static int step_cost(float u, float v)
 	return d < 0 ? -d : d;
 }
 
+PL_PDQ_CLONES
 static uint8_t quality_of(const float grid[GRID * GRID])
 {
-	int sum = 0;
+	/* One total a column, so that the columns can be added side by side. */
+	int sums[GRID] = { 0 }, sum = 0;
+	float right[GRID];
 	for (size_t i = 0; i + 1 < GRID; i++)
 		for (size_t j = 0; j < GRID; j++)
-			sum += step_cost(grid[i * GRID + j], grid[(i + 1) * GRID + j]);
-	for (size_t i = 0; i < GRID; i++)
-		for (size_t j = 0; j + 1 < GRID; j++)
-			sum += step_cost(grid[i * GRID + j], grid[i * GRID + j + 1]);
+			sums[j] += step_cost(grid[i * GRID + j], grid[(i + 1) * GRID + j]);
+	for (size_t i = 0; i < GRID; i++) {
+		const float *row = grid + i * GRID;
+		memcpy(right, row + 1, (GRID - 1) * sizeof(*right));
+		right[GRID - 1] = row[GRID - 1];
+		for (size_t j = 0; j < GRID; j++)
+			sums[j] += step_cost(row[j], right[j]);
+	}
+	for (size_t j = 0; j < GRID; j++)
+		sum += sums[j];
 	int quality = sum / 90;
 	return (uint8_t)(quality > 100 ? 100 : quality);
 }
 
-/* The 16 lowest frequencies but the constant one, both ways: out = D grid D'. */
-static void transform(const float grid[GRID * GRID], float out[BITS])
+/* sqrt(2/64) cos(pi m / 128), rounded to float. */
+static const float cosine[GRID + 1] = {
+	0x1.6a09e6p-3f, 0x1.69edfcp-3f, 0x1.699a42p-3f, 0x1.690ec6p-3f, 0x1.684b9cp-3f,
+	0x1.6750e4p-3f, 0x1.661ec2p-3f, 0x1.64b568p-3f, 0x1.63150cp-3f, 0x1.613deep-3f,
+	0x1.5f3056p-3f, 0x1.5cec98p-3f, 0x1.5a730cp-3f, 0x1.57c414p-3f, 0x1.54e018p-3f,
+	0x1.51c78cp-3f, 0x1.4e7aeap-3f, 0x1.4afab2p-3f, 0x1.474772p-3f, 0x1.4361bap-3f,
+	0x1.3f4a24p-3f, 0x1.3b015p-3f, 0x1.3687eap-3f, 0x1.31dea2p-3f, 0x1.2d062ep-3f,
+	0x1.27ff5p-3f, 0x1.22caccp-3f, 0x1.1d6972p-3f, 0x1.17dc14p-3f, 0x1.12238ep-3f,
+	0x1.0c40c2p-3f, 0x1.063498p-3f, 0x1p-3f, 0x1.f347dcp-4f, 0x1.e642b8p-4f,
+	0x1.d8f29ap-4f, 0x1.cb598cp-4f, 0x1.bd79aap-4f, 0x1.af5516p-4f, 0x1.a0edfep-4f,
+	0x1.92469cp-4f, 0x1.836132p-4f, 0x1.74400ap-4f, 0x1.64e57cp-4f, 0x1.5553e4p-4f,
+	0x1.458daap-4f, 0x1.35953cp-4f, 0x1.256d12p-4f, 0x1.1517a8p-4f, 0x1.049782p-4f,
+	0x1.e7de5ep-5f, 0x1.c6427ap-5f, 0x1.a4608ap-5f, 0x1.823dc8p-5f, 0x1.5fdf76p-5f,
+	0x1.3d4aep-5f, 0x1.1a855ep-5f, 0x1.ef2894p-6f, 0x1.a8fa12p-6f, 0x1.628a08p-6f,
+	0x1.1be352p-6f, 0x1.aa21a8p-7f, 0x1.1c3af6p-7f, 0x1.1c50e2p-8f, 0,
+};
+
+/* d[i][j] = sqrt(2/64) cos(pi / 128 (i + 1) (2j + 1)), folded into the first quarter of the wave. */
+static void fill_cosines(float d[FREQUENCIES][GRID], float transposed[GRID][FREQUENCIES])
 {
-	const double pi = 3.14159265358979323846;
-	float d[FREQUENCIES][GRID], half[FREQUENCIES][GRID];
-	for (int i = 0; i < FREQUENCIES; i++)
-		for (int j = 0; j < GRID; j++)
-			d[i][j] = (float)(sqrt(2.0 / GRID) *
-			    cos(pi / (2 * GRID) * (i + 1) * (2 * j + 1)));
-	for (size_t i = 0; i < FREQUENCIES; i++) {
-		for (size_t j = 0; j < GRID; j++) {
-			float sum = 0;
-			for (size_t k = 0; k < GRID; k++)
-				sum += d[i][k] * grid[k * GRID + j];
-			half[i][j] = sum;
-		}
-	}
-	for (size_t i = 0; i < FREQUENCIES; i++) {
-		for (size_t j = 0; j < FREQUENCIES; j++) {
-			float sum = 0;
-			for (size_t k = 0; k < GRID; k++)
-				sum += half[i][k] * d[j][k];
-			out[i * FREQUENCIES + j] = sum;
+	for (unsigned i = 0; i < FREQUENCIES; i++) {
+		for (unsigned j = 0; j < GRID; j++) {
+			unsigned m = (i + 1) * (2 * j + 1) % (4 * GRID);
+			m = m > 2 * GRID ? 4 * GRID - m : m;
+			d[i][j] = m > GRID ? -cosine[2 * GRID - m] : cosine[m];
+			transposed[j][i] = d[i][j];
 		}
 	}
 }
 
-static int float_order(const void *a, const void *b)
+/* The 16 lowest frequencies but the constant one, both ways: out = D grid D'. Every sum runs in the
+ * order of k, whatever is computed side by side. */
+PL_PDQ_CLONES
+static void transform(const float grid[GRID * GRID], float out[BITS])
 {
-	const float *x = a, *y = b;
-	return (*x > *y) - (*x < *y);
+	float d[FREQUENCIES][GRID], transposed[GRID][FREQUENCIES], half[GRID];
+	fill_cosines(d, transposed);
+	for (size_t i = 0; i < FREQUENCIES; i++) {
+		float sums[FREQUENCIES] = { 0 };
+		memset(half, 0, sizeof(half));
+		for (size_t k = 0; k < GRID; k += 4) {
+			const float *g = grid + k * GRID;
+			for (size_t j = 0; j < GRID; j++)
+				half[j] = half[j] + d[i][k] * g[j] + d[i][k + 1] * g[j + GRID] +
+				    d[i][k + 2] * g[j + 2 * GRID] + d[i][k + 3] * g[j + 3 * GRID];
+		}
+		for (size_t k = 0; k < GRID; k += 4)
+			for (size_t j = 0; j < FREQUENCIES; j++)
+				sums[j] = sums[j] + half[k] * transposed[k][j] +
+				    half[k + 1] * transposed[k + 1][j] +
+				    half[k + 2] * transposed[k + 2][j] +
+				    half[k + 3] * transposed[k + 3][j];
+		memcpy(out + i * FREQUENCIES, sums, sizeof(sums));
+	}
+}
+
+/* The value at place `at` of the sorted list, by Hoare's selection; v is shuffled. */
+static float select_nth(float *v, int n, int at)
+{
+	for (int low = 0, high = n - 1; low < high;) {
+		const float pivot = v[at];
+		int i = low, j = high;
+		while (i <= j) {
+			while (v[i] < pivot)
+				i++;
+			while (pivot < v[j])
+				j--;
+			if (i <= j) {
+				float t = v[i];
+				v[i++] = v[j];
+				v[j--] = t;
+			}
+		}
+		if (j < at)
+			low = i;
+		if (at < i)
+			high = j;
+	}
+	return v[at];
 }
 
 void pl_pdq_from_grid(const float grid[PL_PDQ_GRID * PL_PDQ_GRID], struct pl_pdq *out)
 {
-	float coefficients[BITS], sorted[BITS];
+	float coefficients[BITS], shuffled[BITS];
 	memset(out, 0, sizeof(*out));
 	out->quality = quality_of(grid);
 	transform(grid, coefficients);
-	memcpy(sorted, coefficients, sizeof(sorted));
-	qsort(sorted, BITS, sizeof(sorted[0]), float_order);
-	const float median = sorted[BITS / 2 - 1]; /* the lower of the two */
+	memcpy(shuffled, coefficients, sizeof(shuffled));
+	const float median = select_nth(shuffled, BITS, BITS / 2 - 1); /* the lower of the two */
 	for (size_t k = 0; k < BITS; k++)
 		if (coefficients[k] > median)
 			out->bits[PL_PDQ_BYTES - 1 - k / 8] |= (uint8_t)(1u << k % 8);
@@ -185,19 +241,40 @@ enum pl_reason pl_pdq_512(const struct pl_image *im, struct pl_pdq *out)
 	return reason;
 }
 
+enum pl_reason pl_img_scan(const uint8_t *data, size_t len, const struct pl_img_info *info,
+    const struct pl_img_limits *lim, enum pl_hash_recipe recipe, struct pl_pdq *hash,
+    struct pl_img_stats *stats)
+{
+	static const struct pl_img_decode small_luma = { PL_PDQ_GRID, true }, full = { 0, false };
+	const bool aa = recipe == PL_HASH_PDQ_AA;
+	float grid[GRID * GRID];
+	struct pl_image im;
+	memset(hash, 0, sizeof(*hash));
+	memset(stats, 0, sizeof(*stats));
+	/* Hashes are of the pixels as stored, whatever profile they have: published values are. */
+	struct pl_img_info stored = *info;
+	stored.foreign_profile = false;
+	enum pl_reason reason = pl_img_decode(data, len, &stored, lim, aa ? &small_luma : &full, &im);
+	if (reason == PL_REASON_KEEP)
+		reason = pl_pdq_grid(&im, info->width, info->height, grid);
+	if (reason == PL_REASON_KEEP) {
+		pl_img_stats_of_grid(grid, stats);
+		if (info->format == PL_FORMAT_JPEG)
+			stats->jpeg_quality = pl_jpeg_quality(data, len);
+		if (!aa)
+			reason = recipe == PL_HASH_PDQ ? pl_pdq(&im, hash) : pl_pdq_512(&im, hash);
+		else if (info->width >= PL_PDQ_LEAST && info->height >= PL_PDQ_LEAST)
+			pl_pdq_from_grid(grid, hash);
+	}
+	pl_image_release(&im);
+	return reason;
+}
+
 enum pl_reason pl_img_hash(const uint8_t *data, size_t len, const struct pl_img_info *info,
     const struct pl_img_limits *lim, enum pl_hash_recipe recipe, struct pl_pdq *out)
 {
-	static const struct pl_img_decode small_luma = { 256, true }, full = { 0, false };
-	struct pl_image im;
-	memset(out, 0, sizeof(*out));
-	enum pl_reason reason =
-	    pl_img_decode(data, len, info, lim, recipe == PL_HASH_PDQ_AA ? &small_luma : &full, &im);
-	if (reason == PL_REASON_KEEP)
-		reason = recipe == PL_HASH_PDQ_AA ? pl_pdq_aa(&im, out) :
-		    recipe == PL_HASH_PDQ ? pl_pdq(&im, out) : pl_pdq_512(&im, out);
-	pl_image_release(&im);
-	return reason;
+	struct pl_img_stats unused;
+	return pl_img_scan(data, len, info, lim, recipe, out, &unused);
 }
 
 static unsigned popcount64(uint64_t x)

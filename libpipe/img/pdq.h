@@ -20,8 +20,9 @@ enum pl_reason pl_pdq(const struct pl_image *im, struct pl_pdq *out);
 enum pl_reason pl_pdq_512(const struct pl_image *im, struct pl_pdq *out);
 enum pl_reason pl_pdq_aa(const struct pl_image *im, struct pl_pdq *out);
 
-/* Probe, decode as the recipe needs (pdq, pdq-512: full RGB; pdq-aa: JPEG luma at the DCT scale that keeps both sides >= 256),
- * and hash. EXIF orientation is ignored: the pixels are hashed as stored, as PDQ's tools do. */
+/* Decode as the recipe needs (pdq, pdq-512: full RGB; pdq-aa: JPEG luma at the smallest DCT scale that keeps both sides >= 64, which is
+ * within 2 bits of the full picture's hash on average: README.md) and hash. EXIF orientation is ignored: the pixels are hashed as stored, as
+ * PDQ's tools do. stats.h has the same with statistics. */
 enum pl_reason pl_img_hash(const uint8_t *data, size_t len, const struct pl_img_info *info,
     const struct pl_img_limits *lim, enum pl_hash_recipe recipe, struct pl_pdq *out);
 

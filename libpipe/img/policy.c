@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Resolution policies: how large a picture becomes, and the path from the
  * bytes of one image to the bytes of its resized copy. */
-#include "codec.h"
+#include "planes.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -64,30 +64,40 @@ static double reduced_by(const struct pl_img_info *info, const struct pl_image *
 	return by;
 }
 
-/* The window of the stored picture that becomes what g keeps: g speaks of the turned picture. */
-static struct pl_window window_of(const struct pl_image *im, const struct pl_img_info *info, const struct pl_geometry *g)
+struct pl_kept pl_kept_of(const struct pl_geometry *g, uint8_t o)
 {
-	const uint8_t o = info->orientation;
 	const bool swap = o >= 5 && o <= 8;
 	uint32_t cw = g->scaled_w < g->out_w ? g->scaled_w : g->out_w;
 	uint32_t ch = g->scaled_h < g->out_h ? g->scaled_h : g->out_h;
 	uint32_t x = crop_start(g->scaled_w, cw), y = crop_start(g->scaled_h, ch);
 	/* Does the turned picture's x axis run against the stored axis it comes from? The same for
 	 * y. */
-	if (o == 2 || o == 3 || o == 6 || o == 7)
+	const bool back_x = o == 2 || o == 3 || o == 6 || o == 7;
+	const bool back_y = o == 3 || o == 4 || o == 7 || o == 8;
+	if (back_x)
 		x = g->scaled_w - cw - x;
-	if (o == 3 || o == 4 || o == 7 || o == 8)
+	if (back_y)
 		y = g->scaled_h - ch - y;
+	if (swap)
+		return (struct pl_kept){ g->scaled_h, g->scaled_w, y, x, ch, cw, true, back_y,
+			back_x };
+	return (struct pl_kept){ g->scaled_w, g->scaled_h, x, y, cw, ch, false, back_x, back_y };
+}
+
+static struct pl_window window_of(
+    const struct pl_image *im, const struct pl_img_info *info, const struct pl_geometry *g)
+{
+	const struct pl_kept kept = pl_kept_of(g, info->orientation);
 	const double by = reduced_by(info, im);
 	return (struct pl_window){
 		.src_w = info->width / by,
 		.src_h = info->height / by,
-		.scaled_w = swap ? g->scaled_h : g->scaled_w,
-		.scaled_h = swap ? g->scaled_w : g->scaled_h,
-		.x = swap ? y : x,
-		.y = swap ? x : y,
-		.width = swap ? ch : cw,
-		.height = swap ? cw : ch,
+		.scaled_w = kept.scaled_w,
+		.scaled_h = kept.scaled_h,
+		.x = kept.x,
+		.y = kept.y,
+		.width = kept.width,
+		.height = kept.height,
 	};
 }
 
@@ -163,12 +173,21 @@ static enum pl_reason remake(const uint8_t *data, size_t len, const struct pl_im
 	if (reason == PL_REASON_KEEP) {
 		struct pl_img_encode encode = r->encode;
 		encode.format = out->format;
-		reason = pl_img_encode(&im, &encode, &out->bytes, &out->len);
+		reason = (r->optimise ? pl_img_encode_optimised : pl_img_encode)(
+		    &im, &encode, &out->bytes, &out->len);
 	}
 	out->width = g->out_w;
 	out->height = g->out_h;
 	pl_image_release(&im);
 	return reason;
+}
+
+/* From YCbCr to 4:2:0 without RGB between. */
+static bool planes_will_do(
+    const struct pl_img_info *info, const struct pl_resize *r, enum pl_format format)
+{
+	return info->format == PL_FORMAT_JPEG && info->channels == 3 && !info->foreign_profile &&
+	    (format == PL_FORMAT_JPEG || (format == PL_FORMAT_WEBP && r->encode.quality <= 100));
 }
 
 enum pl_reason pl_img_transform(const uint8_t *data, size_t len, const struct pl_img_limits *lim,
@@ -190,5 +209,11 @@ enum pl_reason pl_img_transform(const uint8_t *data, size_t len, const struct pl
 	reason = pl_img_check_size(g.out_w, g.out_h, lim);
 	if (reason != PL_REASON_KEEP)
 		return reason;
+	if (planes_will_do(&info, r, out->format)) {
+		bool fit;
+		reason = pl_transform_planes(data, len, &info, lim, r, &g, out, &fit);
+		if (reason != PL_REASON_KEEP || fit)
+			return reason;
+	}
 	return remake(data, len, &info, lim, r, &g, out);
 }

@@ -177,6 +177,32 @@ static void stop_late_job(struct pl_pool *pool, struct pl_pool_entry *e, uint64_
 	e->reason = PL_REASON_TIMEOUT;
 }
 
+/* CPU time of a worker in nanoseconds, as the kernel counts it; 0 when there is no such worker. */
+static uint64_t worker_cpu(const struct pl_pool *pool, uint32_t spawn)
+{
+	struct timespec t;
+	clockid_t clock;
+
+	for (uint32_t i = 0; i < pool->sh.workers; i++)
+		if (spawn != 0 && pool->seats[i].spawn == spawn)
+			return clock_getcpuclockid(pool->seats[i].pid, &clock) == 0
+				    && clock_gettime(clock, &t) == 0
+				? (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec
+				: 0;
+	return 0;
+}
+
+/* Late is who has used up the limit's CPU time, so that a crowded machine makes no image late; or
+ * who has only waited, which no codec does, for several times as long. */
+static bool is_late(
+    const struct pl_pool *pool, const struct pl_pool_entry *e, uint32_t spawn, uint64_t limit)
+{
+	uint64_t cpu = worker_cpu(pool, spawn);
+
+	return (cpu > e->cpu_since && cpu - e->cpu_since >= limit)
+	    || pool->clock - e->running_since >= PL_POOL_WALL_FACTOR * limit;
+}
+
 /* Now and then: hear the nursery, advance the clock, look for late jobs. */
 static void tick(struct pl_pool *pool)
 {
@@ -200,7 +226,8 @@ static void tick(struct pl_pool *pool)
 		} else if (!e->seen_running) {
 			e->seen_running = true;
 			e->running_since = pool->clock;
-		} else if (limit && pool->clock - e->running_since >= limit) {
+			e->cpu_since = worker_cpu(pool, (uint32_t)(state >> 32));
+		} else if (limit && is_late(pool, e, (uint32_t)(state >> 32), limit)) {
 			stop_late_job(pool, e, state);
 		}
 	}
@@ -306,6 +333,20 @@ static bool reply_info_valid(const struct pl_pool_reply *reply)
 	    && reply->orientation <= 8;
 }
 
+/* False for NaN, too. */
+static bool within(float v, float most)
+{
+	return v >= 0 && v <= most;
+}
+
+static bool reply_stats_valid(const struct pl_pool_reply *reply)
+{
+	return within(reply->mean, 255) && within(reply->contrast, PL_STATS_MOST_CONTRAST)
+	    && within(reply->entropy, 8) && within(reply->edges, PL_STATS_MOST_EDGES)
+	    && within(reply->blur, PL_STATS_MOST_BLUR) && reply->blank <= 1
+	    && reply->jpeg_quality <= 100;
+}
+
 /* Is the reply to a finished job one that honest work gives? */
 static bool reply_valid(
     const struct pl_pool *pool, const struct pl_pool_entry *e, const struct pl_pool_reply *reply)
@@ -319,7 +360,8 @@ static bool reply_valid(
 	if (e->op == PL_POOL_TRANSFORM)
 		return reply->has_info && reply->width && reply->height
 		    && (reply->passthrough || reply->len);
-	return reply->has_info && reply->len == 0 && reply->in_width && reply->in_height;
+	return reply->has_info && reply->len == 0 && reply->in_width && reply->in_height
+	    && reply_stats_valid(reply);
 }
 
 static void fill_info(struct pl_img_info *info, const struct pl_pool_reply *reply)
@@ -337,6 +379,8 @@ static void fill_info(struct pl_img_info *info, const struct pl_pool_reply *repl
 	info->alpha = reply->alpha != 0;
 	info->animated = reply->animated != 0;
 	info->subsampled_420 = reply->subsampled_420 != 0;
+	info->foreign_profile = reply->foreign_profile != 0;
+	info->frames = reply->in_frames;
 }
 
 /* Hand the oldest job's result over; its slot stays held until the next call. */
@@ -373,6 +417,13 @@ static void collect(struct pl_pool *pool, struct pl_pool_result *r)
 	if (r->reason == PL_REASON_KEEP && e->op == PL_POOL_SCAN) {
 		memcpy(r->pdq.bits, reply.pdq, sizeof(r->pdq.bits));
 		r->pdq.quality = reply.quality;
+		r->stats = (struct pl_img_stats){ .mean = reply.mean,
+			.contrast = reply.contrast,
+			.entropy = reply.entropy,
+			.edges = reply.edges,
+			.blur = reply.blur,
+			.blank = reply.blank,
+			.jpeg_quality = reply.jpeg_quality };
 	}
 	if (r->reason == PL_REASON_KEEP && e->op == PL_POOL_TRANSFORM) {
 		r->format = (enum pl_format)reply.format;

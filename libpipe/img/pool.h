@@ -9,6 +9,7 @@
 #include "image.h"
 #include "pdq.h"
 #include "resize.h"
+#include "stats.h"
 
 enum pl_sandbox { PL_SANDBOX_AUTO, PL_SANDBOX_REQUIRE, PL_SANDBOX_OFF };
 
@@ -20,7 +21,7 @@ struct pl_pool_config {
 };
 
 enum pl_pool_op {
-	PL_POOL_SCAN,                /* probe, decode small, hash, XXH3-128 of the bytes */
+	PL_POOL_SCAN,                /* probe, decode small, hash, statistics, XXH3-128 of the bytes */
 	PL_POOL_TRANSFORM,           /* decode, orient, resize, encode (or pass through) */
 	PL_POOL_VERIFY               /* decode fully; is it a picture? */
 };
@@ -40,6 +41,7 @@ struct pl_pool_result {
 	struct pl_img_info info;             /* SCAN, TRANSFORM: of the input, as far as known even on failure */
 	uint8_t xxh3[16];                    /* SCAN: canonical XXH3-128 of the bytes, on failure too */
 	struct pl_pdq pdq;                   /* SCAN */
+	struct pl_img_stats stats;           /* SCAN; zeros unless reason is KEEP */
 	bool passthrough;                    /* TRANSFORM: keep the input's bytes; data = NULL */
 	enum pl_format format;               /* TRANSFORM: of the output */
 	uint32_t width, height;              /* TRANSFORM: of the output; SCAN: oriented size of the input */

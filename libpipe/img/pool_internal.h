@@ -9,7 +9,7 @@
  *
  * Trust: once foreign bytes have been decoded, everything in the mapping may be hostile. The
  * parent reads nothing there but state words and replies, copies a reply before it looks at it,
- * and keeps its own books. Replies hold integers only, no bool or enum to be forged. */
+ * and keeps its own books. Replies hold numbers only, no bool or enum to be forged. */
 #ifndef PL_IMG_POOL_INTERNAL_H
 #define PL_IMG_POOL_INTERNAL_H
 
@@ -66,10 +66,14 @@ struct pl_pool_reply {
 	uint32_t format, width, height, passthrough;   /* TRANSFORM: of the output */
 	uint32_t has_info; /* set as soon as the fields below are, so that a crash leaves them */
 	uint32_t in_format, in_width, in_height;
+	uint32_t in_frames;
 	uint8_t orientation, channels, depth, progressive, alpha, animated, subsampled_420;
+	uint8_t foreign_profile;
 	uint8_t quality;
+	uint8_t blank, jpeg_quality;
 	uint8_t xxh3[16];
 	uint8_t pdq[PL_PDQ_BYTES];
+	float mean, contrast, entropy, edges, blur; /* SCAN: struct pl_img_stats */
 };
 
 struct pl_pool_slot {

@@ -335,6 +335,8 @@ int pl_pool_nursery(struct pl_pool_shared *sh)
 	ny.seats = calloc(sh->workers, sizeof(*ny.seats));
 	if (!ny.seats)
 		return 1;
+	/* lcms2 dates the profiles it makes, and the first date reads the time zone's file. */
+	tzset();
 	if (sh->work == pl_pool_work)
 		pl_pool_warm_up();
 	pl_pool_jail_prepare(&ny.jail, sh);

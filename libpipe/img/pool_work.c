@@ -19,6 +19,8 @@ static void reply_info(struct pl_pool_reply *reply, const struct pl_img_info *in
 	reply->alpha = info->alpha;
 	reply->animated = info->animated;
 	reply->subsampled_420 = info->subsampled_420;
+	reply->foreign_profile = info->foreign_profile;
+	reply->in_frames = info->frames;
 	/* The decode that follows may kill us: what is known by now must be in the slot before it
 	 * starts. */
 	atomic_signal_fence(memory_order_seq_cst);
@@ -30,11 +32,20 @@ static enum pl_reason work_scan(const struct pl_pool_request *rq, const uint8_t 
     struct pl_pool_reply *reply, const struct pl_img_info *info, const struct pl_img_limits *limits)
 {
 	struct pl_pdq pdq = { { 0 }, 0 };
-	enum pl_reason reason = pl_img_hash(in, rq->len, info, limits, rq->hash, &pdq);
+	struct pl_img_stats stats = { 0 };
+	enum pl_reason reason =
+	    pl_img_scan(in, rq->len, info, limits, rq->hash, &pdq, &stats);
 
 	if (reason == PL_REASON_KEEP) {
 		memcpy(reply->pdq, pdq.bits, sizeof(reply->pdq));
 		reply->quality = pdq.quality;
+		reply->mean = stats.mean;
+		reply->contrast = stats.contrast;
+		reply->entropy = stats.entropy;
+		reply->edges = stats.edges;
+		reply->blur = stats.blur;
+		reply->blank = stats.blank;
+		reply->jpeg_quality = stats.jpeg_quality;
 	}
 	return reason;
 }

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What an image's header tells, without touching pixels: the gate in front
- * of every decoder. Each reader checks lengths only, never allocates. */
+ * of every decoder. Only colour profiles and AVIF's boxes cost memory here. */
 #include "codec.h"
 
 #include <string.h>
 #include <webp/decode.h>
+
+#include "icc.h"
+
+enum { MAX_FRAMES = 65535 };
 
 struct pl_img_limits pl_img_limits_default(void)
 {
@@ -43,6 +47,26 @@ static bool png_depth_fits(uint8_t colour_type, uint8_t depth)
 	}
 }
 
+struct png_walk {
+	bool pixels;
+	uint32_t frames;
+};
+
+/* type[4..4+n) is the chunk's body. */
+static void png_chunk(const uint8_t *type, size_t n, struct png_walk *walk, struct pl_img_info *info)
+{
+	if (memcmp(type, "IDAT", 4) == 0)
+		walk->pixels = true;
+	else if (memcmp(type, "tRNS", 4) == 0 && !walk->pixels && n > 0)
+		info->alpha = true;
+	else if (memcmp(type, "acTL", 4) == 0 && !walk->pixels && n >= 8)
+		info->animated = pl_be32(type + 4) > 1;
+	else if (memcmp(type, "fcTL", 4) == 0)
+		walk->frames += walk->frames < MAX_FRAMES;
+	else if (memcmp(type, "eXIf", 4) == 0)
+		info->orientation = pl_exif_orientation(type + 4, n);
+}
+
 enum pl_reason pl_probe_png(const uint8_t *data, size_t len, struct pl_img_info *info)
 {
 	static const uint8_t channels[] = { 1, 0, 3, 3, 2, 0, 4 };
@@ -62,37 +86,39 @@ enum pl_reason pl_probe_png(const uint8_t *data, size_t len, struct pl_img_info 
 	info->channels = channels[colour_type];
 	info->alpha = colour_type == 4 || colour_type == 6;
 	/* The chunks up to the end: an EXIF chunk may follow the pixels. */
-	bool pixels = false;
+	struct png_walk walk = { false, 0 };
 	size_t at = SIGNATURE + CHUNK + IHDR;
 	while (len - at >= CHUNK) {
 		size_t n = pl_be32(data + at);
 		const uint8_t *type = data + at + 4;
-		if (n > len - at - CHUNK)
+		if (n > len - at - CHUNK || memcmp(type, "IEND", 4) == 0)
 			break;
-		if (memcmp(type, "IDAT", 4) == 0)
-			pixels = true;
-		else if (memcmp(type, "IEND", 4) == 0)
-			break;
-		else if (memcmp(type, "tRNS", 4) == 0 && !pixels && n > 0)
-			info->alpha = true;
-		else if (memcmp(type, "acTL", 4) == 0 && !pixels && n >= 8)
-			info->animated = pl_be32(type + 4) > 1;
-		else if (memcmp(type, "eXIf", 4) == 0)
-			info->orientation = pl_exif_orientation(type + 4, n);
+		png_chunk(type, n, &walk, info);
 		at += CHUNK + n;
 	}
+	if (info->animated && walk.frames > 1)
+		info->frames = walk.frames;
+	const struct pl_png_colour colour = pl_png_colour(data, len);
+	info->foreign_profile = colour.iccp ? pl_icc_found(data, len, PL_FORMAT_PNG, info->channels)
+					    : pl_png_colour_foreign(&colour);
 	return PL_REASON_KEEP;
 }
 
-static void webp_exif(const uint8_t *data, size_t len, struct pl_img_info *info)
+/* Frames, profile and EXIF, in the order in which they stand. */
+static void webp_chunks(const uint8_t *data, size_t len, struct pl_img_info *info)
 {
 	enum { HEADER = 12, CHUNK = 8 };
 	size_t at = HEADER;
-	while (at <= len && len - at >= CHUNK) {
+	uint32_t frames = 0;
+	while (at <= len && len - at >= CHUNK && frames < MAX_FRAMES) {
 		size_t n = pl_le32(data + at + 4);
 		const uint8_t *body = data + at + CHUNK;
 		if (n > len - at - CHUNK)
 			return;
+		if (memcmp(data + at, "ANMF", 4) == 0)
+			frames++;
+		if (frames > 1)
+			info->frames = frames;
 		if (memcmp(data + at, "EXIF", 4) == 0) {
 			size_t skip = n > 6 && memcmp(body, "Exif\0\0", 6) == 0 ? 6 : 0;
 			info->orientation = pl_exif_orientation(body + skip, n - skip);
@@ -118,7 +144,8 @@ enum pl_reason pl_probe_webp(const uint8_t *data, size_t len, struct pl_img_info
 	info->alpha = f.has_alpha != 0;
 	info->animated = f.has_animation != 0;
 	info->channels = info->alpha ? 4 : 3;
-	webp_exif(data, len, info);
+	webp_chunks(data, len, info);
+	info->foreign_profile = pl_icc_found(data, len, PL_FORMAT_WEBP, info->channels);
 	return PL_REASON_KEEP;
 }
 
@@ -147,8 +174,8 @@ enum pl_reason pl_probe_gif(const uint8_t *data, size_t len, struct pl_img_info 
 	info->depth = 8;
 	info->channels = 3;
 	size_t at = HEADER + gif_palette_bytes(data[10]);
-	int frames = 0;
-	while (at < len && frames < 2) {
+	uint32_t frames = 0;
+	while (at < len && frames < MAX_FRAMES) {
 		uint8_t block = data[at];
 		if (block == 0x21 && len - at >= 2) {
 			if (data[at + 1] == 0xF9 && len - at >= 8 && data[at + 2] == 4 &&
@@ -170,6 +197,7 @@ enum pl_reason pl_probe_gif(const uint8_t *data, size_t len, struct pl_img_info 
 		}
 	}
 	info->animated = frames > 1;
+	info->frames = frames > 1 ? frames : 1;
 	return PL_REASON_KEEP;
 }
 
@@ -204,7 +232,8 @@ enum pl_reason pl_probe_bmp(const uint8_t *data, size_t len, struct pl_img_info 
 	return compression == BI_RGB ? PL_REASON_KEEP : PL_REASON_UNSUPPORTED;
 }
 
-static enum pl_reason probe_format(const uint8_t *data, size_t len, struct pl_img_info *info)
+static enum pl_reason probe_format(
+    const uint8_t *data, size_t len, const struct pl_img_limits *lim, struct pl_img_info *info)
 {
 	switch (info->format) {
 	case PL_FORMAT_JPEG:
@@ -217,9 +246,10 @@ static enum pl_reason probe_format(const uint8_t *data, size_t len, struct pl_im
 		return pl_probe_gif(data, len, info);
 	case PL_FORMAT_BMP:
 		return pl_probe_bmp(data, len, info);
+	case PL_FORMAT_AVIF:
+		return pl_probe_avif(data, len, lim, info);
 	case PL_FORMAT_UNKNOWN:
 	case PL_FORMAT_TIFF:
-	case PL_FORMAT_AVIF:
 	case PL_FORMAT_JP2:
 	case PL_FORMAT_ICO:
 	case PL_FORMAT_SVG:
@@ -234,12 +264,13 @@ enum pl_reason pl_img_probe(
 {
 	memset(info, 0, sizeof(*info));
 	info->orientation = 1;
+	info->frames = 1;
 	if (len == 0)
 		return PL_REASON_EMPTY;
 	info->format = pl_img_sniff(data, len);
 	if (len > lim->max_bytes)
 		return PL_REASON_TOO_LARGE;
-	enum pl_reason reason = probe_format(data, len, info);
+	enum pl_reason reason = probe_format(data, len, lim, info);
 	if (reason != PL_REASON_KEEP)
 		return reason;
 	return pl_img_check_size(info->width, info->height, lim);

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "icc.h"
+
 enum {
 	M_TEM = 0x01,
 	M_SOF0 = 0xC0,
@@ -20,7 +22,8 @@ enum {
 	M_SOI = 0xD8,
 	M_EOI = 0xD9,
 	M_SOS = 0xDA,
-	M_APP1 = 0xE1
+	M_APP1 = 0xE1,
+	M_APP2 = 0xE2
 };
 
 static bool is_frame(uint8_t marker)
@@ -61,9 +64,24 @@ static bool is_filler(uint8_t marker)
 	return marker == 0 || marker == M_TEM || (marker >= M_RST0 && marker <= M_RST7);
 }
 
+/* What of the markers before the frame has been seen. */
+struct jpeg_walk {
+	bool exif, profile;
+};
+
+static void read_app(uint8_t marker, const uint8_t *body, size_t n, struct jpeg_walk *walk, struct pl_img_info *info)
+{
+	if (marker == M_APP1 && !walk->exif && n > 6 && memcmp(body, "Exif\0\0", 6) == 0) {
+		info->orientation = pl_exif_orientation(body + 6, n - 6);
+		walk->exif = true;
+	}
+	if (marker == M_APP2 && n > 14 && memcmp(body, "ICC_PROFILE", 12) == 0)
+		walk->profile = true;
+}
+
 enum pl_reason pl_probe_jpeg(const uint8_t *data, size_t len, struct pl_img_info *info)
 {
-	bool exif_seen = false;
+	struct jpeg_walk walk = { false, false };
 	size_t at = 2;
 	for (;;) {
 		/* Junk between markers, "FF 00" included, is skipped, as libjpeg does. */
@@ -87,12 +105,14 @@ enum pl_reason pl_probe_jpeg(const uint8_t *data, size_t len, struct pl_img_info
 			return PL_REASON_TRUNCATED;
 		const uint8_t *body = data + at + 2;
 		size_t n = size - 2;
-		if (is_frame(marker))
-			return read_frame(marker, body, n, info);
-		if (marker == M_APP1 && !exif_seen && n > 6 && memcmp(body, "Exif\0\0", 6) == 0) {
-			info->orientation = pl_exif_orientation(body + 6, n - 6);
-			exif_seen = true;
+		if (is_frame(marker)) {
+			enum pl_reason reason = read_frame(marker, body, n, info);
+			if (reason == PL_REASON_KEEP && walk.profile)
+				info->foreign_profile =
+				    pl_icc_found(data, at, PL_FORMAT_JPEG, info->channels);
+			return reason;
 		}
+		read_app(marker, body, n, &walk, info);
 		at += size;
 	}
 }

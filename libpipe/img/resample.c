@@ -2,49 +2,34 @@
 /* Antialiased separable resampling with Pillow's definition of the filters,
  * in integers: the same pixels on every machine, whatever its vector unit.
  *
- * Rows first, then columns, sixteen output rows at a time: the columns of a
- * strip are kept transposed, so that both passes are weighted sums of
- * contiguous 16-bit runs of fixed length, which any compiler vectorises. */
-#include "codec.h"
+ * Rows first, then columns, sixteen output rows at a time: the strip they make
+ * lies in cache with its columns turned, so that both passes are weighted sums
+ * of contiguous runs. Web images come in few sizes and many: the weights of
+ * the last axes are kept. */
+#include "resample_kernels.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 enum {
-	ONE = 1 << 14, /* a weight of 1 */
-	FRACTION = 5,  /* bits behind the point between the passes */
-	STRIP = 16,    /* output rows of a strip */
-	RUN = 32       /* samples of a run in the first pass */
+	STRIP = PL_RS_STRIP,
+	KEPT_AXES = 16,
+	KEPT_BYTES = 1 << 20 /* weights of a larger axis are not kept */
 };
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define NO_CLONES
-#endif
-#endif
-
-/* The two inner loops are built twice and chosen at load; integers make both give the same bits.
- * The thread sanitizer is not up yet when that choice is made. */
-#if defined(__x86_64__) && defined(__linux__) && !defined(__SANITIZE_THREAD__) && \
-    !defined(NO_CLONES)
-#define WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define WIDE
-#endif
-
-static double sinc(double x)
-{
-	const double pi = 3.14159265358979323846;
-	return x == 0 ? 1 : sin(pi * x) / (pi * x);
-}
+static const double pi = 3.14159265358979323846;
 
 static double filter_value(enum pl_filter filter, double x)
 {
 	double a = fabs(x);
 	switch (filter) {
-	case PL_FILTER_LANCZOS:
-		return a < 3 ? sinc(x) * sinc(x / 3) : 0;
+	case PL_FILTER_LANCZOS: /* see lanczos() */
+		return 0;
 	case PL_FILTER_BICUBIC: /* a = -0.5 */
 		if (a < 1)
 			return (1.5 * a - 2.5) * a * a + 1;
@@ -72,14 +57,24 @@ static double filter_support(enum pl_filter filter)
 	return 0.5;
 }
 
-/* The weights of one axis: output i of the window is the sum of count[i] inputs from first[i]. */
-struct axis {
-	uint32_t outputs, taps;
-	uint32_t *first, *count;
-	int16_t *weight; /* outputs x taps */
+/* ---- weights ---- */
+
+/* What an axis depends on. extent: how many inputs the picture fills; at, outputs: the window inside
+ * scaled outputs; even: first inputs are even. */
+struct axis_key {
+	double extent, scaled, at;
+	uint32_t inputs, outputs;
+	enum pl_filter filter;
+	bool even;
 };
 
-static void axis_release(struct axis *a)
+/* Sines of k steps of one input, for the addition theorem: two calls of libm an output instead of
+ * two a weight. */
+struct steps {
+	double *sine, *cosine;
+};
+
+static void axis_release(struct pl_axis *a)
 {
 	free(a->first);
 	free(a->count);
@@ -87,7 +82,7 @@ static void axis_release(struct axis *a)
 	memset(a, 0, sizeof(*a));
 }
 
-/* Weights to 14 bits, by rounding their running sum: they add up to ONE exactly, and errors of
+/* Weights to 14 bits, by rounding their running sum: they add up to exactly 1, and errors of
  * neighbours cancel. */
 static void quantise(const double *w, uint32_t n, double total, int16_t *out)
 {
@@ -95,7 +90,8 @@ static void quantise(const double *w, uint32_t n, double total, int16_t *out)
 	long before = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		run += w[i];
-		long now = lround(run / total * ONE);
+		const double sum = run / total * (1 << PL_RS_ONE_BITS); /* lround costs more than all else here */
+		long now = (long)(sum < 0 ? sum - 0.5 : sum + 0.5);
 		long step = now - before;
 		if (step > INT16_MAX)
 			step = INT16_MAX;
@@ -104,182 +100,287 @@ static void quantise(const double *w, uint32_t n, double total, int16_t *out)
 	}
 }
 
-static void axis_weights(struct axis *a, uint32_t i, double centre, double scale, uint32_t inputs,
-    enum pl_filter filter, double *w)
+/* sinc(x) sinc(x/3) = s^2 (3 - 4 s^2) / 3 t^2 with t = pi x/3, s = sin t. */
+static double lanczos(double t, double s)
 {
-	double support = filter_support(filter) * scale;
-	double low = centre - support + 0.5, high = centre + support + 0.5;
+	if (fabs(t) >= pi)
+		return 0;
+	return fabs(t) < 1e-6 ? 1 : s * s * (3 - 4 * s * s) / (3 * t * t);
+}
+
+static double window_values(const struct axis_key *key, const struct steps *st, double x,
+    double step, uint32_t n, double *w)
+{
+	double total = 0;
+	if (key->filter == PL_FILTER_LANCZOS) {
+		const double t = pi / 3 * x, s = sin(t), c = cos(t);
+		for (uint32_t k = 0; k < n; k++)
+			total += w[k] = lanczos(
+			    t + pi / 3 * step * k, s * st->cosine[k] + c * st->sine[k]);
+	} else {
+		for (uint32_t k = 0; k < n; k++)
+			total += w[k] = filter_value(key->filter, x + step * k);
+	}
+	return total;
+}
+
+static void axis_weights(struct pl_axis *a, uint32_t i, const struct axis_key *key,
+    const struct steps *st, double *w)
+{
+	const double ratio = key->extent / key->scaled, scale = ratio > 1 ? ratio : 1;
+	const double centre = (key->at + i + 0.5) * ratio;
+	const double support = filter_support(key->filter) * scale;
+	const double low = centre - support + 0.5, high = centre + support + 0.5;
 	uint32_t from = low > 0 ? (uint32_t)low : 0;
-	uint32_t to = high < inputs ? (uint32_t)high : inputs;
-	if (from >= inputs)
-		from = inputs - 1;
+	uint32_t to = high >= key->inputs ? key->inputs : high > 0 ? (uint32_t)high : 0;
+	if (from >= key->inputs)
+		from = key->inputs - 1;
 	if (to <= from)
 		to = from + 1;
-	double total = 0;
-	for (uint32_t x = from; x < to; x++) {
-		w[x - from] = filter_value(filter, (x - centre + 0.5) / scale);
-		total += w[x - from];
-	}
+	double total =
+	    window_values(key, st, (from - centre + 0.5) / scale, 1 / scale, to - from, w);
 	if (total <= 0) {
 		w[0] = total = 1;
 		to = from + 1;
 	}
 	while (to - from > 1 && w[to - from - 1] == 0)
 		to--;
-	a->first[i] = from;
-	a->count[i] = to - from;
-	quantise(w, to - from, total, a->weight + (size_t)i * a->taps);
+	const uint32_t lead = key->even ? from & 1 : 0;
+	a->first[i] = from - lead;
+	a->count[i] = to - from + lead;
+	quantise(w, to - from, total, a->weight + (size_t)i * a->taps + lead);
 }
 
-/* extent: how many inputs the picture fills; at, outputs: the window inside scaled outputs. */
-static enum pl_reason axis_init(struct axis *a, uint32_t inputs, double extent, uint32_t scaled,
-    uint32_t at, uint32_t outputs, enum pl_filter filter)
+static enum pl_reason axis_init(struct pl_axis *a, const struct axis_key *key)
 {
 	memset(a, 0, sizeof(*a));
-	double ratio = extent / scaled, scale = ratio > 1 ? ratio : 1;
-	double taps = ceil(filter_support(filter) * scale) * 2 + 2;
-	a->outputs = outputs;
-	a->taps = taps < inputs ? (uint32_t)taps : inputs;
-	a->first = calloc(outputs, sizeof(*a->first));
-	a->count = calloc(outputs, sizeof(*a->count));
-	a->weight = calloc((size_t)outputs * a->taps, sizeof(*a->weight));
-	double *w = calloc((size_t)a->taps, sizeof(*w));
-	if (a->first && a->count && a->weight && w)
-		for (uint32_t i = 0; i < outputs; i++)
-			axis_weights(
-			    a, i, ((double)at + i + 0.5) * ratio, scale, inputs, filter, w);
-	enum pl_reason reason =
-	    a->first && a->count && a->weight && w ? PL_REASON_KEEP : PL_REASON_NO_MEMORY;
-	free(w);
-	if (reason != PL_REASON_KEEP)
+	const double ratio = key->extent / key->scaled, scale = ratio > 1 ? ratio : 1;
+	const double most = ceil(filter_support(key->filter) * scale) * 2 + 2;
+	const uint32_t inside = most < key->inputs ? (uint32_t)most : key->inputs;
+	a->outputs = key->outputs;
+	a->taps = (inside + 1 + 1) & ~1u; /* one for an even start */
+	a->first = calloc(key->outputs, sizeof(*a->first));
+	a->count = calloc(key->outputs, sizeof(*a->count));
+	a->weight = calloc((size_t)key->outputs * a->taps, sizeof(*a->weight));
+	double *room = calloc((size_t)a->taps * 3, sizeof(*room));
+	if (!a->first || !a->count || !a->weight || !room) {
+		free(room);
 		axis_release(a);
-	return reason;
-}
-
-/* out[0..RUN) = weighted sum of `count` runs that lie stride apart. */
-WIDE static void rows_run(const uint8_t *restrict in, size_t stride, const int16_t *restrict w,
-    uint32_t count, int16_t *restrict out)
-{
-	int32_t sum[RUN];
-	for (int i = 0; i < RUN; i++)
-		sum[i] = 1 << (13 - FRACTION);
-	for (uint32_t k = 0; k < count; k++, in += stride)
-		for (int i = 0; i < RUN; i++)
-			sum[i] += (int16_t)in[i] * w[k];
-	for (int i = 0; i < RUN; i++)
-		out[i] = (int16_t)(sum[i] >> (14 - FRACTION));
-}
-
-static void rows_tail(const uint8_t *restrict in, size_t stride, const int16_t *restrict w,
-    uint32_t count, int16_t *restrict out, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		int32_t sum = 1 << (13 - FRACTION);
-		for (uint32_t k = 0; k < count; k++)
-			sum += in[k * stride + i] * w[k];
-		out[i] = (int16_t)(sum >> (14 - FRACTION));
+		return PL_REASON_NO_MEMORY;
 	}
+	const struct steps st = { room + a->taps, room + 2 * (size_t)a->taps };
+	if (key->filter == PL_FILTER_LANCZOS)
+		for (uint32_t k = 0; k < a->taps; k++) {
+			st.sine[k] = sin(pi / 3 * k / scale);
+			st.cosine[k] = cos(pi / 3 * k / scale);
+		}
+	for (uint32_t i = 0; i < key->outputs; i++)
+		axis_weights(a, i, key, &st, room);
+	free(room);
+	return PL_REASON_KEEP;
 }
 
-/* out[0..STRIP) = weighted sum of `count` columns of STRIP samples, `stride` columns apart. */
-WIDE static void column(const int16_t *restrict in, size_t stride, const int16_t *restrict w,
-    uint32_t count, uint8_t *restrict out)
-{
-	int32_t sum[STRIP];
-	for (int i = 0; i < STRIP; i++)
-		sum[i] = 1 << (13 + FRACTION);
-	for (uint32_t k = 0; k < count; k++, in += stride * STRIP)
-		for (int i = 0; i < STRIP; i++)
-			sum[i] += in[i] * w[k];
-	for (int i = 0; i < STRIP; i++) {
-		int32_t v = sum[i] >> (14 + FRACTION);
-		out[i] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
-	}
-}
+/* ---- the axes of the last pictures, of this thread ---- */
 
-struct work {
-	const struct pl_image *in;
-	struct pl_image *out;
-	struct axis across, down;
-	size_t left, width; /* the samples of a row that the window needs */
-	int16_t *row;       /* one filtered row */
-	int16_t *strip;     /* STRIP filtered rows, transposed: width columns of STRIP */
+struct kept_axis {
+	struct axis_key key;
+	struct pl_axis axis;
+	uint64_t used; /* 0: empty */
 };
 
-/* Filter the rows of output row y, into column slot `slot` of the strip. */
-static void fill_slot(struct work *k, uint32_t y, size_t slot)
+static _Thread_local struct kept_axis kept[KEPT_AXES];
+static _Thread_local uint64_t now;
+
+static bool same_key(const struct axis_key *a, const struct axis_key *b)
 {
-	const size_t stride = (size_t)k->in->width * k->in->channels;
-	const uint8_t *src = k->in->pixels + k->down.first[y] * stride + k->left;
-	const int16_t *w = k->down.weight + (size_t)y * k->down.taps;
-	size_t i = 0;
-	for (; i + RUN <= k->width; i += RUN)
-		rows_run(src + i, stride, w, k->down.count[y], k->row + i);
-	rows_tail(src + i, stride, w, k->down.count[y], k->row + i, k->width - i);
-	for (i = 0; i < k->width; i++)
-		k->strip[i * STRIP + slot] = k->row[i];
+	return !(a->extent < b->extent || a->extent > b->extent || a->scaled < b->scaled ||
+		   a->scaled > b->scaled || a->at < b->at || a->at > b->at) &&
+	    a->inputs == b->inputs && a->outputs == b->outputs && a->filter == b->filter &&
+	    a->even == b->even;
 }
 
-static void do_strip(struct work *k, uint32_t y0)
+/* Valid until KEPT_AXES - 1 others were asked for. */
+static const struct pl_axis *axis_get(const struct axis_key *key)
 {
-	const size_t channels = k->in->channels, out_stride = (size_t)k->out->width * channels;
-	uint32_t rows = k->out->height - y0 < STRIP ? k->out->height - y0 : STRIP;
-	for (uint32_t r = 0; r < rows; r++)
-		fill_slot(k, y0 + r, r);
-	uint8_t *dst = k->out->pixels + y0 * out_stride;
-	for (uint32_t x = 0; x < k->out->width; x++) {
-		const int16_t *w = k->across.weight + (size_t)x * k->across.taps;
-		size_t from = (size_t)k->across.first[x] * channels - k->left;
-		for (size_t c = 0; c < channels; c++, dst++) {
-			uint8_t values[STRIP];
-			column(
-			    k->strip + (from + c) * STRIP, channels, w, k->across.count[x], values);
-			for (uint32_t r = 0; r < rows; r++)
-				dst[r * out_stride] = values[r];
+	struct kept_axis *oldest = kept;
+	for (struct kept_axis *k = kept; k < kept + KEPT_AXES; k++) {
+		if (k->used && same_key(&k->key, key)) {
+			k->used = ++now;
+			return &k->axis;
+		}
+		if (k->used < oldest->used)
+			oldest = k;
+	}
+	axis_release(&oldest->axis);
+	oldest->used = 0;
+	if (axis_init(&oldest->axis, key) != PL_REASON_KEEP)
+		return NULL;
+	oldest->key = *key;
+	oldest->used = ++now;
+	return &oldest->axis;
+}
+
+static void drop_large_axes(void)
+{
+	for (struct kept_axis *k = kept; k < kept + KEPT_AXES; k++)
+		if (k->used &&
+		    (size_t)k->axis.outputs * (k->axis.taps * sizeof(int16_t) + 8) > KEPT_BYTES) {
+			axis_release(&k->axis);
+			k->used = 0;
+		}
+}
+
+/* ---- the two passes ---- */
+
+struct work {
+	const struct pl_rs_kernels *kernels;
+	const struct pl_plane *in;
+	size_t channels;
+	const struct pl_axis *across, *down;
+	uint32_t left, columns; /* the columns of the input that the window needs; both even */
+	size_t samples;         /* of a row of them that exist */
+	uint8_t *dst;
+	size_t dst_stride;
+	int16_t *row;   /* one filtered row */
+	int16_t *strip; /* per channel: columns two by two, STRIP rows */
+};
+
+/* Filter the rows of output row y, into row `slot` of the strip. */
+static void fill_slot(struct work *k, uint32_t y, size_t slot)
+{
+	const uint8_t *src = k->in->data + k->down->first[y] * k->in->stride +
+	    (size_t)k->left * k->channels;
+	k->kernels->rows(src, k->in->stride, k->down->weight + (size_t)y * k->down->taps,
+	    k->down->count[y], k->row, k->samples);
+	const size_t pairs = k->columns / 2, channels = k->channels;
+	if (channels == 1) {
+		int16_t *to = k->strip + 2 * slot;
+		for (size_t p = 0; p < pairs; p++, to += 2 * STRIP)
+			memcpy(to, k->row + 2 * p, 2 * sizeof(*to));
+		return;
+	}
+	for (size_t c = 0; c < channels; c++) {
+		int16_t *to = k->strip + c * k->columns * STRIP + 2 * slot;
+		const int16_t *from = k->row + c;
+		for (size_t p = 0; p < pairs; p++, to += 2 * STRIP, from += 2 * channels) {
+			to[0] = from[0];
+			to[1] = from[channels];
 		}
 	}
 }
 
-static enum pl_reason work_init(struct work *k, const struct pl_window *win, enum pl_filter filter)
+#if defined(__SSE2__)
+/* 16 x 16 bytes: four rounds of interleaving the first half of the rows with the second. */
+static void turn_tile(uint8_t tile[STRIP][STRIP])
 {
-	const struct pl_image *in = k->in;
-	enum pl_reason reason =
-	    axis_init(&k->across, in->width, win->src_w, win->scaled_w, win->x, win->width, filter);
-	if (reason == PL_REASON_KEEP)
-		reason = axis_init(
-		    &k->down, in->height, win->src_h, win->scaled_h, win->y, win->height, filter);
-	if (reason != PL_REASON_KEEP)
-		return reason;
-	uint32_t from = in->width, to = 0;
-	for (uint32_t i = 0; i < win->width; i++) {
-		uint32_t end = k->across.first[i] + k->across.count[i];
-		from = k->across.first[i] < from ? k->across.first[i] : from;
+	__m128i a[STRIP], b[STRIP];
+	for (int i = 0; i < STRIP; i++)
+		a[i] = _mm_loadu_si128((const __m128i *)tile[i]);
+	for (int round = 0; round < 4; round++) {
+		for (int i = 0; i < STRIP / 2; i++) {
+			b[2 * i] = _mm_unpacklo_epi8(a[i], a[i + STRIP / 2]);
+			b[2 * i + 1] = _mm_unpackhi_epi8(a[i], a[i + STRIP / 2]);
+		}
+		memcpy(a, b, sizeof(a));
+	}
+	for (int i = 0; i < STRIP; i++)
+		_mm_storeu_si128((__m128i *)tile[i], a[i]);
+}
+#else
+static void turn_tile(uint8_t tile[STRIP][STRIP])
+{
+	for (int i = 0; i < STRIP; i++)
+		for (int j = 0; j < i; j++) {
+			uint8_t t = tile[i][j];
+			tile[i][j] = tile[j][i];
+			tile[j][i] = t;
+		}
+}
+#endif
+
+static void do_strip(struct work *k, uint32_t y0)
+{
+	const uint32_t rows = k->down->outputs - y0 < STRIP ? k->down->outputs - y0 : STRIP;
+	for (uint32_t r = 0; r < rows; r++)
+		fill_slot(k, y0 + r, r);
+	for (size_t c = 0; c < k->channels; c++) {
+		const int16_t *strip = k->strip + c * k->columns * STRIP;
+		for (uint32_t x = 0; x < k->across->outputs; x += STRIP) {
+			uint8_t tile[STRIP][STRIP];
+			uint32_t n =
+			    k->across->outputs - x < STRIP ? k->across->outputs - x : STRIP;
+			k->kernels->columns(strip, k->left, k->across, x, n, tile);
+			turn_tile(tile);
+			uint8_t *dst = k->dst + y0 * k->dst_stride + x * k->channels + c;
+			for (uint32_t r = 0; r < rows; r++, dst += k->dst_stride) {
+				if (k->channels == 1)
+					memcpy(dst, tile[r], n);
+				else
+					for (uint32_t i = 0; i < n; i++)
+						dst[i * k->channels] = tile[r][i];
+			}
+		}
+	}
+}
+
+/* Which columns does the window need, and room for a strip of them. */
+static enum pl_reason make_room(struct work *k)
+{
+	uint32_t from = k->in->width, to = 0;
+	for (uint32_t i = 0; i < k->across->outputs; i++) {
+		uint32_t end = k->across->first[i] + k->across->count[i];
+		from = k->across->first[i] < from ? k->across->first[i] : from;
 		to = end > to ? end : to;
 	}
-	k->left = (size_t)from * in->channels;
-	k->width = (size_t)(to - from) * in->channels;
-	k->row = malloc(k->width * sizeof(*k->row));
-	k->strip = calloc(k->width * STRIP, sizeof(*k->strip));
-	if (!k->row || !k->strip)
-		return PL_REASON_NO_MEMORY;
-	return pl_image_init(k->out, win->width, win->height, in->channels);
+	k->left = from;
+	k->samples = (size_t)(to - from) * k->channels;
+	k->columns = (to - from + 1) & ~1u;
+	size_t row = (size_t)k->columns * k->channels;
+	k->row = calloc(row * (STRIP + 1), sizeof(*k->row));
+	k->strip = k->row + row;
+	return k->row ? PL_REASON_KEEP : PL_REASON_NO_MEMORY;
+}
+
+enum pl_reason pl_resample_cut(const struct pl_plane *in, uint32_t channels,
+    const struct pl_cut *cut, enum pl_filter filter, uint8_t *dst, size_t dst_stride)
+{
+	const struct axis_key across = { .extent = in->extent_w, .scaled = cut->scaled_w,
+		.at = cut->x, .inputs = in->width, .outputs = cut->width, .filter = filter,
+		.even = true };
+	const struct axis_key down = { .extent = in->extent_h, .scaled = cut->scaled_h,
+		.at = cut->y, .inputs = in->height, .outputs = cut->height, .filter = filter };
+	struct work k = { .kernels = pl_rs_kernels(), .in = in, .channels = channels,
+		.dst = dst, .dst_stride = dst_stride };
+	enum pl_reason reason = PL_REASON_NO_MEMORY;
+	k.across = axis_get(&across);
+	k.down = axis_get(&down);
+	if (k.across && k.down)
+		reason = make_room(&k);
+	if (reason == PL_REASON_KEEP)
+		for (uint32_t y = 0; y < cut->height; y += STRIP)
+			do_strip(&k, y);
+	free(k.row);
+	drop_large_axes();
+	return reason;
 }
 
 enum pl_reason pl_resample_window(const struct pl_image *in, const struct pl_window *win,
     enum pl_filter filter, struct pl_image *out)
 {
-	struct work k = { .in = in, .out = out };
 	memset(out, 0, sizeof(*out));
 	if (win->width == 0 || win->height == 0 || win->scaled_w == 0 || win->scaled_h == 0)
 		return PL_REASON_CORRUPT;
-	enum pl_reason reason = work_init(&k, win, filter);
+	const size_t stride = (size_t)in->width * in->channels;
+	const struct pl_plane plane = { .data = in->pixels, .stride = stride, .width = in->width,
+		.height = in->height, .extent_w = win->src_w, .extent_h = win->src_h };
+	const struct pl_cut cut = { win->scaled_w, win->scaled_h, win->x, win->y, win->width,
+		win->height };
+	enum pl_reason reason = pl_image_init(out, win->width, win->height, in->channels);
 	if (reason == PL_REASON_KEEP)
-		for (uint32_t y = 0; y < out->height; y += STRIP)
-			do_strip(&k, y);
-	axis_release(&k.across);
-	axis_release(&k.down);
-	free(k.row);
-	free(k.strip);
+		reason = pl_resample_cut(&plane, in->channels, &cut, filter, out->pixels,
+		    (size_t)out->width * out->channels);
+	if (reason != PL_REASON_KEEP)
+		pl_image_release(out);
 	return reason;
 }
 

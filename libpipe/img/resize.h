@@ -24,6 +24,7 @@ struct pl_resize {
 	enum pl_format format;        /* output format; PL_FORMAT_UNKNOWN = keep the input's (GIF, BMP -> PNG) */
 	struct pl_img_encode encode;  /* quality and effort; format is taken from above */
 	bool reencode;                /* re-encode even where nothing would change */
+	bool optimise;                /* JPEG: Huffman tables made to measure: 3 % fewer bytes, half the speed */
 };
 
 /* The geometry of a policy applied to a width x height picture (already oriented): scale to

@@ -16,7 +16,11 @@ static const struct {
 	[PL_FORMAT_GIF] = { "gif", "gif", true },
 	[PL_FORMAT_BMP] = { "bmp", "bmp", true },
 	[PL_FORMAT_TIFF] = { "tiff", "tif", false },
+#ifdef HAVE_AVIF
+	[PL_FORMAT_AVIF] = { "avif", "avif", true },
+#else
 	[PL_FORMAT_AVIF] = { "avif", "avif", false },
+#endif
 	[PL_FORMAT_JP2] = { "jp2", "jp2", false },
 	[PL_FORMAT_ICO] = { "ico", "ico", false },
 	[PL_FORMAT_SVG] = { "svg", "svg", false },

@@ -9,6 +9,7 @@
 
 #include "libpipe/base/file.h"
 #include "libpipe/base/hash.h"
+#include "libpipe/img/effort.h"
 #include "recipe_schema.h"
 #include "rules.h"
 
@@ -173,7 +174,7 @@ static struct pl_resize image_of(const struct pl_recipe_image_raw *raw)
 		.filter = (enum pl_filter)raw->filter,
 		.format = format,
 		.encode = {.format = format, .quality = png_default ? -1 : (int)raw->quality,
-		    .effort = (int)raw->effort},
+		    .effort = pl_effort_method(raw->effort)},
 		.reencode = raw->reencode,
 	};
 }
@@ -216,6 +217,7 @@ static void take(struct pl_recipe *r, const struct pl_recipe_raw *raw)
 	r->limits.max_memory = raw->limits.max_memory;
 	r->limits.max_side = (uint32_t)raw->limits.max_side;
 	r->limits.timeout_ms = (uint32_t)raw->limits.timeout_ms;
+	r->limits.max_missing = raw->limits.max_missing;
 }
 
 /* The sources that an output names, in the order of the recipe. */

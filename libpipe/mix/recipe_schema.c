@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "libpipe/img/effort.h"
+
 #define AT(member) offsetof(struct pl_recipe_raw, member)
 #define IN(member) offsetof(struct pl_recipe_source, member)
 #define OUT(member) offsetof(struct pl_recipe_output_raw, member)
@@ -18,7 +20,7 @@ const char *const pl_recipe_format_names[] = {"keep", "jpeg", "png", "webp", NUL
 /* A weight that was not given: see recipe.c. */
 static const struct pl_recipe_source source_defaults = {.weight = -1};
 
-#define IMAGE_DEFAULTS {.policy = PL_POLICY_NONE, .quality = 90, .effort = 2, .filter = PL_FILTER_LANCZOS}
+#define IMAGE_DEFAULTS {.policy = PL_POLICY_NONE, .quality = 90, .effort = PL_EFFORT_BALANCED, .filter = PL_FILTER_LANCZOS}
 #define BALANCE_DEFAULTS {.unit = PL_UNIT_SAMPLES, .image_tokens = 576}
 static const struct pl_recipe_output_raw output_defaults = {
 	.stage = PL_STAGE_ALIGN, .template_ = PL_TEMPLATE_AUTO, .container = SHARD_TAR_ZST, .shard_size = (uint64_t)256 << 20,
@@ -74,7 +76,7 @@ static const struct pl_field image_fields[] = {
 	    .choices = pl_recipe_format_names},
 	{.key = "quality", .type = PL_FIELD_INT, .offset = PIC(quality), .min = -1, .max = 101,
 	    .line_offset = PIC(quality_line)},
-	{.key = "effort", .type = PL_FIELD_INT, .offset = PIC(effort), .min = 0, .max = 6},
+	{.key = "effort", .type = PL_FIELD_CHOICE, .offset = PIC(effort), .choices = pl_effort_names},
 	{.key = "filter", .type = PL_FIELD_CHOICE, .offset = PIC(filter), .choices = filter_names},
 	{.key = "only_if_bigger", .type = PL_FIELD_BOOL, .offset = PIC(only_if_bigger)},
 	{.key = "reencode", .type = PL_FIELD_BOOL, .offset = PIC(reencode)},
@@ -91,6 +93,7 @@ static const struct pl_field limits_fields[] = {
 	    .max = 3600000},
 	{.key = "max_memory", .type = PL_FIELD_SIZE, .offset = AT(limits.max_memory), .min = 16777216,
 	    .max = 1099511627776.0},
+	{.key = "max_missing", .type = PL_FIELD_REAL, .offset = AT(limits.max_missing), .min = 0, .max = 1},
 	{.key = NULL}
 };
 
@@ -161,4 +164,5 @@ void pl_recipe_defaults(struct pl_recipe_raw *raw)
 	raw->limits.max_memory = limits.max_memory;
 	raw->limits.max_side = limits.max_side;
 	raw->limits.timeout_ms = limits.timeout_ms;
+	raw->limits.max_missing = limits.max_missing;
 }

@@ -7,8 +7,8 @@
 #include "recipe.h"
 
 struct pl_recipe_image_raw {
-	int policy, format, filter;
-	int64_t size, quality, effort;
+	int policy, format, filter, effort;
+	int64_t size, quality;
 	bool only_if_bigger, reencode;
 	uint32_t size_line, quality_line;
 };
@@ -37,7 +37,7 @@ struct pl_recipe_raw {
 	} dedup;
 	struct pl_recipe_balance balance;
 	struct pl_recipe_image_raw image;
-	struct { uint64_t max_bytes, max_pixels, max_memory; int64_t max_side, timeout_ms; } limits;
+	struct { uint64_t max_bytes, max_pixels, max_memory; int64_t max_side, timeout_ms; double max_missing; } limits;
 	struct pl_recipe_output_raw output;
 	struct pl_field_list outputs;   /* of struct pl_recipe_output_raw */
 	struct { uint32_t name, sources, image, output, outputs; } line;   /* 0 = key absent */

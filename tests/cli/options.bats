@@ -35,6 +35,8 @@ tools="ingest resize filter dedup balance pack run verify synth ls cat show stat
 	expect 2 "'0'" "from 1 to" -- plait resize -s 0 -o d x.tar
 	expect 2 "'10x'" -- plait resize -s 10x -o d x.tar
 	expect 2 "'centre_crop'" "did you mean 'center_crop'" -- plait resize -p centre_crop -o d x.tar
+	expect 2 "'--effort': '7' is not one of fast, balanced, small, 0, 1, 2, 3, 4, 5, 6" -- plait resize --effort 7 -o d x.tar
+	expect 2 "did you mean 'small'" -- plait resize --effort=smal -o d x.tar
 	expect 2 "'1.5'" -- plait ingest --max-reject 1.5 -o c x.tar
 	[ ! -e c ]
 	[ ! -e d ]

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -16,8 +17,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -73,24 +78,55 @@ static void use_memory(size_t size)
 		free(blocks[i]);
 }
 
+/* Sleep where sleeping is allowed: on a futex that nobody wakes. */
+static void wait_for_ever(void)
+{
+	static uint32_t word;
+
+	for (;;)
+		(void)syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL, NULL, 0);
+}
+
+/* System calls that no codec needs, each of a kind of its own. */
+static void call_out(uint8_t what)
+{
+	static char *const no_args[] = { NULL };
+	const struct rlimit more = { RLIM_INFINITY, RLIM_INFINITY };
+	char byte = 0;
+	struct iovec here = { &byte, 1 }, there = { &byte, 1 };
+
+	switch (what) {
+	case 'o': (void)!open("/etc/passwd", O_RDONLY); break;
+	case 's': (void)!socket(AF_INET, SOCK_STREAM, 0); break;
+	case 'x': (void)!execve("/bin/true", no_args, no_args); break;
+	case 'f': (void)!fork(); break;
+	case 'F': (void)!syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL); break;
+	case 'k': (void)!kill(getppid(), SIGKILL); break;
+	case 'K': (void)!syscall(SYS_tgkill, 1, 1, SIGKILL); break;
+	case 't': (void)!ptrace(PTRACE_TRACEME, 0, NULL, NULL); break;
+	case 'T': (void)!process_vm_readv(getppid(), &here, 1, &there, 1, 0); break;
+	case 'u': (void)!unlink("/nonexistent/plait"); break;
+	case 'w': (void)!write(PL_POOL_FD_CONTROL, "forged", 6); break;
+	case 'd': (void)!dup(PL_POOL_FD_EVENT); break;
+	case 'R': (void)!setrlimit(RLIMIT_AS, &more); break;
+	case 'P': (void)!prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); break;
+	case 'e':
+		(void)!mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		break;
+	default: break;
+	}
+}
+
 static void misbehave(
     uint8_t what, struct pl_pool_reply *reply, size_t out_cap, const uint8_t *in, size_t len)
 {
-	static char *const no_args[] = { NULL };
 	volatile int *nowhere = NULL;
 
 	switch (what) {
 	case 'h': for (;;) burn(1000);
 	case 'n': exhaust_memory(); break;
 	case 'a': reply->reason = try_large_block(); break;
-	case 'o': (void)!open("/etc/passwd", O_RDONLY); break;
-	case 's': (void)!socket(AF_INET, SOCK_STREAM, 0); break;
-	case 'x': (void)!execve("/bin/true", no_args, no_args); break;
-	case 'f': (void)!fork(); break;
-	case 'k': (void)!kill(getppid(), SIGKILL); break;
-	case 'e':
-		(void)!mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		break;
+	case 'z': wait_for_ever(); break;
 	case 'v': *nowhere = 1; break;
 	case 'r': reply->reason = 9999; break;
 	case 'l': reply->len = out_cap + 1; break;
@@ -99,11 +135,11 @@ static void misbehave(
 	case 'p': /* past the end */
 		reply->passthrough = ((const volatile uint8_t *)in)[len];
 		break;
-	default: break;
+	default: call_out(what); break;
 	}
 }
 
-static void test_work(const struct pl_pool_request *rq, const uint8_t *in,
+static inline void test_work(const struct pl_pool_request *rq, const uint8_t *in,
     struct pl_pool_reply *reply, uint8_t *out, size_t out_cap, const struct pl_img_limits *limits)
 {
 	(void)limits;
@@ -129,7 +165,7 @@ static void test_work(const struct pl_pool_request *rq, const uint8_t *in,
 
 /* ---- helpers ---- */
 
-static struct pl_pool *new_pool(int workers, size_t window, uint32_t timeout_ms)
+static inline struct pl_pool *new_pool(int workers, size_t window, uint32_t timeout_ms)
 {
 	struct pl_pool_config config = {
 		.workers = workers, .window = window, .limits = pl_img_limits_default()
@@ -145,7 +181,7 @@ static struct pl_pool *new_pool(int workers, size_t window, uint32_t timeout_ms)
 	return pool;
 }
 
-static void submit(
+static inline void submit(
     struct pl_pool *pool, enum pl_pool_op op, const uint8_t *data, size_t len, uint64_t tag)
 {
 	const struct pl_pool_job job = { .op = op, .data = data, .len = len, .tag = tag };
@@ -155,7 +191,7 @@ static void submit(
 		fail_msg("%s", err.text);
 }
 
-static struct pl_pool_result next(struct pl_pool *pool)
+static inline struct pl_pool_result next(struct pl_pool *pool)
 {
 	struct pl_pool_result r;
 	struct pl_err err = { 0 };
@@ -167,11 +203,41 @@ static struct pl_pool_result next(struct pl_pool *pool)
 	return r;
 }
 
-static void sleep_ms(long ms)
+static inline void sleep_ms(long ms)
 {
 	const struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
 
 	nanosleep(&t, NULL);
+}
+
+static inline int open_descriptors(pid_t pid)
+{
+	char path[64];
+	DIR *dir;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static inline long resident_kib(pid_t pid)
+{
+	char path[64], text[128] = "";
+	long pages = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%ld/statm", (long)pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	if (fgets(text, sizeof(text), f) && strchr(text, ' '))
+		pages = strtol(strchr(text, ' '), NULL, 10);
+	fclose(f);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
 #endif

@@ -3,6 +3,23 @@
  * the middle, stopping, and telling the kind. */
 #include "corpus_ingest_fixture.h"
 
+/* What was decoded has statistics, and nothing else. */
+static void check_statistics(const struct pl_tables *t)
+{
+	for (uint64_t i = 0; i < t->images.nrows; i++) {
+		const struct pl_image_row *im = pl_image_at(t, i);
+		const bool none = im->status != PL_REASON_KEEP;
+
+		assert_int_equal(none, isnan(im->mean) != 0);
+		assert_int_equal(none, isnan(im->blur) != 0);
+		if (none)
+			continue;
+		assert_true(im->mean > 0 && im->blur >= 0 && im->contrast >= 0 && im->edges >= 0);
+		assert_int_equal(im->frames, 1);
+		assert_int_equal(im->jpeg_quality > 0, im->format == PL_FORMAT_JPEG);
+	}
+}
+
 static void test_pairs(void **state)
 {
 	static const char *const columns[] = { "punsafe", "x", "absent", "similarity" };
@@ -42,6 +59,7 @@ static void test_pairs(void **state)
 	assert_true(im->where == PL_WHERE_SHARD && im->position == 0 && im->orientation == 1);
 	assert_true(fabsf(im->bits_per_pixel - (float)im->length * 8 / (66 * 48)) < 1e-3f);
 	assert_true(fabsf(im->similarity - 0.25f) < 1e-6f);
+	check_statistics(&r.tables);
 	memcpy(meta, s + 1, sizeof(meta));
 	assert_true(meta[0] > 0.0099 && meta[0] < 0.0101 && isnan(meta[1]) && isnan(meta[2]));
 	assert_true(meta[3] > 0.2499 && meta[3] < 0.2501);

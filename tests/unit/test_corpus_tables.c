@@ -85,6 +85,8 @@ static void test_describe(void **state)
 	OK(pl_source_describe(&s, &text, &err));
 	assert_non_null(strstr((char *)text.data, "\"kind\":\"pairs\""));
 	assert_non_null(strstr((char *)text.data, "\"images\":\"imgs/*.tar\""));
+	/* Tables of another version are made again. */
+	assert_non_null(strstr((char *)text.data, "\"tables\":"));
 	assert_non_null(strstr((char *)text.data, "\"columns\":[\"similarity\",\"punsafe\"]"));
 	pl_buf_release(&text);
 }
@@ -218,6 +220,16 @@ static void test_manifest_damage(void **state)
 		OK(pl_file_write(in_scratch("manifest.json"), text, i, &err));
 		assert_int_not_equal(pl_corpus_open(&c, scratch, &err), PL_OK);
 	}
+	/* Tables of another version of plait, and of one that did not number them. */
+	char *tables = strstr(text, "\"tables\"");
+	assert_non_null(tables);
+	for (i = 0; i < 2; i++) {
+		char *digit = tables + strcspn(tables, "0123456789");
+		i == 0 ? memcpy(digit, "1", 1) : memcpy(tables, "\"_ables\"", 8);
+		OK(pl_file_write(in_scratch("manifest.json"), text, len, &err));
+		assert_int_equal(pl_corpus_open(&c, scratch, &err), PL_ERR_CONFLICT);
+		assert_non_null(strstr(err.text, "ingest again"));
+	}
 	OK(pl_file_write(
 	    in_scratch("manifest.json"), "{\"format\":\"plait-corpus\",\"version\":99}", 38, &err));
 	assert_int_equal(pl_corpus_open(&c, scratch, &err), PL_ERR_UNSUPPORTED);
@@ -264,7 +276,16 @@ static void rows_make(struct wide_row s[3], struct pl_image_row im[3])
 		im[i].height = 200 + (uint32_t)i;
 		im[i].format = PL_FORMAT_JPEG;
 		im[i].orientation = 1;
+		im[i].mean = 100 + (float)i;
+		im[i].contrast = 30.5f;
+		im[i].entropy = 6.25f;
+		im[i].edges = 12.5f;
+		im[i].blur = i == 1 ? NAN : 400.5f;
+		im[i].frames = 1 + (uint32_t)i;
+		im[i].jpeg_quality = i == 2 ? 0 : 90;
+		im[i].blank = i == 0;
 	}
+	im[1].mean = NAN;
 	s[0].s.images = s[0].s.images_ok = 1;
 	s[1].s.images = 2;
 	s[1].s.images_ok = 1;
@@ -417,6 +438,14 @@ static void test_relations(void **state)
 	    "111");
 	where_is(db, &images, "key = '000000000000ab01' and verdict = 'keep'", "001");
 	where_is(db, &images, "similarity > 0.8", "100");
+	where_is(db, &images, "mean = 102 and contrast = 30.5 and entropy = 6.25 and edges = 12.5", "001");
+	where_is(db, &images, "blur > 400 and frames <> 2", "101");
+	where_is(db, &images, "blur is null and blank is null and jpeg_quality = 90", "010");
+	where_is(db, &images, "blank = 1 and frames = 1", "100");
+	where_is(db, &images, "jpeg_quality is null and blank = 0", "001");
+	where_is(db, &samples, "blank = 1 and jpeg_quality = 90 and mean = 100", "100");
+	where_is(db, &samples, "frames = 3 and blur > 400 and jpeg_quality is null", "010");
+	where_is(db, &samples, "contrast is null and blank is null and frames is null", "001");
 	assert_int_equal(
 	    pl_sql_where(db, &samples, "widht > 3", (uint8_t[3]){ 0 }, &err), PL_ERR_USAGE);
 	pl_sql_close(db);

@@ -59,12 +59,15 @@ static bool is_exception(const char *path)
 	return false;
 }
 
-static bool answer_fits(const char *expect, enum pl_reason reason)
+static bool answer_fits(const char *path, const char *expect, enum pl_reason reason)
 {
 	if (strcmp(expect, "valid") == 0)
 		return reason == PL_REASON_KEEP;
 	if (strcmp(expect, "reject") == 0 || strcmp(expect, "bomb") == 0)
 		return reason != PL_REASON_KEEP;
+	/* The list was made without AVIF: one of its files is a picture, the other too large. */
+	if (strcmp(expect, "unsupported") == 0 && strstr(path, ".avif") && pl_format_decodable(PL_FORMAT_AVIF))
+		return reason == (strstr(path, "17000x17000") ? PL_REASON_BOMB : PL_REASON_KEEP);
 	if (strcmp(expect, "unsupported") == 0)
 		return reason == PL_REASON_UNSUPPORTED;
 	return true;
@@ -100,7 +103,7 @@ static void test_hostile(void **state)
 		struct pl_image im;
 		enum pl_reason reason = decoded(data, len, &im);
 		seen++;
-		if (answer_fits(expect, reason) == is_exception(path)) {
+		if (answer_fits(path, expect, reason) == is_exception(path)) {
 			print_message(
 			    "%s: expected %s, got %s\n", path, expect, pl_reason_name(reason));
 			wrong++;

@@ -202,13 +202,23 @@ static void test_contained(void **state)
 		bool needs_seccomp;
 	} cases[] = {
 		{ 'h', PL_REASON_TIMEOUT, false },
+		{ 'z', PL_REASON_TIMEOUT, false },
 		{ 'a', PL_REASON_NO_MEMORY, false },
 		{ 'n', PL_REASON_NO_MEMORY, false },
 		{ 'o', PL_REASON_CRASH, true },
 		{ 's', PL_REASON_CRASH, true },
 		{ 'x', PL_REASON_CRASH, true },
 		{ 'f', PL_REASON_CRASH, true },
+		{ 'F', PL_REASON_CRASH, true },
 		{ 'k', PL_REASON_CRASH, true },
+		{ 'K', PL_REASON_CRASH, true },
+		{ 't', PL_REASON_CRASH, true },
+		{ 'T', PL_REASON_CRASH, true },
+		{ 'u', PL_REASON_CRASH, true },
+		{ 'w', PL_REASON_CRASH, true },
+		{ 'd', PL_REASON_CRASH, true },
+		{ 'R', PL_REASON_CRASH, true },
+		{ 'P', PL_REASON_CRASH, true },
 		{ 'e', PL_REASON_CRASH, true },
 		{ 'v', PL_REASON_CRASH, false },
 		{ 'r', PL_REASON_CRASH, false },
@@ -226,8 +236,8 @@ static void test_contained(void **state)
 
 		if (cases[i].needs_seccomp && !pl_pool_seccomp(pool))
 			continue;
-		if (PL_POOL_SANITIZED && strchr("an", cases[i].what))
-			continue;   /* no ceiling on address space under a sanitizer */
+		if (PL_POOL_SANITIZED && strchr("anw", cases[i].what))
+			continue;   /* its runtime has no ceiling on address space, and writes reports */
 		for (uint64_t k = 0; k < 3; k++) {
 			data[0] = k == 1 ? (uint8_t)cases[i].what : '.';
 			submit(pool, PL_POOL_TRANSFORM, data, sizeof(data), 10 * i + k);
@@ -247,6 +257,74 @@ static void test_contained(void **state)
 			}
 		}
 	}
+	pl_pool_free(pool);
+}
+
+static long ms_of(struct timeval t)
+{
+	return t.tv_sec * 1000 + t.tv_usec / 1000;
+}
+
+/* Time is CPU time, so an endless loop is stopped at the limit; what only waits, at four times the limit by
+ * the clock on the wall. */
+static void test_cpu_and_wall(void **state)
+{
+	static const char cases[] = { 'h', 'z' };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases); i++) {
+		struct pl_pool *pool = new_pool(1, 4, 250);
+		struct rusage before, after;
+		struct timespec a, b;
+		long wall, cpu;
+
+		assert_int_equal(getrusage(RUSAGE_CHILDREN, &before), 0);
+		clock_gettime(CLOCK_MONOTONIC, &a);
+		submit(pool, PL_POOL_TRANSFORM, (const uint8_t *)&cases[i], 1, 0);
+		assert_int_equal(next(pool).reason, PL_REASON_TIMEOUT);
+		clock_gettime(CLOCK_MONOTONIC, &b);
+		pl_pool_free(pool);
+		assert_int_equal(getrusage(RUSAGE_CHILDREN, &after), 0);
+		wall = (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000;
+		cpu = ms_of(after.ru_utime) + ms_of(after.ru_stime) - ms_of(before.ru_utime)
+		    - ms_of(before.ru_stime);
+		if (wall < (cases[i] == 'h' ? 250 : 950) || cpu > (cases[i] == 'h' ? 750 : 250))
+			fail_msg("'%c' was stopped after %ld ms, %ld of them CPU", cases[i], wall, cpu);
+	}
+}
+
+/* The real codecs: an encoded picture larger than the ceiling is refused, and costs nobody else. */
+static void test_output_ceiling(void **state)
+{
+	struct pl_pool_config config = { .workers = 1, .limits = pl_img_limits_default() };
+	struct pl_pool_job job = { .op = PL_POOL_TRANSFORM,
+		.resize = { .format = PL_FORMAT_PNG, .encode = { .quality = 1 } } };
+	const struct pl_img_encode coarse = { .format = PL_FORMAT_JPEG, .quality = 1 };
+	struct pl_image noise = { 0 };
+	struct pl_pool *pool;
+	uint8_t *bytes;
+
+	(void)state;
+	config.limits.max_bytes = 16384;
+	assert_int_equal(pl_image_init(&noise, 320, 320, 3), PL_REASON_KEEP);
+	for (size_t i = 0; i < (size_t)320 * 320 * 3; i++)
+		noise.pixels[i] = (uint8_t)pl_draw64(5, i, 0);
+	assert_int_equal(pl_img_encode(&noise, &coarse, &bytes, &job.len), PL_REASON_KEEP);
+	assert_in_range(job.len, 1, config.limits.max_bytes);
+	job.data = bytes;
+	assert_int_equal(pl_pool_new(&pool, &config, NULL), PL_OK);
+	for (int round = 0; round < 3; round++) {
+		struct pl_pool_result r;
+
+		job.resize.format = round == 1 ? PL_FORMAT_PNG : PL_FORMAT_UNKNOWN;
+		assert_int_equal(pl_pool_submit(pool, &job, NULL), PL_OK);
+		r = next(pool);
+		assert_int_equal(r.reason, round == 1 ? PL_REASON_TOO_LARGE : PL_REASON_KEEP);
+		assert_true(round == 1 ? !r.data && r.len == 0 : r.passthrough);
+	}
+	assert_int_equal(pl_pool_replaced(pool), 0);
+	free(bytes);
+	pl_image_release(&noise);
 	pl_pool_free(pool);
 }
 
@@ -284,6 +362,8 @@ int main(void)
 		cmocka_unit_test(test_killed_workers),
 		cmocka_unit_test(test_killed_at_a_known_image),
 		cmocka_unit_test(test_contained),
+		cmocka_unit_test(test_cpu_and_wall),
+		cmocka_unit_test(test_output_ceiling),
 		cmocka_unit_test(test_timeout_among_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

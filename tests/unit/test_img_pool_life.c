@@ -3,33 +3,6 @@
  * parents and nurseries die, seccomp is refused, and real codecs on hostile files. */
 #include "pool_fixture.h"
 
-static int open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
-static long resident_kib(pid_t pid)
-{
-	char path[64], text[128] = "";
-	long pages = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%ld/statm", (long)pid);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	if (fgets(text, sizeof(text), f) && strchr(text, ' '))
-		pages = strtol(strchr(text, ' '), NULL, 10);
-	fclose(f);
-	return pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
 static void test_nothing_left_behind(void **state)
 {
 	int before;
@@ -37,7 +10,7 @@ static void test_nothing_left_behind(void **state)
 
 	(void)state;
 	pl_pool_free(NULL);
-	before = open_descriptors();
+	before = open_descriptors(getpid());
 	for (int round = 0; round < 10; round++) {
 		struct pl_pool *pool = new_pool(4, 0, 20000);
 
@@ -51,7 +24,7 @@ static void test_nothing_left_behind(void **state)
 		for (int i = 0; i < 5; i++)
 			assert_int_equal(kill(pids[i], 0), -1);
 	}
-	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(open_descriptors(getpid()), before);
 }
 
 static void test_memory_flat(void **state)

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -21,7 +22,8 @@ static const char full[] =
     "balance: {unit: tokens, total: 2G, max_epochs: 4, image_tokens: 144}\n"
     "image:   {policy: center_crop, size: 336, format: webp, quality: 80, effort: 4, filter: bicubic, only_if_bigger: true,\n"
     "          reencode: true}\n"
-    "limits:  {max_bytes: 8MiB, max_pixels: 25M, max_side: 9000, timeout_ms: 500, max_memory: 512MiB}\n"
+    "limits:  {max_bytes: 8MiB, max_pixels: 25M, max_side: 9000, timeout_ms: 500, max_memory: 512MiB,\n"
+    "          max_missing: 0.5}\n"
     "output:  {stage: align, template: interleaved, container: tar, shard_size: 64MiB, shard_samples: 10K, frame_size: 1MiB,\n"
     "          level: 3, dir: out/x, work: scratch, max_images: 6, min_images: 2}\n";
 
@@ -62,6 +64,7 @@ static void test_full(void **state)
 	assert_int_equal(r.limits.max_pixels, 25000000);
 	assert_int_equal(r.limits.max_side, 9000);
 	assert_int_equal(r.limits.timeout_ms, 500);
+	assert_true(r.limits.max_missing == 0.5);
 	assert_int_equal(r.limits.max_memory, 512 << 20);
 	assert_int_equal(r.output.template_, PL_TEMPLATE_INTERLEAVED);
 	assert_int_equal(r.output.container, SHARD_TAR);
@@ -110,6 +113,8 @@ static void test_defaults(void **state)
 	assert_int_equal(r.image.policy, PL_POLICY_NONE);
 	assert_int_equal(r.image.format, PL_FORMAT_UNKNOWN);
 	assert_int_equal(r.image.encode.quality, 90);
+	assert_int_equal(r.image.encode.effort, 2);
+	assert_true(r.limits.max_missing == 0.05);
 	assert_int_equal(r.limits.max_pixels, pl_img_limits_default().max_pixels);
 	assert_int_equal(r.output.stage, PL_STAGE_ALIGN);
 	assert_int_equal(r.output.template_, PL_TEMPLATE_AUTO);
@@ -154,6 +159,11 @@ static const struct { const char *text, *message; uint32_t line; } wrong[] = {
 	    "'quality' in image must be between -1 and 9 for format png (zlib's level)", 3},
 	{"name: x\n" SOURCE "image: {format: jpeg, quality: 101}\n" OUT,
 	    "'quality' in image must be between 1 and 100 for format jpeg", 3},
+	{"name: x\n" SOURCE "image: {effort: 7}\n" OUT,
+	    "'effort' in image must be one of fast, balanced, small, 0, 1, 2, 3, 4, 5, 6, not '7'", 3},
+	{"name: x\n" SOURCE "image: {effort: smal}\n" OUT,
+	    "'effort' in image must be one of fast, balanced, small, 0, 1, 2, 3, 4, 5, 6, not 'smal'; did you mean 'small'?", 3},
+	{"name: x\n" SOURCE "limits: {max_missing: 1.5}\n" OUT, "'max_missing' in limits must be between 0 and 1, not '1.5'", 3},
 	{"name: x\n" SOURCE "dedup: {threshold: 65}\n" OUT, "'threshold' in dedup must be between 0 and 64, not '65'", 3},
 	{"name: x\n" SOURCE "output:\n  dir: out\n  max_images: 2\n  min_images: 3\n",
 	    "'min_images' in output is 3, more than 'max_images', 2", 6},
@@ -179,6 +189,24 @@ static const struct { const char *text, *message; uint32_t line; } wrong[] = {
 	    "source 'a' is of kind chat, but template pair-caption writes pairs and text", 3},
 	{"- a\n", "the file must be a map of keys and values, not a list", 1},
 };
+
+/* Words and numbers of effort, each with its WebP method. */
+static void test_effort(void **state)
+{
+	static const struct { const char *word; int method; } efforts[] = {
+		{"fast", 0}, {"balanced", 2}, {"small", 5}, {"0", 0}, {"1", 1}, {"3", 3}, {"'6'", 6},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PL_ARRAY_LEN(efforts); i++) {
+		char text[160];
+		struct pl_recipe r;
+		int n = snprintf(text, sizeof(text), "name: x\n" SOURCE "image: {effort: %s}\n" OUT, efforts[i].word);
+		assert_int_equal(pl_recipe_parse(&r, "r.yaml", text, (size_t)n, NULL), PL_OK);
+		assert_int_equal(r.image.encode.effort, efforts[i].method);
+		pl_recipe_release(&r);
+	}
+}
 
 static void test_messages(void **state)
 {
@@ -250,6 +278,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_effort),
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_outputs),
 		cmocka_unit_test(test_truncated),

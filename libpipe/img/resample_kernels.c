@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The resampler's inner loops in plain C, AVX2 and AVX-512. Two inputs and two
+ * 16-bit weights go into one multiply-add; 32 bits hold every sum exactly, so
+ * their order does not matter. */
+#include "resample_kernels.h"
+
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum {
+	ROWS_HALF = 1 << (PL_RS_ONE_BITS - PL_RS_FRACTION - 1),
+	ROWS_SHIFT = PL_RS_ONE_BITS - PL_RS_FRACTION,
+	COLS_HALF = 1 << (PL_RS_ONE_BITS + PL_RS_FRACTION - 1),
+	COLS_SHIFT = PL_RS_ONE_BITS + PL_RS_FRACTION,
+	STRIP = PL_RS_STRIP
+};
+
+/* ---- plain ---- */
+
+static void rows_scalar(const uint8_t *in, size_t stride, const int16_t *w, uint32_t count,
+    int16_t *out, size_t n)
+{
+	enum { RUN = 32 };
+	for (size_t i = 0; i < n; i += RUN) {
+		const size_t run = n - i < RUN ? n - i : RUN;
+		const uint8_t *row = in + i;
+		int32_t sum[RUN];
+		for (size_t j = 0; j < run; j++)
+			sum[j] = ROWS_HALF;
+		for (uint32_t k = 0; k < count; k++, row += stride)
+			for (size_t j = 0; j < run; j++)
+				sum[j] += row[j] * w[k];
+		for (size_t j = 0; j < run; j++)
+			out[i + j] = (int16_t)(sum[j] >> ROWS_SHIFT);
+	}
+}
+
+static void columns_scalar(const int16_t *strip, uint32_t left, const struct pl_axis *a,
+    uint32_t from, uint32_t n, uint8_t tile[][STRIP])
+{
+	for (uint32_t i = 0; i < n; i++) {
+		const int16_t *in = strip + (size_t)(a->first[from + i] - left) * STRIP;
+		const int16_t *w = a->weight + (size_t)(from + i) * a->taps;
+		int32_t sum[STRIP];
+		for (int r = 0; r < STRIP; r++)
+			sum[r] = COLS_HALF;
+		for (uint32_t k = 0; k < a->count[from + i]; k += 2, in += 2 * STRIP)
+			for (int r = 0; r < STRIP; r++)
+				sum[r] += in[2 * r] * w[k] + in[2 * r + 1] * w[k + 1];
+		for (int r = 0; r < STRIP; r++) {
+			int32_t v = sum[r] >> COLS_SHIFT;
+			tile[i][r] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+		}
+	}
+}
+
+static const struct pl_rs_kernels scalar = { rows_scalar, columns_scalar };
+
+#if defined(__x86_64__)
+
+static int32_t two_weights(const int16_t *w)
+{
+	int32_t both;
+	memcpy(&both, w, sizeof(both));
+	return both;
+}
+
+/* ---- AVX2 ---- */
+
+#define AVX2 __attribute__((target("avx2")))
+
+/* 32 samples. The last of an odd number of rows is read twice; its second weight is 0. */
+AVX2 static void rows_block_avx2(
+    const uint8_t *in, size_t stride, const int16_t *w, uint32_t count, int16_t *out)
+{
+	const __m256i zero = _mm256_setzero_si256(), half = _mm256_set1_epi32(ROWS_HALF);
+	__m256i s0 = half, s1 = half, s2 = half, s3 = half;
+	for (uint32_t k = 0; k < count; k += 2, in += 2 * stride) {
+		const __m256i both = _mm256_set1_epi32(two_weights(w + k));
+		__m256i a = _mm256_loadu_si256((const __m256i *)in);
+		__m256i b =
+		    _mm256_loadu_si256((const __m256i *)(k + 1 < count ? in + stride : in));
+		__m256i lo = _mm256_unpacklo_epi8(a, b), hi = _mm256_unpackhi_epi8(a, b);
+		s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(_mm256_unpacklo_epi8(lo, zero), both));
+		s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(_mm256_unpackhi_epi8(lo, zero), both));
+		s2 = _mm256_add_epi32(s2, _mm256_madd_epi16(_mm256_unpacklo_epi8(hi, zero), both));
+		s3 = _mm256_add_epi32(s3, _mm256_madd_epi16(_mm256_unpackhi_epi8(hi, zero), both));
+	}
+	/* Each half of a register holds samples 16 apart. */
+	__m256i x = _mm256_packs_epi32(
+	    _mm256_srai_epi32(s0, ROWS_SHIFT), _mm256_srai_epi32(s1, ROWS_SHIFT));
+	__m256i y = _mm256_packs_epi32(
+	    _mm256_srai_epi32(s2, ROWS_SHIFT), _mm256_srai_epi32(s3, ROWS_SHIFT));
+	_mm256_storeu_si256((__m256i *)out, _mm256_permute2x128_si256(x, y, 0x20));
+	_mm256_storeu_si256((__m256i *)(out + 16), _mm256_permute2x128_si256(x, y, 0x31));
+}
+
+static void rows_avx2(const uint8_t *in, size_t stride, const int16_t *w, uint32_t count,
+    int16_t *out, size_t n)
+{
+	enum { RUN = 32 };
+	size_t i = 0;
+	if (n < RUN) {
+		rows_scalar(in, stride, w, count, out, n);
+		return;
+	}
+	for (; i + RUN <= n; i += RUN)
+		rows_block_avx2(in + i, stride, w, count, out + i);
+	if (i < n) /* the last run overlaps the one before */
+		rows_block_avx2(in + n - RUN, stride, w, count, out + n - RUN);
+}
+
+AVX2 static void columns_avx2(const int16_t *strip, uint32_t left, const struct pl_axis *a,
+    uint32_t from, uint32_t n, uint8_t tile[][STRIP])
+{
+	for (uint32_t i = 0; i < n; i++) {
+		const int16_t *in = strip + (size_t)(a->first[from + i] - left) * STRIP;
+		const int16_t *w = a->weight + (size_t)(from + i) * a->taps;
+		__m256i s0 = _mm256_set1_epi32(COLS_HALF), s1 = s0;
+		for (uint32_t k = 0; k < a->count[from + i]; k += 2, in += 2 * STRIP) {
+			const __m256i both = _mm256_set1_epi32(two_weights(w + k));
+			__m256i lo = _mm256_loadu_si256((const __m256i *)in);
+			__m256i hi = _mm256_loadu_si256((const __m256i *)(in + STRIP));
+			s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(lo, both));
+			s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(hi, both));
+		}
+		__m256i v = _mm256_packs_epi32(
+		    _mm256_srai_epi32(s0, COLS_SHIFT), _mm256_srai_epi32(s1, COLS_SHIFT));
+		v = _mm256_permute4x64_epi64(v, 0xD8);
+		_mm_storeu_si128((__m128i *)tile[i],
+		    _mm_packus_epi16(
+			_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));
+	}
+}
+
+static const struct pl_rs_kernels avx2 = { rows_avx2, columns_avx2 };
+
+/* ---- AVX-512 ---- */
+
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
+
+AVX512 static void rows_block_avx512(
+    const uint8_t *in, size_t stride, const int16_t *w, uint32_t count, int16_t *out)
+{
+	const __m512i zero = _mm512_setzero_si512(), half = _mm512_set1_epi32(ROWS_HALF);
+	__m512i s0 = half, s1 = half, s2 = half, s3 = half;
+	for (uint32_t k = 0; k < count; k += 2, in += 2 * stride) {
+		const __m512i both = _mm512_set1_epi32(two_weights(w + k));
+		__m512i a = _mm512_loadu_si512(in);
+		__m512i b = _mm512_loadu_si512(k + 1 < count ? in + stride : in);
+		__m512i lo = _mm512_unpacklo_epi8(a, b), hi = _mm512_unpackhi_epi8(a, b);
+		s0 = _mm512_add_epi32(s0, _mm512_madd_epi16(_mm512_unpacklo_epi8(lo, zero), both));
+		s1 = _mm512_add_epi32(s1, _mm512_madd_epi16(_mm512_unpackhi_epi8(lo, zero), both));
+		s2 = _mm512_add_epi32(s2, _mm512_madd_epi16(_mm512_unpacklo_epi8(hi, zero), both));
+		s3 = _mm512_add_epi32(s3, _mm512_madd_epi16(_mm512_unpackhi_epi8(hi, zero), both));
+	}
+	/* Each quarter of a register holds samples 16 apart. */
+	__m512i x = _mm512_packs_epi32(
+	    _mm512_srai_epi32(s0, ROWS_SHIFT), _mm512_srai_epi32(s1, ROWS_SHIFT));
+	__m512i y = _mm512_packs_epi32(
+	    _mm512_srai_epi32(s2, ROWS_SHIFT), _mm512_srai_epi32(s3, ROWS_SHIFT));
+	const __m512i front = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+	const __m512i back = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+	_mm512_storeu_si512(out, _mm512_permutex2var_epi64(x, front, y));
+	_mm512_storeu_si512(out + 32, _mm512_permutex2var_epi64(x, back, y));
+}
+
+static void rows_avx512(const uint8_t *in, size_t stride, const int16_t *w, uint32_t count,
+    int16_t *out, size_t n)
+{
+	enum { RUN = 64 };
+	size_t i = 0;
+	if (n < RUN) {
+		rows_avx2(in, stride, w, count, out, n);
+		return;
+	}
+	for (; i + RUN <= n; i += RUN)
+		rows_block_avx512(in + i, stride, w, count, out + i);
+	if (i < n)
+		rows_block_avx512(in + n - RUN, stride, w, count, out + n - RUN);
+}
+
+AVX512 static void columns_avx512(const int16_t *strip, uint32_t left, const struct pl_axis *a,
+    uint32_t from, uint32_t n, uint8_t tile[][STRIP])
+{
+	for (uint32_t i = 0; i < n; i++) {
+		const int16_t *in = strip + (size_t)(a->first[from + i] - left) * STRIP;
+		const int16_t *w = a->weight + (size_t)(from + i) * a->taps;
+		__m512i sum = _mm512_set1_epi32(COLS_HALF);
+		for (uint32_t k = 0; k < a->count[from + i]; k += 2, in += 2 * STRIP)
+			sum = _mm512_add_epi32(sum,
+			    _mm512_madd_epi16(_mm512_loadu_si512(in),
+				_mm512_set1_epi32(two_weights(w + k))));
+		sum = _mm512_max_epi32(_mm512_srai_epi32(sum, COLS_SHIFT), _mm512_setzero_si512());
+		_mm_storeu_si128((__m128i *)tile[i], _mm512_cvtusepi32_epi8(sum));
+	}
+}
+
+static const struct pl_rs_kernels avx512 = { rows_avx512, columns_avx512 };
+
+#endif
+
+/* ---- choice ---- */
+
+static enum pl_simd forced = PL_SIMD_NONE;
+
+static enum pl_simd best_level(void)
+{
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+		return PL_SIMD_AVX512;
+	if (__builtin_cpu_supports("avx2"))
+		return PL_SIMD_AVX2;
+#endif
+	return PL_SIMD_SCALAR;
+}
+
+bool pl_resample_force(enum pl_simd level)
+{
+	if (level > best_level())
+		return false;
+	forced = level;
+	return true;
+}
+
+const struct pl_rs_kernels *pl_rs_kernels(void)
+{
+#if defined(__x86_64__)
+	enum pl_simd level = forced == PL_SIMD_NONE ? best_level() : forced;
+	if (level == PL_SIMD_AVX512)
+		return &avx512;
+	if (level == PL_SIMD_AVX2)
+		return &avx2;
+#endif
+	return &scalar;
+}

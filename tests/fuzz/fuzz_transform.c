@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fuzz target: the whole way of one picture: decode, orient, resize, encode.
+ * The first four bytes choose policy, formats and size; what comes out must be
+ * a picture of the size it is said to be. */
+#include "fuzz.h"
+
+#include "libpipe/img/resize.h"
+
+enum { HEAD = 4, LARGEST = 64 };
+
+static struct pl_resize choose(const uint8_t *head)
+{
+	static const enum pl_format formats[] = { PL_FORMAT_UNKNOWN, PL_FORMAT_JPEG, PL_FORMAT_PNG, PL_FORMAT_WEBP };
+	enum pl_format format = formats[head[1] % 4];
+
+	return (struct pl_resize){
+		.policy = (enum pl_policy)(head[0] % (PL_POLICY_BORDER + 1)),
+		.only_if_bigger = (head[0] & 0x40) != 0,
+		.reencode = (head[0] & 0x80) != 0,
+		.filter = (enum pl_filter)(head[1] / 4 % (PL_FILTER_BOX + 1)),
+		.size = 1 + head[2] % LARGEST,
+		.format = format,
+		.encode = { .format = format, .quality = format == PL_FORMAT_PNG ? head[3] % 2 : 1 + head[3] % 100 },
+	};
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct pl_img_limits limits = pl_img_limits_default();
+	struct pl_resized out = { 0 };
+	struct pl_img_info info;
+
+	if (size < HEAD)
+		return 0;
+	struct pl_resize how = choose(data);
+	limits.max_pixels = 1 << 14;
+	enum pl_reason reason = pl_img_transform(data + HEAD, size - HEAD, &limits, &how, &out);
+	FUZZ_CHECK(reason < PL_REASON_COUNT);
+	if (reason == PL_REASON_KEEP) {
+		FUZZ_CHECK(out.passthrough == (out.bytes == NULL));
+		FUZZ_CHECK(out.width > 0 && out.height > 0);
+	}
+	if (reason == PL_REASON_KEEP && !out.passthrough) {
+		limits = pl_img_limits_default();
+		FUZZ_CHECK(how.format == PL_FORMAT_UNKNOWN || out.format == how.format);
+		FUZZ_CHECK(pl_img_probe(out.bytes, out.len, &limits, &info) == PL_REASON_KEEP);
+		FUZZ_CHECK(info.format == out.format && info.width == out.width && info.height == out.height);
+		FUZZ_CHECK(info.orientation == 1 && !info.alpha);
+	}
+	free(out.bytes);
+	return 0;
+}
