@@ -73,3 +73,14 @@ bool shard_suffix_valid(const char *suffix, const char **why)
 			*why = "it is not in lower case";
 	return *why == NULL;
 }
+
+bool shard_image_suffix(const char *suffix)
+{
+	static const char *const images[] = { "jpg", "jpeg", "png", "webp", "gif", "bmp", "avif" };
+	const char *dot = strrchr(suffix, '.');
+	const char *last = dot ? dot + 1 : suffix;
+	for (size_t i = 0; i < sizeof images / sizeof images[0]; i++)
+		if (strcmp(last, images[i]) == 0)
+			return true;
+	return false;
+}

@@ -58,4 +58,7 @@ void shard_reader_close(struct shard_reader *r);   /* NULL works */
  * *suffix points behind the dot. */
 bool shard_split_name(const char *name, size_t *key_len, const char **suffix);
 
+/* Does the suffix, behind its last dot, say that the member is an image: jpg jpeg png webp gif bmp avif? (What the bytes are is another matter.) */
+bool shard_image_suffix(const char *suffix);
+
 #endif

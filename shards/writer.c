@@ -177,17 +177,6 @@ static enum pl_status close_frame(struct shard_writer *w, int level, struct pl_e
 	return status;
 }
 
-static bool is_image(const char *suffix)
-{
-	static const char *const images[] = { "jpg", "jpeg", "png", "webp", "gif", "bmp" };
-	const char *dot = strrchr(suffix, '.');
-	const char *last = dot ? dot + 1 : suffix;
-	for (size_t i = 0; i < PL_ARRAY_LEN(images); i++)
-		if (strcmp(last, images[i]) == 0)
-			return true;
-	return false;
-}
-
 static enum pl_status refuse(const struct shard_writer *w, struct pl_err *err, const char *key, const char *why)
 {
 	return pl_fail(err, PL_ERR_INVALID, PL_SEV_ITEM, w->out.path, "key '%.200s' cannot be written: %s", key, why);
@@ -327,7 +316,7 @@ static enum pl_status put_member(struct shard_writer *w, const char *key, const 
 		status = put_tar(w, zeros, (size_t)(padded - m->len), err);
 	if (status == PL_OK && w->options.container == SHARD_TAR)
 		status = shard_sidecar_member(&w->sidecar, name, m->suffix, data_at, m->len, err);
-	if (is_image(m->suffix))
+	if (shard_image_suffix(m->suffix))
 		w->image_bytes += m->len;
 	w->tar_bytes = data_at + padded;
 	return status;

@@ -51,17 +51,6 @@ static void drop(void *ctx, uint64_t sample)
 	memset(s, 0, sizeof(*s));
 }
 
-static bool is_image(const char *suffix)
-{
-	static const char *const known[] = { "jpg", "jpeg", "png", "webp", "gif", "bmp" };
-	const char *dot = strrchr(suffix, '.');
-
-	for (size_t i = 0; i < PL_ARRAY_LEN(known); i++)
-		if (strcmp(dot != NULL ? dot + 1 : suffix, known[i]) == 0)
-			return true;
-	return false;
-}
-
 /* "seg.png" with a JPEG inside becomes "seg.jpg". */
 static char *new_suffix(const char *old, enum pl_format format)
 {
@@ -207,7 +196,7 @@ static enum pl_status take_in(struct resizing *r, const struct shard_sample *sam
 	for (size_t i = 0; i < sample->nparts && st == PL_OK; i++)
 		st = copy_part(s, &sample->parts[i], err);
 	for (size_t i = 0; i < s->nparts && st == PL_OK; i++)
-		if (is_image(s->parts[i].suffix) && sample->parts[i].data != NULL)
+		if (shard_image_suffix(s->parts[i].suffix) && sample->parts[i].data != NULL)
 			st = submit(r, number, i, err);
 	return st;
 }

@@ -423,11 +423,11 @@ static enum pl_status locate(struct chat *c, struct pl_err *err)
 			*image = pl_kind_part_image(image->name, p);
 	}
 	for (size_t i = 0; i < s->nparts; i++)
-		parts += pl_kind_image_suffix(s->parts[i].suffix);
+		parts += shard_image_suffix(s->parts[i].suffix);
 	if (found > 0 || parts != c->nimages)
 		return PL_OK;
 	for (size_t i = 0; i < s->nparts; i++) {
-		if (!pl_kind_image_suffix(s->parts[i].suffix))
+		if (!shard_image_suffix(s->parts[i].suffix))
 			continue;
 		c->images[k] = pl_kind_part_image(c->images[k].name, &s->parts[i]);
 		k++;

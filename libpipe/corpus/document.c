@@ -199,7 +199,7 @@ enum pl_kind pl_detect_sample(const struct shard_sample *s)
 		return PL_KIND_AUTO;
 	for (size_t i = 0; i < s->nparts && !image; i++)
 		image = strchr(s->parts[i].suffix, '.') == NULL &&
-		    pl_kind_image_suffix(s->parts[i].suffix);
+		    shard_image_suffix(s->parts[i].suffix);
 	kind = kind_of(v);
 	if (kind == PL_KIND_AUTO && !is_preference(v)) {
 		if (image)

@@ -271,19 +271,6 @@ const struct shard_part *pl_kind_part(const struct shard_sample *s, const char *
 	return NULL;
 }
 
-bool pl_kind_image_suffix(const char *suffix)
-{
-	static const char *const names[] = {"jpg", "jpeg", "png", "webp", "gif", "bmp"};
-	const char *dot = strrchr(suffix, '.');
-	const char *ext = dot != NULL ? dot + 1 : suffix;
-
-	for (size_t i = 0; i < PL_ARRAY_LEN(names); i++) {
-		if (strcmp(ext, names[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Names of parts: each part is in the index under its suffix and its base name. */
 struct pl_part_entry {
 	const char *name;

@@ -75,8 +75,6 @@ float pl_kind_similarity(const json_t *v);
 
 /* The part with exactly this (lower-case) suffix, or NULL. */
 const struct shard_part *pl_kind_part(const struct shard_sample *s, const char *suffix);
-/* Is the last extension of suffix one of an image? */
-bool pl_kind_image_suffix(const char *suffix);
 
 /* Finding parts by the names documents give them, without comparing every image with every part. */
 struct pl_part_index {

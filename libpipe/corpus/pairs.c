@@ -34,7 +34,7 @@ static enum pl_status add_image(struct pl_kind_build *b, const struct pl_kind_in
 		for (size_t i = 0; i < in->sample->nparts && p == NULL; i++) {
 			const char *suffix = in->sample->parts[i].suffix;
 			/* "seg.png" beside "jpg" is a mask, not the picture */
-			if (strchr(suffix, '.') == NULL && pl_kind_image_suffix(suffix))
+			if (strchr(suffix, '.') == NULL && shard_image_suffix(suffix))
 				p = &in->sample->parts[i];
 		}
 		if (p == NULL)

@@ -39,11 +39,13 @@ struct pl_geometry pl_resize_geometry(const struct pl_resize *r, uint32_t width,
 	return g;
 }
 
-static enum pl_format output_format(const struct pl_resize *r, enum pl_format input)
+static enum pl_format output_format(const struct pl_resize *r, const struct pl_img_info *info)
 {
 	if (r->format != PL_FORMAT_UNKNOWN)
 		return r->format;
-	return input == PL_FORMAT_JPEG || input == PL_FORMAT_WEBP ? input : PL_FORMAT_PNG;
+	if (info->format == PL_FORMAT_AVIF)
+		return info->alpha ? PL_FORMAT_PNG : PL_FORMAT_JPEG;
+	return info->format == PL_FORMAT_JPEG || info->format == PL_FORMAT_WEBP ? info->format : PL_FORMAT_PNG;
 }
 
 /* The part of one scaled side that survives a centred crop. */
@@ -201,9 +203,9 @@ enum pl_reason pl_img_transform(const uint8_t *data, size_t len, const struct pl
 	bool swap = info.orientation >= 5;
 	struct pl_geometry g =
 	    pl_resize_geometry(r, swap ? info.height : info.width, swap ? info.width : info.height);
-	out->format = output_format(r, info.format);
+	out->format = output_format(r, &info);
 	if (!g.changes && out->format == info.format && info.orientation == 1 && !info.alpha &&
-	    !r->reencode)
+	    !info.foreign_profile && !r->reencode)
 		return pass_through(data, len, &info, lim, out);
 	/* A sliver enlarged to the asked shorter side may grow past every ceiling. */
 	reason = pl_img_check_size(g.out_w, g.out_h, lim);

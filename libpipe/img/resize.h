@@ -21,7 +21,7 @@ struct pl_resize {
 	uint32_t size;                /* S of the policy, pixels; ignored by NONE */
 	bool only_if_bigger;          /* resize_only_if_bigger: smaller images keep size, and are not cropped or padded */
 	enum pl_filter filter;
-	enum pl_format format;        /* output format; PL_FORMAT_UNKNOWN = keep the input's (GIF, BMP -> PNG) */
+	enum pl_format format;        /* output format; PL_FORMAT_UNKNOWN = keep the input's (GIF, BMP -> PNG; AVIF -> JPEG, with alpha PNG) */
 	struct pl_img_encode encode;  /* quality and effort; format is taken from above */
 	bool reencode;                /* re-encode even where nothing would change */
 	bool optimise;                /* JPEG: Huffman tables made to measure: 3 % fewer bytes, half the speed */
@@ -33,7 +33,7 @@ struct pl_geometry { uint32_t scaled_w, scaled_h, out_w, out_h; bool changes; };
 struct pl_geometry pl_resize_geometry(const struct pl_resize *r, uint32_t width, uint32_t height);
 
 /* Decode, orient, flatten, resize, encode one image. Where nothing would change (same size and
- * format, orientation 1, no alpha to flatten, reencode false) *passthrough = true, *out = NULL, and the caller keeps
+ * format, orientation 1, no alpha to flatten, no colour profile to convert, reencode false) *passthrough = true, *out = NULL, and the caller keeps
  * the input's bytes. *width, *height: of the result. *format: of the result. */
 struct pl_resized { uint8_t *bytes; size_t len; bool passthrough; uint32_t width, height; enum pl_format format; };
 enum pl_reason pl_img_transform(const uint8_t *data, size_t len, const struct pl_img_limits *lim,
