@@ -6,9 +6,11 @@
 
 static struct pl_common common;
 static int recipe = PL_HASH_PDQ;
+static bool rotations;
 
 static const struct pl_opt options[] = {
 	{ 'r', "recipe", PL_OPT_CHOICE, &recipe, "RECIPE", "pdq is Meta's, for matching against PDQ lists; pdq-aa is what dedup uses", 0, 0, pl_hash_recipe_names },
+	{ 0, "rotations", PL_OPT_FLAG, &rotations, NULL, "eight hashes a picture, of it turned and mirrored, with a column that names the turn", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
 
@@ -18,24 +20,39 @@ static const struct pl_tool tool = {
 	.synopsis = "FILE...",
 	.description =
 	    "Prints hash (64 hexadecimal digits), quality (0 to 100) and name of each picture. Decoding happens in a sandboxed worker. The "
-	    "default recipe is pdq. A file that is no picture is named on standard error and makes the exit code 3; the others are printed.",
-	.examples = "plait hash photos/*.jpg\nplait hash -r pdq-aa a.png b.webp",
+	    "default recipe is pdq. A file that is no picture is named on standard error and makes the exit code 3; the others are printed.\n\n"
+	    "With --rotations a picture has eight lines of hash, quality, turn and name, for finding turned and mirrored copies in a list of "
+	    "plain hashes. The turns have PDQ's names: original; rotate90, rotate180, rotate270 (counterclockwise); flipx (upside down), flipy "
+	    "(left and right exchanged), flipplus1 (transposed: the diagonal from the top left stays), flipminus1 (the other diagonal stays). "
+	    "pdq and pdq-512 hash the turned pixels, like threatexchange's option of this name; pdq-aa turns its transform, which is the same.",
+	.examples = "plait hash photos/*.jpg\nplait hash -r pdq-aa a.png b.webp\nplait hash --rotations a.png",
 	.opts = options,
 	.common = &common,
 	.common_set = PL_COMMON_BASE | PL_COMMON_POOL,
 };
 
-static enum pl_status print(char **names, const struct pl_pool_result *r, int *bad, struct pl_err *err)
+static bool put(const struct pl_pdq *pdq, const char *turn, const char *name)
 {
 	char hex[65];
+
+	pl_pdq_hex(pdq->bits, hex);
+	return (turn ? printf("%s %3u %-10s %s\n", hex, pdq->quality, turn, name) : printf("%s %3u %s\n", hex, pdq->quality, name)) >= 0;
+}
+
+static enum pl_status print(char **names, const struct pl_pool_result *r, int *bad, struct pl_err *err)
+{
+	bool ok = true;
 
 	if (r->reason != PL_REASON_KEEP) {
 		pl_log(PL_LOG_ERROR, "'%s': %s: %s", names[r->tag], pl_reason_name(r->reason), pl_reason_text(r->reason));
 		*bad += 1;
 		return PL_OK;
 	}
-	pl_pdq_hex(r->pdq.bits, hex);
-	if (printf("%s %3u %s\n", hex, r->pdq.quality, names[r->tag]) < 0)
+	for (int i = 0; rotations && ok && i < PL_DIHEDRAL_COUNT; i++)
+		ok = put(&r->dihedral[i], pl_dihedral_names[i], names[r->tag]);
+	if (!rotations)
+		ok = put(&r->pdq, NULL, names[r->tag]);
+	if (!ok)
 		return pl_fail_errno(err, PL_SEV_JOB, "standard output", "cannot write");
 	return PL_OK;
 }
@@ -56,7 +73,7 @@ static enum pl_status collect(struct pl_pool *pool, char **names, size_t most, i
 
 static enum pl_status submit(struct pl_pool *pool, char **names, int i, int *bad, struct pl_err *err)
 {
-	struct pl_pool_job job = { .op = PL_POOL_SCAN, .hash = (enum pl_hash_recipe)recipe, .tag = (uint64_t)i };
+	struct pl_pool_job job = { .op = PL_POOL_SCAN, .hash = (enum pl_hash_recipe)recipe, .dihedral = rotations, .tag = (uint64_t)i };
 	struct pl_err unread = { 0 };
 	char *data = NULL;
 	size_t len = 0;
@@ -87,6 +104,8 @@ static enum pl_status run(int argc, char **argv, struct pl_err *err)
 	if (argc == 0)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "no FILE is given");
 	config.limits = pl_img_limits_default();
+	if (rotations)
+		config.limits.timeout_ms *= PL_DIHEDRAL_COUNT;
 	if (config.workers == 0 && argc == 1)
 		config.workers = 1;
 	if ((st = pl_pool_new(&pool, &config, err)) != PL_OK)

@@ -10,6 +10,8 @@
 enum { GRID = PL_PDQ_GRID, FREQUENCIES = 16, BITS = FREQUENCIES * FREQUENCIES, SHRUNK = 512 };
 
 const char *const pl_hash_recipe_names[] = { "pdq-aa", "pdq", "pdq-512", NULL };
+const char *const pl_dihedral_names[] = { "original", "rotate90", "rotate180", "rotate270", "flipx",
+	"flipy", "flipplus1", "flipminus1", NULL };
 
 void pl_pdq_luma(const uint8_t *pixels, uint32_t channels, size_t n, float *luma)
 {
@@ -178,17 +180,61 @@ static float select_nth(float *v, int n, int at)
 	return v[at];
 }
 
-void pl_pdq_from_grid(const float grid[PL_PDQ_GRID * PL_PDQ_GRID], struct pl_pdq *out)
+static void threshold(const float coefficients[BITS], uint8_t bits[PL_PDQ_BYTES])
 {
-	float coefficients[BITS], shuffled[BITS];
-	memset(out, 0, sizeof(*out));
-	out->quality = quality_of(grid);
-	transform(grid, coefficients);
+	float shuffled[BITS];
 	memcpy(shuffled, coefficients, sizeof(shuffled));
 	const float median = select_nth(shuffled, BITS, BITS / 2 - 1); /* the lower of the two */
+	memset(bits, 0, PL_PDQ_BYTES);
 	for (size_t k = 0; k < BITS; k++)
 		if (coefficients[k] > median)
-			out->bits[PL_PDQ_BYTES - 1 - k / 8] |= (uint8_t)(1u << k % 8);
+			bits[PL_PDQ_BYTES - 1 - k / 8] |= (uint8_t)(1u << k % 8);
+}
+
+void pl_pdq_from_grid(const float grid[PL_PDQ_GRID * PL_PDQ_GRID], struct pl_pdq *out)
+{
+	float coefficients[BITS];
+	out->quality = quality_of(grid);
+	transform(grid, coefficients);
+	threshold(coefficients, out->bits);
+}
+
+/* Mirroring along an axis negates its waves of odd frequency, which are those of even index, since
+ * index 0 is frequency 1; transposing the picture transposes its transform. */
+static void turn(const float in[BITS], enum pl_dihedral how, float out[BITS])
+{
+	static const struct {
+		bool upside_down, left_right, transposed; /* in this order */
+	} steps[PL_DIHEDRAL_COUNT] = {
+		[PL_DIHEDRAL_ROTATE90] = { .left_right = true, .transposed = true },
+		[PL_DIHEDRAL_ROTATE180] = { .upside_down = true, .left_right = true },
+		[PL_DIHEDRAL_ROTATE270] = { .upside_down = true, .transposed = true },
+		[PL_DIHEDRAL_FLIPX] = { .upside_down = true },
+		[PL_DIHEDRAL_FLIPY] = { .left_right = true },
+		[PL_DIHEDRAL_FLIPPLUS1] = { .transposed = true },
+		[PL_DIHEDRAL_FLIPMINUS1] = { true, true, true },
+	};
+	for (size_t i = 0; i < FREQUENCIES; i++)
+		for (size_t j = 0; j < FREQUENCIES; j++) {
+			bool negate = (steps[how].upside_down && i % 2 == 0) !=
+			    (steps[how].left_right && j % 2 == 0);
+			float v = in[i * FREQUENCIES + j];
+			out[steps[how].transposed ? j * FREQUENCIES + i : i * FREQUENCIES + j] =
+			    negate ? -v : v;
+		}
+}
+
+void pl_pdq_dihedral_from_grid(
+    const float grid[PL_PDQ_GRID * PL_PDQ_GRID], struct pl_pdq out[PL_DIHEDRAL_COUNT])
+{
+	float coefficients[BITS], turned[BITS];
+	const uint8_t quality = quality_of(grid); /* of the same neighbours, however turned */
+	transform(grid, coefficients);
+	for (int how = 0; how < PL_DIHEDRAL_COUNT; how++) {
+		turn(coefficients, (enum pl_dihedral)how, turned);
+		threshold(turned, out[how].bits);
+		out[how].quality = quality;
+	}
 }
 
 enum pl_reason pl_pdq(const struct pl_image *im, struct pl_pdq *out)
@@ -241,16 +287,52 @@ enum pl_reason pl_pdq_512(const struct pl_image *im, struct pl_pdq *out)
 	return reason;
 }
 
+static enum pl_reason hash_of_pixels(
+    const struct pl_image *im, enum pl_hash_recipe recipe, struct pl_pdq *out)
+{
+	return recipe == PL_HASH_PDQ ? pl_pdq(im, out) : pl_pdq_512(im, out);
+}
+
+/* Each step turns what the one before has left, so that no copy of *im is held: EXIF's 8 is a quarter
+ * turn counterclockwise, 5 a transpose. *im is left turned. */
+static enum pl_reason hash_turned_pixels(
+    struct pl_image *im, enum pl_hash_recipe recipe, struct pl_pdq out[PL_DIHEDRAL_COUNT])
+{
+	static const struct {
+		uint8_t orientation;
+		enum pl_dihedral gives;
+	} walk[] = { { 8, PL_DIHEDRAL_ROTATE90 }, { 8, PL_DIHEDRAL_ROTATE180 },
+		{ 8, PL_DIHEDRAL_ROTATE270 }, { 5, PL_DIHEDRAL_FLIPX }, { 8, PL_DIHEDRAL_FLIPMINUS1 },
+		{ 8, PL_DIHEDRAL_FLIPY }, { 8, PL_DIHEDRAL_FLIPPLUS1 } };
+	enum pl_reason reason = PL_REASON_KEEP;
+	for (size_t i = 0; i < PL_ARRAY_LEN(walk) && reason == PL_REASON_KEEP; i++) {
+		reason = pl_img_orient(im, walk[i].orientation);
+		if (reason == PL_REASON_KEEP)
+			reason = hash_of_pixels(im, recipe, &out[walk[i].gives]);
+	}
+	return reason;
+}
+
 enum pl_reason pl_img_scan(const uint8_t *data, size_t len, const struct pl_img_info *info,
     const struct pl_img_limits *lim, enum pl_hash_recipe recipe, struct pl_pdq *hash,
     struct pl_img_stats *stats)
 {
+	return pl_img_scan_dihedral(data, len, info, lim, recipe, hash, NULL, stats);
+}
+
+enum pl_reason pl_img_scan_dihedral(const uint8_t *data, size_t len, const struct pl_img_info *info,
+    const struct pl_img_limits *lim, enum pl_hash_recipe recipe, struct pl_pdq *hash,
+    struct pl_pdq *dihedral, struct pl_img_stats *stats)
+{
 	static const struct pl_img_decode small_luma = { PL_PDQ_GRID, true }, full = { 0, false };
 	const bool aa = recipe == PL_HASH_PDQ_AA;
+	const bool hashable = info->width >= PL_PDQ_LEAST && info->height >= PL_PDQ_LEAST;
 	float grid[GRID * GRID];
 	struct pl_image im;
 	memset(hash, 0, sizeof(*hash));
 	memset(stats, 0, sizeof(*stats));
+	if (dihedral)
+		memset(dihedral, 0, PL_DIHEDRAL_COUNT * sizeof(*dihedral));
 	/* Hashes are of the pixels as stored, whatever profile they have: published values are. */
 	struct pl_img_info stored = *info;
 	stored.foreign_profile = false;
@@ -262,9 +344,16 @@ enum pl_reason pl_img_scan(const uint8_t *data, size_t len, const struct pl_img_
 		if (info->format == PL_FORMAT_JPEG)
 			stats->jpeg_quality = pl_jpeg_quality(data, len);
 		if (!aa)
-			reason = recipe == PL_HASH_PDQ ? pl_pdq(&im, hash) : pl_pdq_512(&im, hash);
-		else if (info->width >= PL_PDQ_LEAST && info->height >= PL_PDQ_LEAST)
+			reason = hash_of_pixels(&im, recipe, hash);
+		else if (hashable)
 			pl_pdq_from_grid(grid, hash);
+	}
+	if (reason == PL_REASON_KEEP && dihedral && hashable) {
+		dihedral[PL_DIHEDRAL_ORIGINAL] = *hash;
+		if (aa)
+			pl_pdq_dihedral_from_grid(grid, dihedral);
+		else
+			reason = hash_turned_pixels(&im, recipe, dihedral);
 	}
 	pl_image_release(&im);
 	return reason;

@@ -20,6 +20,21 @@ enum pl_reason pl_pdq(const struct pl_image *im, struct pl_pdq *out);
 enum pl_reason pl_pdq_512(const struct pl_image *im, struct pl_pdq *out);
 enum pl_reason pl_pdq_aa(const struct pl_image *im, struct pl_pdq *out);
 
+/* The picture turned or mirrored, in PDQ's names: rotations are counterclockwise, FLIPX is upside down, FLIPY exchanges left and right,
+ * FLIPPLUS1 transposes (the diagonal from the top left stays), FLIPMINUS1 mirrors at the other diagonal. */
+enum pl_dihedral {
+	PL_DIHEDRAL_ORIGINAL,
+	PL_DIHEDRAL_ROTATE90,
+	PL_DIHEDRAL_ROTATE180,
+	PL_DIHEDRAL_ROTATE270,
+	PL_DIHEDRAL_FLIPX,
+	PL_DIHEDRAL_FLIPY,
+	PL_DIHEDRAL_FLIPPLUS1,
+	PL_DIHEDRAL_FLIPMINUS1,
+	PL_DIHEDRAL_COUNT
+};
+extern const char *const pl_dihedral_names[];      /* NULL-terminated: "original", "rotate90", ... "flipminus1" */
+
 /* Decode as the recipe needs (pdq, pdq-512: full RGB; pdq-aa: JPEG luma at the smallest DCT scale that keeps both sides >= 64, which is
  * within 2 bits of the full picture's hash on average: README.md) and hash. EXIF orientation is ignored: the pixels are hashed as stored, as
  * PDQ's tools do. stats.h has the same with statistics. */

@@ -30,5 +30,8 @@ enum pl_reason pl_pdq_grid(const struct pl_image *im, uint32_t width, uint32_t h
     float grid[PL_PDQ_GRID * PL_PDQ_GRID]);
 /* 64x64 luma, rows top-down -> bits and quality. */
 void pl_pdq_from_grid(const float grid[PL_PDQ_GRID * PL_PDQ_GRID], struct pl_pdq *out);
+/* The hashes of that grid turned and mirrored, all from one transform: those of the turned grids but for a rounding. */
+void pl_pdq_dihedral_from_grid(
+    const float grid[PL_PDQ_GRID * PL_PDQ_GRID], struct pl_pdq out[PL_DIHEDRAL_COUNT]);
 
 #endif

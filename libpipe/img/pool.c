@@ -278,15 +278,18 @@ enum pl_status pl_pool_submit(
 		    "the codec pool's window of %zu images is full", pool->window);
 	*e = (struct pl_pool_entry){ .tag = job->tag,
 		.op = job->op,
+		.dihedral = job->dihedral,
 		.len = job->len,
 		.in_dirty = e->in_dirty,
 		.out_dirty = e->out_dirty };
 	if (job->len == 0 || job->len > pool->sh.limits.max_bytes) {
 		settle_at_once(pool, e, job, job->len == 0 ? PL_REASON_EMPTY : PL_REASON_TOO_LARGE);
 	} else {
-		slot->request = (struct pl_pool_request){
-			.len = job->len, .op = job->op, .hash = job->hash, .resize = job->resize
-		};
+		slot->request = (struct pl_pool_request){ .len = job->len,
+			.op = job->op,
+			.hash = job->hash,
+			.dihedral = job->dihedral,
+			.resize = job->resize };
 		memset(&slot->reply, 0, sizeof(slot->reply));
 		/* The bytes end where the guard page begins: a decoder that reads past them faults
 		 * at once, the same way every time, instead of reading what an earlier image
@@ -347,13 +350,21 @@ static bool reply_stats_valid(const struct pl_pool_reply *reply)
 	    && reply->jpeg_quality <= 100;
 }
 
+static bool reply_dihedral_valid(const struct pl_pool_reply *reply)
+{
+	for (int i = 0; i < PL_DIHEDRAL_COUNT; i++)
+		if (reply->dihedral[i].quality > 100)
+			return false;
+	return true;
+}
+
 /* Is the reply to a finished job one that honest work gives? */
 static bool reply_valid(
     const struct pl_pool *pool, const struct pl_pool_entry *e, const struct pl_pool_reply *reply)
 {
 	if (reply->reason >= PL_REASON_COUNT || reply->len > pool->sh.out_cap
 	    || reply->format >= PL_FORMAT_COUNT || reply->quality > 100
-	    || (reply->has_info && !reply_info_valid(reply)))
+	    || !reply_dihedral_valid(reply) || (reply->has_info && !reply_info_valid(reply)))
 		return false;
 	if (reply->reason != PL_REASON_KEEP)
 		return true;
@@ -417,6 +428,8 @@ static void collect(struct pl_pool *pool, struct pl_pool_result *r)
 	if (r->reason == PL_REASON_KEEP && e->op == PL_POOL_SCAN) {
 		memcpy(r->pdq.bits, reply.pdq, sizeof(r->pdq.bits));
 		r->pdq.quality = reply.quality;
+		if (e->dihedral)
+			memcpy(r->dihedral, reply.dihedral, sizeof(r->dihedral));
 		r->stats = (struct pl_img_stats){ .mean = reply.mean,
 			.contrast = reply.contrast,
 			.entropy = reply.entropy,

@@ -30,6 +30,7 @@ struct pl_pool_job {
 	enum pl_pool_op op;
 	const void *data; size_t len;        /* copied in before submit returns */
 	enum pl_hash_recipe hash;            /* SCAN */
+	bool dihedral;                       /* SCAN: the hashes of the picture turned and mirrored, too */
 	struct pl_resize resize;             /* TRANSFORM */
 	uint64_t tag;                        /* given back */
 };
@@ -41,6 +42,7 @@ struct pl_pool_result {
 	struct pl_img_info info;             /* SCAN, TRANSFORM: of the input, as far as known even on failure */
 	uint8_t xxh3[16];                    /* SCAN: canonical XXH3-128 of the bytes, on failure too */
 	struct pl_pdq pdq;                   /* SCAN */
+	struct pl_pdq dihedral[PL_DIHEDRAL_COUNT]; /* SCAN; zeros unless the job asks for them and reason is KEEP */
 	struct pl_img_stats stats;           /* SCAN; zeros unless reason is KEEP */
 	bool passthrough;                    /* TRANSFORM: keep the input's bytes; data = NULL */
 	enum pl_format format;               /* TRANSFORM: of the output */

@@ -57,6 +57,7 @@ struct pl_pool_request {
 	uint64_t len;                /* the input is the last len bytes of the input area */
 	enum pl_pool_op op;
 	enum pl_hash_recipe hash;
+	bool dihedral;
 	struct pl_resize resize;
 };
 
@@ -73,6 +74,7 @@ struct pl_pool_reply {
 	uint8_t blank, jpeg_quality;
 	uint8_t xxh3[16];
 	uint8_t pdq[PL_PDQ_BYTES];
+	struct pl_pdq dihedral[PL_DIHEDRAL_COUNT]; /* bytes only; zeros unless asked for */
 	float mean, contrast, entropy, edges, blur; /* SCAN: struct pl_img_stats */
 };
 

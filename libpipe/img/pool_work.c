@@ -32,12 +32,14 @@ static enum pl_reason work_scan(const struct pl_pool_request *rq, const uint8_t 
     struct pl_pool_reply *reply, const struct pl_img_info *info, const struct pl_img_limits *limits)
 {
 	struct pl_pdq pdq = { { 0 }, 0 };
+	struct pl_pdq dihedral[PL_DIHEDRAL_COUNT] = { { { 0 }, 0 } };
 	struct pl_img_stats stats = { 0 };
-	enum pl_reason reason =
-	    pl_img_scan(in, rq->len, info, limits, rq->hash, &pdq, &stats);
+	enum pl_reason reason = pl_img_scan_dihedral(in, rq->len, info, limits, rq->hash, &pdq,
+	    rq->dihedral ? dihedral : NULL, &stats);
 
 	if (reason == PL_REASON_KEEP) {
 		memcpy(reply->pdq, pdq.bits, sizeof(reply->pdq));
+		memcpy(reply->dihedral, dihedral, sizeof(reply->dihedral));
 		reply->quality = pdq.quality;
 		reply->mean = stats.mean;
 		reply->contrast = stats.contrast;

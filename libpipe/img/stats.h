@@ -37,5 +37,11 @@ uint8_t pl_jpeg_quality(const uint8_t *data, size_t len);
 enum pl_reason pl_img_scan(const uint8_t *data, size_t len, const struct pl_img_info *info,
     const struct pl_img_limits *lim, enum pl_hash_recipe recipe, struct pl_pdq *hash,
     struct pl_img_stats *stats);
+/* The same and, unless dihedral is NULL, the PL_DIHEDRAL_COUNT hashes of the picture turned and mirrored. pdq and pdq-512 hash the turned
+ * pixels, like python-threatexchange's --rotations: their filter and sampling are not symmetric, so that the transform's own symmetry would
+ * give hashes some bits apart (README.md). pdq-aa is symmetric, and turns the transform. */
+enum pl_reason pl_img_scan_dihedral(const uint8_t *data, size_t len, const struct pl_img_info *info,
+    const struct pl_img_limits *lim, enum pl_hash_recipe recipe, struct pl_pdq *hash,
+    struct pl_pdq *dihedral, struct pl_img_stats *stats);
 
 #endif

@@ -131,6 +131,7 @@ static void misbehave(
 	case 'r': reply->reason = 9999; break;
 	case 'l': reply->len = out_cap + 1; break;
 	case 'i': reply->orientation = 77; break;
+	case 'D': reply->dihedral[PL_DIHEDRAL_COUNT - 1].quality = 101; break;
 	case 'q': _exit(PL_POOL_EXIT_SETUP);
 	case 'p': /* past the end */
 		reply->passthrough = ((const volatile uint8_t *)in)[len];
