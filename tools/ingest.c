@@ -11,6 +11,7 @@ static bool keep_going, image_after_text;
 static struct pl_strlist columns;
 static uint64_t max_bytes, max_pixels, max_memory;
 static int64_t timeout;
+static double max_missing = -1;
 
 static const struct pl_opt options[] = {
 	{ 'o', "output", PL_OPT_STR, &out, "CORPUS", "directory of the corpus to make or complete (required)", 0, 0, NULL },
@@ -26,6 +27,7 @@ static const struct pl_opt options[] = {
 	{ 0, "max-bytes", PL_OPT_SIZE, &max_bytes, "SIZE", "largest encoded image", 1, 1e10, NULL },
 	{ 0, "max-pixels", PL_OPT_SIZE, &max_pixels, "N", "most pixels of an image", 1, 1e10, NULL },
 	{ 0, "max-memory", PL_OPT_SIZE, &max_memory, "SIZE", "memory of one codec worker", 16777216, 1e12, NULL },
+	{ 0, "max-missing", PL_OPT_REAL, &max_missing, "SHARE", "keep cut off JPEGs that lack no more than this share of their rows; default: 5%", 0, 1, NULL },
 	{ 0, "timeout", PL_OPT_INT, &timeout, "MS", "longest time for one image", 1, 3600000, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
@@ -64,6 +66,7 @@ static struct pl_source source_of_options(const char *stem)
 	s.limits.max_bytes = max_bytes != 0 ? max_bytes : s.limits.max_bytes;
 	s.limits.max_pixels = max_pixels != 0 ? max_pixels : s.limits.max_pixels;
 	s.limits.max_memory = max_memory != 0 ? max_memory : s.limits.max_memory;
+	s.limits.max_missing = max_missing >= 0 ? max_missing : s.limits.max_missing;
 	s.limits.timeout_ms = timeout != 0 ? (uint32_t)timeout : s.limits.timeout_ms;
 	return s;
 }

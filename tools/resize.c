@@ -11,9 +11,10 @@ static const char *const filter_names[] = { "lanczos", "bicubic", "triangle", "b
 
 static struct pl_common common = { .max_reject = -1 };
 static const char *out;
-static int policy = PL_POLICY_KEEP_RATIO, format, filter, effort = PL_EFFORT_BALANCED;
+static int policy = PL_POLICY_KEEP_RATIO, format, filter, effort = PL_EFFORT_BALANCED, decode_scale;
 static int64_t size = 256, quality = 90;
-static bool only_if_bigger, reencode;
+static bool only_if_bigger, reencode, optimize;
+static double max_missing = -1;
 
 static const struct pl_opt options[] = {
 	{ 'o', "output", PL_OPT_STR, &out, "DIR", "directory of the new shards (required)", 0, 0, NULL },
@@ -24,6 +25,10 @@ static const struct pl_opt options[] = {
 	{ 'Q', "quality", PL_OPT_INT, &quality, "N", "1 to 100; WebP: 101 is lossless; PNG: zlib level 0 to 9", 0, 101, NULL },
 	{ 0, "effort", PL_OPT_CHOICE, &effort, "EFFORT", "CPU time against bytes, or a WebP method by its number", 0, 0, pl_effort_names },
 	{ 0, "filter", PL_OPT_CHOICE, &filter, "FILTER", "resampling filter", 0, 0, filter_names },
+	{ 0, "decode-scale", PL_OPT_CHOICE, &decode_scale, "TIMES", "least size a JPEG is decoded at, in times of its target size: smaller is faster and less exact", 0, 0,
+	    pl_decode_scale_names },
+	{ 0, "optimize", PL_OPT_FLAG, &optimize, NULL, "JPEG: Huffman tables made to measure: 3 % fewer bytes, half the speed", 0, 0, NULL },
+	{ 0, "max-missing", PL_OPT_REAL, &max_missing, "SHARE", "keep cut off JPEGs that lack no more than this share of their rows; default: 5%", 0, 1, NULL },
 	{ 0, "reencode", PL_OPT_FLAG, &reencode, NULL, "encode anew even where nothing would change", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
@@ -62,6 +67,10 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 	step.resize.encode.quality = (int)quality;
 	step.resize.encode.effort = pl_effort_method(effort);
 	step.resize.reencode = reencode;
+	step.resize.decode_scale = (enum pl_decode_scale)decode_scale;
+	step.resize.optimise = optimize;
+	limits.max_missing = max_missing >= 0 ? max_missing : limits.max_missing;
+	step.max_missing = limits.max_missing;
 	if ((st = tool_open_pool(t, &limits, err)) != PL_OK)
 		goto done;
 	if ((st = tool_open_job(t, err)) != PL_OK)

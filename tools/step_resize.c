@@ -246,8 +246,8 @@ static enum pl_status digest_of(const struct resize_step *s, const char *path, u
 	enum pl_status st;
 
 	pl_buf_init(&b, 0);
-	st = pl_buf_addf(&b, err, "resize %d %u %d %d %d %d %d %d\n", (int)z->policy, z->size, (int)z->only_if_bigger, (int)z->filter,
-	    (int)z->format, z->encode.quality, z->encode.effort, (int)z->reencode);
+	st = pl_buf_addf(&b, err, "resize %d %u %d %d %d %d %d %d %d %d %a\n", (int)z->policy, z->size, (int)z->only_if_bigger, (int)z->filter,
+	    (int)z->format, z->encode.quality, z->encode.effort, (int)z->reencode, (int)z->decode_scale, (int)z->optimise, s->max_missing);
 	if (st == PL_OK)
 		st = tool_describe_file(path, &b, err);
 	if (st == PL_OK)

@@ -19,7 +19,12 @@ struct ingest_step {
 };
 PL_MUST_CHECK enum pl_status step_ingest(struct tool *t, const struct ingest_step *s, struct pl_err *err);
 
-struct resize_step { const struct pl_names *shards; /* NULL: standard input */ const char *dir; struct pl_resize resize; };
+struct resize_step {
+	const struct pl_names *shards;   /* NULL: standard input */
+	const char *dir;
+	struct pl_resize resize;
+	double max_missing;              /* the pool's: part of what makes a finished shard be recognised */
+};
 PL_MUST_CHECK enum pl_status step_resize(struct tool *t, const struct resize_step *s, struct pl_err *err);
 
 /* where, image_where: SQL conditions; NULL takes an earlier verdict away. Dedup's verdicts go too when something changes. */

@@ -175,8 +175,12 @@ static enum pl_status set_real(
 	double x = 0;
 
 	/* strtod alone would take hexadecimal numbers, "inf" and leading blanks. */
-	if (value[0] != '\0' && value[strspn(value, "0123456789.eE+-")] == '\0')
+	if (value[0] != '\0' && value[strspn(value, "0123456789.eE+-%")] == '\0')
 		x = strtod(value, &end);
+	if (end != NULL && end != value && *end == '%') {
+		x /= 100;
+		end++;
+	}
 	if (end == NULL || end == value || *end != '\0' || !isfinite(x))
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
 		    "option '%s': '%s' is not a number", shown, value);

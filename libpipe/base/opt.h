@@ -14,7 +14,7 @@ enum pl_opt_type {
 	PL_OPT_LIST,    /* struct pl_strlist *dst, appended (option may repeat) */
 	PL_OPT_INT,     /* int64_t *dst in [min, max] */
 	PL_OPT_SIZE,    /* uint64_t *dst in [min, max], with suffixes */
-	PL_OPT_REAL,    /* double *dst in [min, max] */
+	PL_OPT_REAL,    /* double *dst in [min, max]; 5% is 0.05 */
 	PL_OPT_CHOICE   /* int *dst = index into choices */
 };
 

@@ -10,6 +10,16 @@
 const char *const pl_policy_names[] = { "none", "keep_ratio", "keep_ratio_largest", "center_crop",
 	"border", NULL };
 
+const char *const pl_decode_scale_names[] = { "2", "1.5", "1", NULL };
+
+uint32_t pl_decode_least(enum pl_decode_scale scale, uint32_t target)
+{
+	static const uint32_t tenths[] = { 20, 15, 10 };
+	const size_t i = (size_t)scale < PL_ARRAY_LEN(tenths) ? (size_t)scale : 0;
+	const uint64_t least = ((uint64_t)target * tenths[i] + 9) / 10;
+	return least < UINT32_MAX ? (uint32_t)least : UINT32_MAX;
+}
+
 /* img2dataset rounds halves to even, as Python does. */
 static uint32_t scaled_side(uint32_t side, double scale)
 {
@@ -163,8 +173,7 @@ static enum pl_reason remake(const uint8_t *data, size_t len, const struct pl_im
 {
 	struct pl_image im;
 	uint32_t less = g->scaled_w < g->scaled_h ? g->scaled_w : g->scaled_h;
-	/* Twice the target keeps the quality of a full decode (measured: 51.4 against 52.9 dB). */
-	struct pl_img_decode how = { less <= UINT32_MAX / 2 ? 2 * less : UINT32_MAX, false };
+	struct pl_img_decode how = { pl_decode_least(r->decode_scale, less), false };
 	enum pl_reason reason = pl_img_decode(data, len, info, lim, &how, &im);
 	if (reason == PL_REASON_KEEP)
 		reason = pl_img_flatten(&im);

@@ -16,6 +16,13 @@ enum pl_reason pl_img_resample(const struct pl_image *in, uint32_t width, uint32
 enum pl_policy { PL_POLICY_NONE, PL_POLICY_KEEP_RATIO, PL_POLICY_KEEP_RATIO_LARGEST, PL_POLICY_CENTER_CROP, PL_POLICY_BORDER };
 extern const char *const pl_policy_names[];   /* NULL-terminated, in enum order: "none", ... */
 
+/* How far above its target size a JPEG may be reduced while it is decoded: never below this many times the target. README.md
+ * tells what each costs. The first is the default. */
+enum pl_decode_scale { PL_DECODE_SCALE_2, PL_DECODE_SCALE_1_5, PL_DECODE_SCALE_1 };
+extern const char *const pl_decode_scale_names[];   /* NULL-terminated: "2", "1.5", "1" */
+/* The least size a side that becomes `target` may be decoded at; UINT32_MAX where that is no 32-bit number. */
+uint32_t pl_decode_least(enum pl_decode_scale scale, uint32_t target);
+
 struct pl_resize {
 	enum pl_policy policy;
 	uint32_t size;                /* S of the policy, pixels; ignored by NONE */
@@ -23,6 +30,7 @@ struct pl_resize {
 	enum pl_filter filter;
 	enum pl_format format;        /* output format; PL_FORMAT_UNKNOWN = keep the input's (GIF, BMP -> PNG; AVIF -> JPEG, with alpha PNG) */
 	struct pl_img_encode encode;  /* quality and effort; format is taken from above */
+	enum pl_decode_scale decode_scale;
 	bool reencode;                /* re-encode even where nothing would change */
 	bool optimise;                /* JPEG: Huffman tables made to measure: 3 % fewer bytes, half the speed */
 };

@@ -175,7 +175,9 @@ static struct pl_resize image_of(const struct pl_recipe_image_raw *raw)
 		.format = format,
 		.encode = {.format = format, .quality = png_default ? -1 : (int)raw->quality,
 		    .effort = pl_effort_method(raw->effort)},
+		.decode_scale = (enum pl_decode_scale)raw->decode_scale,
 		.reencode = raw->reencode,
+		.optimise = raw->optimize,
 	};
 }
 

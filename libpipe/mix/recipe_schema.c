@@ -78,6 +78,8 @@ static const struct pl_field image_fields[] = {
 	    .line_offset = PIC(quality_line)},
 	{.key = "effort", .type = PL_FIELD_CHOICE, .offset = PIC(effort), .choices = pl_effort_names},
 	{.key = "filter", .type = PL_FIELD_CHOICE, .offset = PIC(filter), .choices = filter_names},
+	{.key = "decode_scale", .type = PL_FIELD_CHOICE, .offset = PIC(decode_scale), .choices = pl_decode_scale_names},
+	{.key = "optimize", .type = PL_FIELD_BOOL, .offset = PIC(optimize)},
 	{.key = "only_if_bigger", .type = PL_FIELD_BOOL, .offset = PIC(only_if_bigger)},
 	{.key = "reencode", .type = PL_FIELD_BOOL, .offset = PIC(reencode)},
 	{.key = NULL}

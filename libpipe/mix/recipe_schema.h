@@ -7,9 +7,9 @@
 #include "recipe.h"
 
 struct pl_recipe_image_raw {
-	int policy, format, filter, effort;
+	int policy, format, filter, effort, decode_scale;
 	int64_t size, quality;
-	bool only_if_bigger, reencode;
+	bool only_if_bigger, reencode, optimize;
 	uint32_t size_line, quality_line;
 };
 

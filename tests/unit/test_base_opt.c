@@ -135,6 +135,9 @@ static void shared_options_are_set(void **state)
 	assert_string_equal(args[first + 1], "--force");
 	assert_null(args[first + 2]);
 	done();
+	assert_int_equal(parse(&first, NULL, LIST("--max-reject=2.5%")), PL_OK);
+	assert_true(common.max_reject == 0.025);
+	done();
 	assert_int_equal(parse(&first, NULL, LIST("x")), PL_OK);
 	assert_true(common.max_reject == -1);
 	assert_int_equal(first, 1);

@@ -364,6 +364,51 @@ static void test_webp_range(void **state)
 	pl_image_release(&im);
 }
 
+static void test_least(void **state)
+{
+	(void)state;
+	assert_int_equal(pl_decode_least(PL_DECODE_SCALE_2, 100), 200);
+	assert_int_equal(pl_decode_least(PL_DECODE_SCALE_1_5, 101), 152);
+	assert_int_equal(pl_decode_least(PL_DECODE_SCALE_1, 101), 101);
+	assert_int_equal(pl_decode_least(PL_DECODE_SCALE_2, UINT32_MAX), UINT32_MAX);
+	assert_int_equal(pl_decode_least((enum pl_decode_scale)77, 100), 200);
+}
+
+/* Each scale goes as far down as it may and no further, on both ways: equal bytes tell that two scales decoded at
+ * the same size. The target is 100 pixels. */
+static void test_decode_scale(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t side;
+		int by[3]; /* the reduction at each scale */
+	} cases[] = { { 600, { 2, 4, 4 } }, { 400, { 2, 2, 4 } }, { 392, { 1, 2, 2 } },
+		{ 304, { 1, 2, 2 } }, { 296, { 1, 1, 2 } }, { 200, { 1, 1, 2 } },
+		{ 192, { 1, 1, 1 } } };
+	for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
+		struct pl_image im = colours(cases[i].side, cases[i].side), got[3];
+		size_t len;
+		uint8_t *data = jpeg(&im, 1, 1, false, 1, &len);
+		for (int png = 0; png < 2; png++) {
+			for (int s = 0; s < 3; s++) {
+				const struct pl_resize r = { .policy = PL_POLICY_KEEP_RATIO,
+					.size = 100, .decode_scale = (enum pl_decode_scale)s };
+				got[s] = transformed(data, len, &r,
+				    png ? PL_FORMAT_PNG : PL_FORMAT_JPEG, png ? 1 : 100);
+			}
+			for (int s = 1; s < 3; s++) {
+				const bool same = memcmp(got[0].pixels, got[s].pixels, 30000) == 0;
+				assert_int_equal(same, cases[i].by[0] == cases[i].by[s]);
+				assert_true(psnr(got, got + s) > 44);
+			}
+			for (int s = 0; s < 3; s++)
+				pl_image_release(got + s);
+		}
+		free(data);
+		pl_image_release(&im);
+	}
+}
+
 /* Made-to-measure Huffman tables: fewer bytes, the same pixels. */
 static void test_optimised(void **state)
 {
@@ -403,6 +448,8 @@ int main(void)
 		cmocka_unit_test(test_orientations_and_policies),
 		cmocka_unit_test(test_border_is_white),
 		cmocka_unit_test(test_webp_range),
+		cmocka_unit_test(test_least),
+		cmocka_unit_test(test_decode_scale),
 		cmocka_unit_test(test_optimised),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,7 @@ static const char full[] =
     "dedup:   {hash: pdq, threshold: 24, across: no, near: yes, text: false, min_quality: 30, against: [evals/*.tar]}\n"
     "balance: {unit: tokens, total: 2G, max_epochs: 4, image_tokens: 144}\n"
     "image:   {policy: center_crop, size: 336, format: webp, quality: 80, effort: 4, filter: bicubic, only_if_bigger: true,\n"
-    "          reencode: true}\n"
+    "          reencode: true, decode_scale: 1.5, optimize: true}\n"
     "limits:  {max_bytes: 8MiB, max_pixels: 25M, max_side: 9000, timeout_ms: 500, max_memory: 512MiB,\n"
     "          max_missing: 0.5}\n"
     "output:  {stage: align, template: interleaved, container: tar, shard_size: 64MiB, shard_samples: 10K, frame_size: 1MiB,\n"
@@ -59,7 +59,8 @@ static void test_full(void **state)
 	assert_int_equal(r.image.encode.quality, 80);
 	assert_int_equal(r.image.encode.effort, 4);
 	assert_int_equal(r.image.filter, PL_FILTER_BICUBIC);
-	assert_true(r.image.only_if_bigger && r.image.reencode);
+	assert_true(r.image.only_if_bigger && r.image.reencode && r.image.optimise);
+	assert_int_equal(r.image.decode_scale, PL_DECODE_SCALE_1_5);
 	assert_int_equal(r.limits.max_bytes, 8 << 20);
 	assert_int_equal(r.limits.max_pixels, 25000000);
 	assert_int_equal(r.limits.max_side, 9000);
@@ -114,6 +115,8 @@ static void test_defaults(void **state)
 	assert_int_equal(r.image.format, PL_FORMAT_UNKNOWN);
 	assert_int_equal(r.image.encode.quality, 90);
 	assert_int_equal(r.image.encode.effort, 2);
+	assert_int_equal(r.image.decode_scale, PL_DECODE_SCALE_2);
+	assert_false(r.image.optimise);
 	assert_true(r.limits.max_missing == 0.05);
 	assert_int_equal(r.limits.max_pixels, pl_img_limits_default().max_pixels);
 	assert_int_equal(r.output.stage, PL_STAGE_ALIGN);
