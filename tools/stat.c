@@ -79,7 +79,7 @@ static void add_fraction(struct histogram *h, float v)
 struct numbers {
 	uint64_t samples[PL_REASON_COUNT], images[PL_REASON_COUNT], formats[PL_FORMAT_COUNT];
 	struct histogram width, height, bytes, words, per_sample;
-	struct histogram contrast, entropy, blur, bits_per_pixel, jpeg_quality;
+	struct histogram mean, contrast, entropy, edges, blur, bits_per_pixel, jpeg_quality;
 	uint64_t blank, animated;
 };
 
@@ -99,8 +99,10 @@ static void count(struct numbers *n, const struct pl_tables *t)
 		add(&n->width, im->width);
 		add(&n->height, im->height);
 		add(&n->bytes, im->length > UINT32_MAX ? UINT32_MAX : (uint32_t)im->length);
+		add_fraction(&n->mean, im->mean);
 		add_fraction(&n->contrast, im->contrast);
 		add_fraction(&n->entropy, im->entropy);
+		add_fraction(&n->edges, im->edges);
 		add_fraction(&n->blur, im->blur);
 		add_fraction(&n->bits_per_pixel, im->bits_per_pixel);
 		if (im->jpeg_quality > 0)
@@ -149,8 +151,10 @@ static enum pl_status stat_corpus(const char *dir, struct pl_err *err)
 		print_quantiles("words", &n->words);
 		print_quantiles("images each", &n->per_sample);
 		print_fractions("bits/pixel", &n->bits_per_pixel);
+		print_fractions("mean", &n->mean);
 		print_fractions("contrast", &n->contrast);
 		print_fractions("entropy", &n->entropy);
+		print_fractions("edges", &n->edges);
 		print_fractions("blur", &n->blur);
 		print_quantiles("jpeg quality", &n->jpeg_quality);
 		printf("  images: %llu blank, %llu animated\n", (unsigned long long)n->blank, (unsigned long long)n->animated);

@@ -70,7 +70,108 @@ def exif():
             yield f"{orientation}{extension}.{extension}", data, plain(data), 1
 
 
+def zigzag():
+    return sorted(((y, x) for y in range(8) for x in range(8)), key=lambda p: (sum(p), p[0] if sum(p) % 2 else p[1]))
+
+
+class Bits:
+    """Entropy-coded data of a scan."""
+
+    def __init__(self):
+        self.word, self.count, self.out = 0, 0, bytearray()
+
+    def put(self, value, count):
+        self.word, self.count = self.word << count | value, self.count + count
+        while self.count >= 8:
+            self.count -= 8
+            self.out += bytes([self.word >> self.count & 255]) + (b"\0" if self.word >> self.count & 255 == 255 else b"")
+            self.word &= (1 << self.count) - 1
+
+    def number(self, codes, run, value):
+        size = int(abs(value)).bit_length()
+        self.put(*codes[run << 4 | size])
+        if size:
+            self.put(value if value > 0 else value + (1 << size) - 1, size)
+
+
+def huffman_codes(data):
+    """Of each table in a JPEG: its byte of class and number, and symbol -> (code, bits)."""
+    tables, at = {}, 2
+    while data[at + 1] != 0xDA:
+        end = at + 2 + struct.unpack(">H", data[at + 2:at + 4])[0]
+        p = at + 4
+        while data[at + 1] == 0xC4 and p < end:
+            codes, code, symbols = {}, 0, p + 17
+            for bits in range(1, 17):
+                for _ in range(data[p + bits]):
+                    codes[data[symbols]] = (code, bits)
+                    code, symbols = code + 1, symbols + 1
+                code <<= 1
+            tables[data[p]], p = codes, symbols
+        at = end
+    return tables
+
+
+def jpeg_sampled(image, across, down):
+    """A baseline JPEG whose chroma is subsampled as Pillow does not: that of 4:4:4 with other factors and another scan."""
+    whole = written(image, "JPEG", quality=100, subsampling="4:4:4")
+    tables, frame, scan = huffman_codes(whole), whole.index(b"\xff\xc0"), whole.index(b"\xff\xda")
+    mcu_w, mcu_h = 8 * across, 8 * down
+    width, height = -image.width % mcu_w + image.width, -image.height % mcu_h + image.height
+    planes = np.pad(np.asarray(image.convert("YCbCr"), np.float64), ((0, height - image.height), (0, width - image.width), (0, 0)), "edge")
+    coarse = planes.reshape(height // down, down, width // across, across, 3).mean((1, 3))
+    k = np.arange(8)
+    dct = np.sqrt(np.where(k == 0, 1, 2) / 8)[:, None] * np.cos((2 * k + 1) * k[:, None] * np.pi / 16)
+    bits, before, order = Bits(), [0, 0, 0], zigzag()
+
+    def block(plane, y, x, c):
+        values = np.rint(dct @ (plane[y:y + 8, x:x + 8, c] - 128) @ dct.T)     # quality 100 divides by 1
+        values = [int(values[p]) for p in order]
+        bits.number(tables[c > 0], 0, values[0] - before[c])
+        before[c], run = values[0], 0
+        for v in values[1:]:
+            if v == 0:
+                run += 1
+                continue
+            while run > 15:
+                bits.put(*tables[0x10 | (c > 0)][0xF0])
+                run -= 16
+            bits.number(tables[0x10 | (c > 0)], run, v)
+            run = 0
+        if run:
+            bits.put(*tables[0x10 | (c > 0)][0])
+
+    for y in range(0, height, mcu_h):
+        for x in range(0, width, mcu_w):
+            for sub in range(across * down):
+                block(planes, y + sub // across * 8, x + sub % across * 8, 0)
+            for c in (1, 2):
+                block(coarse, y // down, x // across, c)
+    bits.put(127, 7)
+    head = bytearray(whole[:scan + 14])
+    head[frame + 11] = across << 4 | down
+    return bytes(head) + bytes(bits.out) + b"\xff\xd9"
+
+
+def ycck(image):
+    """CMYK as Adobe's programs write it: Y, Cb, Cr and K, inverted."""
+    planes = image.convert("YCbCr").split() + (image.convert("L").point(lambda v: 255 - v // 3),)
+    data = bytearray(written(Image.merge("CMYK", planes), "JPEG", quality=95))
+    adobe = data.index(b"Adobe")
+    assert data[adobe + 11] == 0
+    data[adobe + 11] = 2
+    return bytes(data)
+
+
 def jpeg():
+    data = ycck(photo())
+    yield "ycck.jpg", data, plain(data), 1
+    for name, across, down in (("440", 1, 2), ("411", 4, 1), ("410", 4, 2), ("441", 1, 4)):
+        data = jpeg_sampled(photo(), across, down)
+        factors = [layer[1:3] for layer in opened(data).layer]
+        assert factors == [(across, down), (1, 1), (1, 1)], factors
+        assert np.abs(plain(data) - np.asarray(photo(), np.float64)).mean() < 20, "not the picture"
+        yield f"s{name}.jpg", data, plain(data), 1
     cases = {"cmyk": photo().convert("CMYK"), "grey": photo().convert("L")}
     for name, image in cases.items():
         data = written(image, "JPEG", quality=95)
@@ -108,6 +209,14 @@ def png():
 
 def srgb_of(linear):
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.power(linear, 1 / 2.4) - 0.055)
+
+
+def linear_of(encoded):
+    return np.where(encoded <= 0.04045, encoded / 12.92, np.power((encoded + 0.055) / 1.055, 2.4))
+
+
+# Display P3's primaries in sRGB's; both have D65 and the same curve.
+P3_TO_SRGB = np.array([[1.2249402, -0.2249402, 0], [-0.0420570, 1.0420570, 0], [-0.0196376, -0.0786361, 1.0982736]])
 
 
 def gamma():
@@ -188,6 +297,12 @@ def icc():
     grey = photo().convert("L")
     level = np.rint(255 * srgb_of(np.power(np.asarray(grey) / 255.0, 461 / 256)))
     yield "g.png", written(grey, "PNG", icc_profile=profile_grey()), np.repeat(level[..., None], 3, 2), 1
+    # Patches by the two standards' own matrices, without lcms2. All lie within sRGB.
+    patches = np.array([(255, 255, 255), (0, 0, 0), (128, 128, 128), (200, 120, 80), (90, 160, 110), (70, 90, 180), (180, 180, 60)], np.float64)
+    expected = np.clip(np.rint(255 * srgb_of(linear_of(patches / 255) @ P3_TO_SRGB.T)), 0, 255)
+    assert np.abs(expected - patches).max() > 8
+    data = written(Image.fromarray(np.tile(patches.astype(np.uint8)[:, None], (1, 8, 1))), "PNG", icc_profile=p3)
+    yield "patch.png", data, np.tile(expected[:, None], (1, 8, 1)), 1
     # A profile that is broken leaves the pixels as they are.
     data = written(photo(), "JPEG", quality=95, icc_profile=p3[:200])
     yield "b.jpg", data, plain(data), 1

@@ -17,6 +17,8 @@ static struct pl_resize choose(const uint8_t *head)
 		.policy = (enum pl_policy)(head[0] % (PL_POLICY_BORDER + 1)),
 		.only_if_bigger = (head[0] & 0x40) != 0,
 		.reencode = (head[0] & 0x80) != 0,
+		.optimise = (head[0] & 0x20) != 0,
+		.decode_scale = (enum pl_decode_scale)(head[1] / 16 % 3),
 		.filter = (enum pl_filter)(head[1] / 4 % (PL_FILTER_BOX + 1)),
 		.size = 1 + head[2] % LARGEST,
 		.format = format,

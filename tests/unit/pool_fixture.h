@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/sched.h>
 #include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -55,6 +56,15 @@ static void exhaust_memory(void)
 	*p = 1;   /* as a library does that forgot to look */
 }
 
+/* Deeper and deeper, as a parser that follows nested boxes without a limit. */
+static uint32_t overflow_stack(volatile uint8_t *above, uint32_t depth)
+{
+	volatile uint8_t frame[4096];
+
+	frame[0] = (uint8_t)(above[0] + depth);
+	return depth == UINT32_MAX ? frame[0] : overflow_stack(frame, depth + 1) + frame[0];
+}
+
 static uint32_t try_large_block(void)
 {
 	volatile size_t size = (size_t)8 << 30;
@@ -94,6 +104,7 @@ static void call_out(uint8_t what)
 	const struct rlimit more = { RLIM_INFINITY, RLIM_INFINITY };
 	char byte = 0;
 	struct iovec here = { &byte, 1 }, there = { &byte, 1 };
+	struct clone_args clone3_args = { .exit_signal = SIGCHLD };
 
 	switch (what) {
 	case 'o': (void)!open("/etc/passwd", O_RDONLY); break;
@@ -101,6 +112,8 @@ static void call_out(uint8_t what)
 	case 'x': (void)!execve("/bin/true", no_args, no_args); break;
 	case 'f': (void)!fork(); break;
 	case 'F': (void)!syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL); break;
+	case 'C': (void)!syscall(SYS_clone3, &clone3_args, sizeof(clone3_args)); break;
+	case 'L': (void)!syscall(SYS_clone, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD, NULL, NULL, NULL, NULL); break;
 	case 'k': (void)!kill(getppid(), SIGKILL); break;
 	case 'K': (void)!syscall(SYS_tgkill, 1, 1, SIGKILL); break;
 	case 't': (void)!ptrace(PTRACE_TRACEME, 0, NULL, NULL); break;
@@ -128,6 +141,9 @@ static void misbehave(
 	case 'a': reply->reason = try_large_block(); break;
 	case 'z': wait_for_ever(); break;
 	case 'v': *nowhere = 1; break;
+	case 'A': raise(SIGABRT); break;
+	case 'I': raise(SIGILL); break;
+	case 'S': reply->reason = overflow_stack((volatile uint8_t *)&nowhere, 0); break;
 	case 'r': reply->reason = 9999; break;
 	case 'l': reply->len = out_cap + 1; break;
 	case 'i': reply->orientation = 77; break;
