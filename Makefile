@@ -26,6 +26,7 @@ SHARD_SRC := $(sort $(wildcard shards/*.c))
 SHARD_BASE := $(addprefix libpipe/base/,err.c reason.c buf.c file.c hash.c json.c)
 STEP_SRC  := $(sort $(wildcard tools/step_*.c) $(wildcard tools/tool*.c))
 SYNTH_SRC := $(sort $(wildcard tools/synth_*.c))
+STAT_SRC  := $(sort $(wildcard tools/stat_*.c))
 UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC := $(sort $(wildcard tests/bench/bench_*.c))
@@ -118,6 +119,7 @@ $(addprefix $(B)/bin/plait-,$(MPI_TOOLS)): $(B)/bin/plait-%: $(B)/obj/tools/%.o 
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $(filter %.o,$^) $(B)/lib/libsteps.a $(B)/lib/libdist.a $(ARCHIVES) $(PIPE_LIBS) $(MPI_LIBS)
 
+$(B)/bin/plait-stat: $(call obj,$(STAT_SRC))
 $(addprefix $(B)/bin/plait-,$(SERIAL_TOOLS)): $(B)/bin/plait-%: $(B)/obj/tools/%.o $(B)/obj/tools/serial.o $(ARCHIVES)
 	$(SAY) LD $@
 	@mkdir -p $(@D)

@@ -3,13 +3,20 @@
 #include "libpipe/base/file.h"
 #include "libpipe/corpus/corpus.h"
 #include "serial.h"
+#include "stat_html.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
 
 static struct pl_common common;
+static const char *html;
+static int64_t thumbnails = 24;
 
-static const struct pl_opt options[] = { { 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL } };
+static const struct pl_opt options[] = {
+	{ 0, "html", PL_OPT_STR, &html, "FILE", "write a report with plots and small pictures as one HTML page, too", 0, 0, NULL },
+	{ 0, "thumbnails", PL_OPT_INT, &thumbnails, "N", "most small pictures of each verdict, or of a data set; default: 24", 0, 1000, NULL },
+	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
+};
 
 static const struct pl_tool tool = {
 	.name = "plait-stat",
@@ -17,99 +24,29 @@ static const struct pl_tool tool = {
 	.synopsis = "CORPUS|DATASET|SHARD...",
 	.description =
 	    "For a corpus: samples and images by verdict, formats, and quantiles of sizes, text lengths and image statistics. For a data set: its totals and "
-	    "the account of every source. For a shard: samples, frames and bytes.",
-	.examples = "plait stat out/demo/work/pairs\nplait stat out/demo",
+	    "the account of every source. For a shard: samples, frames and bytes.\n\n"
+	    "--html writes one page that needs nothing but itself: the same numbers as plots, and contact sheets: pictures drawn evenly over "
+	    "the corpus, of what is kept and of what each reason dropped; of a data set or a shard, the pictures and texts of its samples. "
+	    "Sandboxed workers make the small pictures; what comes from shards is escaped.",
+	.examples = "plait stat out/demo/work/pairs\nplait stat out/demo\nplait stat --html report.html --thumbnails 60 out/demo/work/pairs out/demo",
 	.opts = options,
 	.common = &common,
-	.common_set = PL_COMMON_BASE,
+	.common_set = PL_COMMON_BASE | PL_COMMON_POOL,
 };
 
-/* Counts of 32-bit values in 64 logarithmic steps per power of two: quantiles within 1.1 %, fixed memory. */
-#define STEPS 64u
-struct histogram { uint64_t counts[33 * STEPS], n; };
+/* The report: NULL where only the text is wanted. */
+struct report { struct pl_buf page; struct pl_pool *pool; };
 
-static void add(struct histogram *h, uint32_t v)
+static void print_quantiles(const struct numbers *n, enum quantity what)
 {
-	unsigned power = v == 0 ? 0 : 32u - (unsigned)__builtin_clz(v);
-	uint64_t base = power == 0 ? 0 : (uint64_t)1 << (power - 1);
-	unsigned step = power == 0 ? 0 : (unsigned)((v - base) * STEPS / base);
+	static const double shares[] = { 0, 0.05, 0.5, 0.95, 1 };
 
-	h->counts[power * STEPS + step]++;
-	h->n++;
-}
-
-static double quantile(const struct histogram *h, double q)
-{
-	uint64_t want = (uint64_t)(q * (double)(h->n - 1)) + 1, sum = 0;
-
-	for (unsigned i = 0; i < 33 * STEPS; i++) {
-		sum += h->counts[i];
-		if (sum >= want) {
-			double base = i < STEPS ? 0 : (double)((uint64_t)1 << (i / STEPS - 1));
-			return base + base * (double)(i % STEPS) / STEPS;
-		}
-	}
-	return 0;
-}
-
-static void print_quantiles(const char *what, const struct histogram *h)
-{
-	if (h->n == 0)
+	if (n->of[what].n == 0)
 		return;
-	printf("  %-12s %10.0f %10.0f %10.0f %10.0f %10.0f\n", what, quantile(h, 0), quantile(h, 0.05), quantile(h, 0.5), quantile(h, 0.95),
-	    quantile(h, 1));
-}
-
-/* Of fractions, which the histogram holds as multiples of 1/1000. */
-static void print_fractions(const char *what, const struct histogram *h)
-{
-	if (h->n == 0)
-		return;
-	printf("  %-12s %10.3g %10.3g %10.3g %10.3g %10.3g\n", what, quantile(h, 0) / 1000, quantile(h, 0.05) / 1000, quantile(h, 0.5) / 1000,
-	    quantile(h, 0.95) / 1000, quantile(h, 1) / 1000);
-}
-
-/* What does not fit, NaN included, is left out. */
-static void add_fraction(struct histogram *h, float v)
-{
-	if (v >= 0 && v < 4e6f)
-		add(h, (uint32_t)(v * 1000));
-}
-
-struct numbers {
-	uint64_t samples[PL_REASON_COUNT], images[PL_REASON_COUNT], formats[PL_FORMAT_COUNT];
-	struct histogram width, height, bytes, words, per_sample;
-	struct histogram mean, contrast, entropy, edges, blur, bits_per_pixel, jpeg_quality;
-	uint64_t blank, animated;
-};
-
-static void count(struct numbers *n, const struct pl_tables *t)
-{
-	for (uint64_t i = 0; i < t->samples.nrows; i++) {
-		n->samples[pl_sample_verdict(t, i)]++;
-		add(&n->words, pl_sample(t, i)->text_words);
-		add(&n->per_sample, pl_sample(t, i)->images);
-	}
-	for (uint64_t i = 0; i < t->images.nrows; i++) {
-		const struct pl_image_row *im = pl_image_at(t, i);
-		n->images[pl_image_verdict(t, i)]++;
-		n->formats[im->format < PL_FORMAT_COUNT ? im->format : PL_FORMAT_UNKNOWN]++;
-		if (im->status != PL_REASON_KEEP)
-			continue;
-		add(&n->width, im->width);
-		add(&n->height, im->height);
-		add(&n->bytes, im->length > UINT32_MAX ? UINT32_MAX : (uint32_t)im->length);
-		add_fraction(&n->mean, im->mean);
-		add_fraction(&n->contrast, im->contrast);
-		add_fraction(&n->entropy, im->entropy);
-		add_fraction(&n->edges, im->edges);
-		add_fraction(&n->blur, im->blur);
-		add_fraction(&n->bits_per_pixel, im->bits_per_pixel);
-		if (im->jpeg_quality > 0)
-			add(&n->jpeg_quality, im->jpeg_quality);
-		n->blank += im->blank != 0;
-		n->animated += im->frames > 1;
-	}
+	printf("  %-12s", quantity_kinds[what].name);
+	for (size_t i = 0; i < PL_ARRAY_LEN(shares); i++)
+		printf(quantity_kinds[what].fraction ? " %10.3g" : " %10.0f", numbers_quantile(n, what, shares[i]));
+	putchar('\n');
 }
 
 static void print_reasons(const char *what, const uint64_t *counts)
@@ -119,7 +56,51 @@ static void print_reasons(const char *what, const uint64_t *counts)
 			printf("  %s %-16s %12llu  %s\n", what, pl_reason_name(r), (unsigned long long)counts[r], r == 0 ? "" : pl_reason_text(r));
 }
 
-static enum pl_status stat_corpus(const char *dir, struct pl_err *err)
+static void print_corpus(const char *dir, const struct pl_corpus *c, const struct numbers *n)
+{
+	printf("%s: corpus '%s' (%s, %s): %zu shards, %llu samples, %llu images\n", dir, c->source.name, pl_kind_names[c->source.read.kind],
+	    pl_hash_recipe_names[c->source.hash], c->nshards, (unsigned long long)c->samples, (unsigned long long)c->images);
+	print_reasons("samples", n->samples);
+	print_reasons("images ", n->images);
+	for (unsigned f = 0; f < PL_FORMAT_COUNT; f++)
+		if (n->formats[f] > 0)
+			printf("  format  %-16s %12llu\n", pl_format_name((enum pl_format)f), (unsigned long long)n->formats[f]);
+	printf("  %-12s %10s %10s %10s %10s %10s\n", "quantiles", "min", "5 %", "median", "95 %", "max");
+	for (int q = 0; q < QUANTITIES; q++)
+		print_quantiles(n, (enum quantity)q);
+	printf("  images: %llu blank, %llu animated\n", (unsigned long long)n->blank, (unsigned long long)n->animated);
+}
+
+static enum pl_status report_part(struct report *r, const char *title, struct pl_err *err, const char *fmt, ...) PL_PRINTF(4, 5);
+static enum pl_status report_part(struct report *r, const char *title, struct pl_err *err, const char *fmt, ...)
+{
+	char line[512];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	return html_part(&r->page, title, line, err);
+}
+
+static enum pl_status report_corpus(struct report *r, struct pl_corpus *c, const struct numbers *n, struct pl_err *err)
+{
+	struct sheet s = { 0 };
+	enum pl_status st = report_part(r, c->source.name, err, "%s, %zu shards, %llu samples, %llu images; hashes: %s",
+	    pl_kind_names[c->source.read.kind], c->nshards, (unsigned long long)c->samples, (unsigned long long)c->images,
+	    pl_hash_recipe_names[c->source.hash]);
+
+	if (st == PL_OK)
+		st = html_numbers(&r->page, n, err);
+	if (st == PL_OK && r->pool != NULL)
+		st = sheet_of_corpus(&s, c, r->pool, (uint64_t)thumbnails, err);
+	if (st == PL_OK)
+		st = html_sheet(&r->page, &s, err);
+	sheet_release(&s);
+	return st;
+}
+
+static enum pl_status stat_corpus(const char *dir, struct report *r, struct pl_err *err)
 {
 	struct numbers *n = calloc(1, sizeof(*n));
 	struct pl_corpus c;
@@ -133,34 +114,26 @@ static enum pl_status stat_corpus(const char *dir, struct pl_err *err)
 		struct pl_tables t = { 0 };
 		st = pl_tables_open(&t, &c, i, err);
 		if (st == PL_OK)
-			count(n, &t);
+			numbers_count(n, &t);
 		pl_tables_close(&t);
 	}
-	if (st == PL_OK) {
-		printf("%s: corpus '%s' (%s, %s): %zu shards, %llu samples, %llu images\n", dir, c.source.name, pl_kind_names[c.source.read.kind],
-		    pl_hash_recipe_names[c.source.hash], c.nshards, (unsigned long long)c.samples, (unsigned long long)c.images);
-		print_reasons("samples", n->samples);
-		print_reasons("images ", n->images);
-		for (unsigned f = 0; f < PL_FORMAT_COUNT; f++)
-			if (n->formats[f] > 0)
-				printf("  format  %-16s %12llu\n", pl_format_name((enum pl_format)f), (unsigned long long)n->formats[f]);
-		printf("  %-12s %10s %10s %10s %10s %10s\n", "quantiles", "min", "5 %", "median", "95 %", "max");
-		print_quantiles("width", &n->width);
-		print_quantiles("height", &n->height);
-		print_quantiles("bytes", &n->bytes);
-		print_quantiles("words", &n->words);
-		print_quantiles("images each", &n->per_sample);
-		print_fractions("bits/pixel", &n->bits_per_pixel);
-		print_fractions("mean", &n->mean);
-		print_fractions("contrast", &n->contrast);
-		print_fractions("entropy", &n->entropy);
-		print_fractions("edges", &n->edges);
-		print_fractions("blur", &n->blur);
-		print_quantiles("jpeg quality", &n->jpeg_quality);
-		printf("  images: %llu blank, %llu animated\n", (unsigned long long)n->blank, (unsigned long long)n->animated);
-	}
+	if (st == PL_OK)
+		print_corpus(dir, &c, n);
+	if (st == PL_OK && r != NULL)
+		st = report_corpus(r, &c, n, err);
 	pl_corpus_close(&c);
 	free(n);
+	return st;
+}
+
+static enum pl_status report_shards(struct report *r, const struct sheet_shard *shards, size_t n, struct pl_err *err)
+{
+	struct sheet s = { 0 };
+	enum pl_status st = r->pool != NULL ? sheet_of_shards(&s, shards, n, r->pool, (uint64_t)thumbnails, err) : PL_OK;
+
+	if (st == PL_OK)
+		st = html_sheet(&r->page, &s, err);
+	sheet_release(&s);
 	return st;
 }
 
@@ -173,7 +146,37 @@ static void print_dropped(const json_t *source, const char *field)
 		printf("    %-20s %12lld  %s\n", key, (long long)json_integer_value(value), field);
 }
 
-static enum pl_status stat_dataset(const char *dir, const char *path, struct pl_err *err)
+static enum pl_status report_dataset(struct report *r, const char *dir, const json_t *j, struct pl_err *err)
+{
+	const json_t *list = json_object_get(j, "shards");
+	const char *name = pl_json_str(j, "name");
+	const size_t n = json_array_size(list);
+	struct sheet_shard *shards = calloc(n + 1, sizeof(*shards));
+	enum pl_status st = shards == NULL ? pl_fail_nomem(err) : PL_OK;
+
+	for (size_t i = 0; i < n && st == PL_OK; i++) {
+		const char *file = pl_json_str(json_array_get(list, i), "name");
+		const double samples = pl_json_num(json_array_get(list, i), "samples", 0);
+		shards[i].samples = samples > 0 && samples < 1e15 ? (uint64_t)samples : 0;
+		if (file == NULL || strchr(file, '/') != NULL)
+			st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, dir, "dataset.json does not name its shards");
+		else if ((shards[i].path = pl_path_join(dir, file)) == NULL)
+			st = pl_fail_nomem(err);
+	}
+	if (st == PL_OK)
+		st = report_part(r, name != NULL ? name : dir, err, "data set of %zu shards, %.0f samples, %.0f images, %.0f tokens, %.0f bytes", n,
+		    pl_json_num(j, "samples", 0), pl_json_num(j, "images", 0), pl_json_num(j, "tokens", 0), pl_json_num(j, "bytes", 0));
+	if (st == PL_OK)
+		st = html_sources(&r->page, json_object_get(j, "sources"), err);
+	if (st == PL_OK)
+		st = report_shards(r, shards, n, err);
+	for (size_t i = 0; shards != NULL && i < n; i++)
+		free(shards[i].path);
+	free(shards);
+	return st;
+}
+
+static enum pl_status stat_dataset(const char *dir, const char *path, struct report *r, struct pl_err *err)
 {
 	json_t *j = NULL, *source;
 	size_t i;
@@ -192,12 +195,15 @@ static enum pl_status stat_dataset(const char *dir, const char *path, struct pl_
 		print_dropped(source, "dropped");
 		print_dropped(source, "dropped_at_packing");
 	}
+	if (r != NULL)
+		st = report_dataset(r, dir, j, err);
 	json_decref(j);
-	return PL_OK;
+	return st;
 }
 
-static enum pl_status stat_shard(const char *path, struct pl_err *err)
+static enum pl_status stat_shard(const char *path, struct report *r, struct pl_err *err)
 {
+	struct sheet_shard list = { NULL, 0 };
 	struct shard *s = NULL;
 	struct stat sb;
 	enum pl_status st = shard_open(&s, path, err);
@@ -209,11 +215,20 @@ static enum pl_status stat_shard(const char *path, struct pl_err *err)
 	else
 		printf("%s: %llu samples, %llu frames, %lld bytes\n", path, (unsigned long long)shard_count(s), (unsigned long long)shard_frames(s),
 		    (long long)sb.st_size);
+	list.samples = shard_count(s);
 	shard_close(s);
+	if (st != PL_OK || r == NULL)
+		return st;
+	st = report_part(r, path, err, "shard of %llu samples, %lld bytes", (unsigned long long)list.samples, (long long)sb.st_size);
+	if (st == PL_OK && (list.path = strdup(path)) == NULL)
+		st = pl_fail_nomem(err);
+	if (st == PL_OK)
+		st = report_shards(r, &list, 1, err);
+	free(list.path);
 	return st;
 }
 
-static enum pl_status stat_one(const char *path, struct pl_err *err)
+static enum pl_status stat_one(const char *path, struct report *r, struct pl_err *err)
 {
 	char *dataset = pl_path_join(path, "dataset.json");
 	struct stat sb;
@@ -224,21 +239,46 @@ static enum pl_status stat_one(const char *path, struct pl_err *err)
 	if (stat(path, &sb) != 0)
 		st = pl_fail_errno(err, PL_SEV_JOB, path, "cannot read");
 	else if (!S_ISDIR(sb.st_mode))
-		st = stat_shard(path, err);
+		st = stat_shard(path, r, err);
 	else
-		st = access(dataset, F_OK) == 0 ? stat_dataset(path, dataset, err) : stat_corpus(path, err);
+		st = access(dataset, F_OK) == 0 ? stat_dataset(path, dataset, r, err) : stat_corpus(path, r, err);
 	free(dataset);
+	return st;
+}
+
+/* Pictures are decoded in sandboxed workers only. */
+static enum pl_status open_pool(struct pl_pool **pool, struct pl_err *err)
+{
+	const struct pl_pool_config config = {
+		.workers = (int)common.workers, .sandbox = (enum pl_sandbox)common.sandbox, .limits = pl_img_limits_default()
+	};
+	enum pl_status st = pl_pool_new(pool, &config, err);
+
+	if (st == PL_OK && config.sandbox == PL_SANDBOX_AUTO && !pl_pool_seccomp(*pool))
+		pl_log(PL_LOG_WARNING, "no seccomp here: image decoders run with resource limits only");
 	return st;
 }
 
 static enum pl_status run(int argc, char **argv, struct pl_err *err)
 {
+	struct report r = { 0 };
 	enum pl_status st = PL_OK;
 
 	if (argc == 0)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "no CORPUS, DATASET or SHARD is given");
+	pl_buf_init(&r.page, 0);
+	if (html != NULL && thumbnails > 0)
+		st = open_pool(&r.pool, err);
+	if (st == PL_OK && html != NULL)
+		st = html_begin(&r.page, err);
 	for (int i = 0; i < argc && st == PL_OK; i++)
-		st = stat_one(argv[i], err);
+		st = stat_one(argv[i], html != NULL ? &r : NULL, err);
+	if (st == PL_OK && html != NULL)
+		st = html_end(&r.page, err);
+	if (st == PL_OK && html != NULL)
+		st = pl_file_write(html, r.page.data, r.page.len, err);
+	pl_pool_free(r.pool);
+	pl_buf_release(&r.page);
 	return st;
 }
 

@@ -20,6 +20,7 @@ struct pl_fetch {
 	struct pl_fetch_files files;
 	struct pl_image_index **folders; /* per corpus, opened at first need */
 	size_t n;
+	bool dropped_too;
 };
 
 struct pl_sample_parse {
@@ -67,6 +68,11 @@ void pl_fetch_free(struct pl_fetch *f)
 	pl_fetch_files_release(&f->files);
 	free((void *)(uintptr_t)list);
 	free(f);
+}
+
+void pl_fetch_dropped_too(struct pl_fetch *f)
+{
+	f->dropped_too = true;
 }
 
 void pl_fetched_init(struct pl_fetched *s)
@@ -348,7 +354,7 @@ static enum pl_status read_outside(struct pl_fetch *f, size_t corpus, const char
 	return shard_bytes_read(file->bytes, im->offset, *bytes, (size_t)im->length, err);
 }
 
-/* Image k of the document from its row; bytes only where the verdict is KEEP. */
+/* Image k of the document from its row; bytes only where the verdict is KEEP, unless the dropped ones are wanted too. */
 static enum pl_status fetch_image(struct pl_fetch *f, size_t corpus, size_t shard,
     struct pl_fetched *s, uint32_t k, struct pl_err *err)
 {
@@ -362,7 +368,7 @@ static enum pl_status fetch_image(struct pl_fetch *f, size_t corpus, size_t shar
 	s->image_verdict[k] = pl_image_verdict(s->tables, at);
 	d->status = (enum pl_reason)im->status;
 	d->where = (enum pl_where)im->where;
-	if (s->image_verdict[k] != PL_REASON_KEEP)
+	if (im->status != PL_REASON_KEEP || (s->image_verdict[k] != PL_REASON_KEEP && !f->dropped_too))
 		return PL_OK;
 	if (im->where == PL_WHERE_STORE || im->where == PL_WHERE_FOLDER) {
 		st = read_outside(f, corpus, d->name, im, &s->image_bytes[k], err);
