@@ -99,6 +99,46 @@ class Page(HTMLParser):
 	cmp r.html again.html
 }
 
+@test "images that were dropped from documents are shown, each with the text behind it" {
+	plait ingest -q -j1 --kind interleaved -o c "$SET"/docs.tar >/dev/null
+	plait filter -q -i "position < 1" c >/dev/null
+	plait stat --html r.html --thumbnails 1000 c >/dev/null
+	plait show --head 1000 "$SET"/docs.tar >shown
+	number c "select verdict, count(*) from images group by verdict" >verdicts
+	/usr/bin/python3 - <<-PY
+		$reader
+		page, behind, key, pending = Page("r.html"), {}, "", 0
+		for line in open("shown"):
+		    if " (number" in line:
+		        key, pending = line.split(" (number")[0], 0
+		    elif line.startswith("  [image"):
+		        pending += 1
+		    else:
+		        behind.setdefault(key, []).extend([line.strip(" *\n")[:50]] * pending)
+		        pending = 0
+		for name, count in (line.split("\t") for line in open("verdicts")):
+		    mine = [t for t in page.tiles if t["section"].split()[0] == name]
+		    assert len(mine) == int(count) > 2 and all(t["image"] for t in mine), (name, count, len(mine))
+		found = sum(any(text in t["text"] for text in behind.get(t["text"].split()[0], ())) for t in page.tiles)
+		assert found > 0.8 * len(page.tiles), (found, len(page.tiles))
+		several = {}
+		for t in page.tiles:
+		    several.setdefault(t["text"].split()[0], set()).add(t["text"].split("×")[1])
+		assert max(map(len, several.values())) > 1, "each picture of a document has the same text"
+	PY
+	# The same where images lie in tars of their own.
+	plait ingest -q -j1 --kind chat --images "$SET/chat-images.tar" -o chat "$SET/chat.json" >/dev/null
+	plait filter -q -i "sample % 2 = 0" chat >/dev/null
+	plait stat --html chat.html --thumbnails 1000 chat >/dev/null
+	number chat "select count(*) from images where verdict = 'filtered'" >filtered
+	/usr/bin/python3 - <<-PY
+		$reader
+		page = Page("chat.html")
+		mine = [t for t in page.tiles if t["section"].startswith("filtered")]
+		assert len(mine) == int(open("filtered").read()) > 2 and all(t["image"] for t in mine), len(mine)
+	PY
+}
+
 @test "names and texts from shards cannot become markup" {
 	/usr/bin/python3 - "$CLI_DIR" <<-'PY'
 		import sys
