@@ -27,7 +27,7 @@ static const struct pl_opt options[] = {
 	{ 0, "max-bytes", PL_OPT_SIZE, &max_bytes, "SIZE", "largest encoded image", 1, 1e10, NULL },
 	{ 0, "max-pixels", PL_OPT_SIZE, &max_pixels, "N", "most pixels of an image", 1, 1e10, NULL },
 	{ 0, "max-memory", PL_OPT_SIZE, &max_memory, "SIZE", "memory of one codec worker", 16777216, 1e12, NULL },
-	{ 0, "max-missing", PL_OPT_REAL, &max_missing, "SHARE", "keep cut off JPEGs that lack no more than this share of their rows; default: 5%", 0, 1, NULL },
+	{ 0, "max-missing", PL_OPT_REAL, &max_missing, "SHARE", "keep cut off JPEGs that lack at most this share; default: 5%", 0, 1, NULL },
 	{ 0, "timeout", PL_OPT_INT, &timeout, "MS", "longest time for one image", 1, 3600000, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };

@@ -25,10 +25,10 @@ static const struct pl_opt options[] = {
 	{ 'Q', "quality", PL_OPT_INT, &quality, "N", "1 to 100; WebP: 101 is lossless; PNG: zlib level 0 to 9", 0, 101, NULL },
 	{ 0, "effort", PL_OPT_CHOICE, &effort, "EFFORT", "CPU time against bytes, or a WebP method by its number", 0, 0, pl_effort_names },
 	{ 0, "filter", PL_OPT_CHOICE, &filter, "FILTER", "resampling filter", 0, 0, filter_names },
-	{ 0, "decode-scale", PL_OPT_CHOICE, &decode_scale, "TIMES", "least size a JPEG is decoded at, in times of its target size: smaller is faster and less exact", 0, 0,
-	    pl_decode_scale_names },
+	{ 0, "decode-scale", PL_OPT_CHOICE, &decode_scale, "TIMES",
+	    "decode a JPEG at no less than this many times its new size; less is faster and coarser", 0, 0, pl_decode_scale_names },
 	{ 0, "optimize", PL_OPT_FLAG, &optimize, NULL, "JPEG: Huffman tables made to measure: 3 % fewer bytes, half the speed", 0, 0, NULL },
-	{ 0, "max-missing", PL_OPT_REAL, &max_missing, "SHARE", "keep cut off JPEGs that lack no more than this share of their rows; default: 5%", 0, 1, NULL },
+	{ 0, "max-missing", PL_OPT_REAL, &max_missing, "SHARE", "keep cut off JPEGs that lack at most this share; default: 5%", 0, 1, NULL },
 	{ 0, "reencode", PL_OPT_FLAG, &reencode, NULL, "encode anew even where nothing would change", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };

@@ -23,8 +23,8 @@ static const struct pl_tool tool = {
 	.summary = "numbers of corpora, data sets and shards",
 	.synopsis = "CORPUS|DATASET|SHARD...",
 	.description =
-	    "For a corpus: samples and images by verdict, formats, and quantiles of sizes, text lengths and image statistics. For a data set: its totals and "
-	    "the account of every source. For a shard: samples, frames and bytes.\n\n"
+	    "For a corpus: samples and images by verdict, formats, and quantiles of sizes, text lengths and image statistics. For a data set: its "
+	    "totals and the account of every source. For a shard: samples, frames and bytes.\n\n"
 	    "--html writes one page that needs nothing but itself: the same numbers as plots, and contact sheets: pictures drawn evenly over "
 	    "the corpus, of what is kept and of what each reason dropped; of a data set or a shard, the pictures and texts of its samples. "
 	    "Sandboxed workers make the small pictures; what comes from shards is escaped.",
@@ -103,7 +103,7 @@ static enum pl_status report_corpus(struct report *r, struct pl_corpus *c, const
 static enum pl_status stat_corpus(const char *dir, struct report *r, struct pl_err *err)
 {
 	struct numbers *n = calloc(1, sizeof(*n));
-	struct pl_corpus c;
+	struct pl_corpus c = { 0 };
 	enum pl_status st = n == NULL ? pl_fail_nomem(err) : pl_corpus_open(&c, dir, err);
 
 	if (st != PL_OK) {

@@ -21,7 +21,8 @@ static const char head[] =
     ".plots, .sheet { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)) }\n"
     ".sheet { grid-template-columns: repeat(auto-fill, minmax(176px, 1fr)) }\n"
     "figure { margin: 0; overflow-wrap: anywhere } svg { fill: var(--bar); border-bottom: 1px solid var(--dim) }\n"
-    ".sheet img { display: block; width: auto; max-width: 100%; height: auto } .none { padding: 2rem 0; text-align: center; background: var(--dim) }\n"
+    ".sheet img { display: block; width: auto; max-width: 100%; height: auto }\n"
+    ".none { padding: 2rem 0; text-align: center; background: var(--dim) }\n"
     "figcaption { font-size: .8rem } figcaption b { font-weight: 600 }\n"
     "</style>\n";
 
@@ -57,7 +58,9 @@ static enum pl_status add_base64(struct pl_buf *page, const uint8_t *p, size_t l
 	for (size_t i = 0; i < len && st == PL_OK; i += 3) {
 		const size_t left = len - i;
 		const uint32_t v = (uint32_t)p[i] << 16 | (left > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (left > 2 ? p[i + 2] : 0);
-		const char four[4] = { digits[v >> 18], digits[v >> 12 & 63], left > 1 ? digits[v >> 6 & 63] : '=', left > 2 ? digits[v & 63] : '=' };
+		const char four[4] = {
+			digits[v >> 18], digits[v >> 12 & 63], left > 1 ? digits[v >> 6 & 63] : '=', left > 2 ? digits[v & 63] : '='
+		};
 		st = pl_buf_add(page, four, sizeof(four), err);
 	}
 	return st;
@@ -122,14 +125,14 @@ static enum pl_status add_plot(struct pl_buf *page, const struct numbers *n, enu
 		most = bars[i] > most ? bars[i] : most;
 	st = pl_buf_addf(page, err, "<figure><svg width=\"%d\" height=\"%d\">", BARS * BAR_WIDTH, PLOT_HEIGHT);
 	for (int i = 0; i < BARS && st == PL_OK; i++) {
-		const double high = PLOT_HEIGHT * (double)bars[i] / (double)most;
+		const double share = (double)bars[i] / (double)most, high = share * PLOT_HEIGHT < 1 ? 1 : share * PLOT_HEIGHT;
 		if (bars[i] > 0)
-			st = pl_buf_addf(page, err, "<rect x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%.1f\"/>", i * BAR_WIDTH, PLOT_HEIGHT - (high < 1 ? 1 : high),
-			    BAR_WIDTH - 1, high < 1 ? 1 : high);
+			st = pl_buf_addf(page, err, "<rect x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%.1f\"/>", i * BAR_WIDTH,
+			    PLOT_HEIGHT - high, BAR_WIDTH - 1, high);
 	}
 	if (st == PL_OK)
-		st = pl_buf_addf(page, err, "</svg><figcaption><b>%s</b> %.6g to %.6g, median %.6g%s</figcaption></figure>\n", quantity_kinds[what].name,
-		    from, to, numbers_quantile(n, what, 0.5), quantity_kinds[what].logarithmic ? "; logarithmic" : "");
+		st = pl_buf_addf(page, err, "</svg><figcaption><b>%s</b> %.6g to %.6g, median %.6g%s</figcaption></figure>\n",
+		    quantity_kinds[what].name, from, to, numbers_quantile(n, what, 0.5), quantity_kinds[what].logarithmic ? "; logarithmic" : "");
 	return st;
 }
 
@@ -145,7 +148,8 @@ enum pl_status html_numbers(struct pl_buf *page, const struct numbers *n, struct
 		if (n->formats[f] > 0)
 			st = pl_buf_addf(page, err, "%llu %s, ", (unsigned long long)n->formats[f], pl_format_name((enum pl_format)f));
 	if (st == PL_OK)
-		st = pl_buf_addf(page, err, "%llu blank, %llu animated</p>\n<div class=\"plots\">\n", (unsigned long long)n->blank, (unsigned long long)n->animated);
+		st = pl_buf_addf(page, err, "%llu blank, %llu animated</p>\n<div class=\"plots\">\n", (unsigned long long)n->blank,
+		    (unsigned long long)n->animated);
 	for (int q = 0; q < QUANTITIES && st == PL_OK; q++)
 		st = add_plot(page, n, (enum quantity)q, err);
 	return st == PL_OK ? pl_buf_adds(page, "</div>\n", err) : st;
