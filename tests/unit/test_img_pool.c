@@ -165,7 +165,8 @@ static void test_killed_workers(void **state)
 		sleep_ms(1);
 	}
 	assert_true(kills >= 15);
-	assert_in_range(lost, 1, kills);
+	/* Which kill meets a busy worker is up to the scheduler: the next test makes sure of one. */
+	assert_true(lost <= kills);
 	assert_int_equal(pl_pool_replaced(pool), kills);
 	free(data);
 	pl_pool_free(pool);
