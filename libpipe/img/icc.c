@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ICC profiles: is this one sRGB (read here, as it is asked of every header),
- * and the conversion, which lcms2 does. */
+/* ICC profiles: is this one sRGB? Read here, as it is asked of every header;
+ * the conversion is in icc_convert.c. */
 #include "icc.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#ifdef HAVE_LCMS2
-#include <lcms2.h>
-#endif
 
 #include "codec.h"
+#include "icc_kept.h"
 
 enum { HEADER = 128, TAG = 12, MAX_TAGS = 100, SAMPLES = 32 };
 
@@ -137,9 +134,8 @@ static bool primaries_are_srgb(const uint8_t *profile, size_t len)
 	return true;
 }
 
-unsigned pl_icc_foreign(const uint8_t *profile, size_t len)
+unsigned pl_icc_judge(const uint8_t *profile, size_t len)
 {
-#ifdef HAVE_LCMS2
 	size_t n;
 	unsigned channels = pl_icc_channels(profile, len);
 	if (channels == 1)
@@ -150,136 +146,4 @@ unsigned pl_icc_foreign(const uint8_t *profile, size_t len)
 	    curve_is_srgb(profile, len, "bTRC"))
 		return 0;
 	return channels;
-#else
-	(void)profile;
-	(void)len;
-	(void)primaries_are_srgb;
-	(void)curve_is_srgb;
-	return 0;
-#endif
-}
-
-#ifdef HAVE_LCMS2
-static void map_levels(struct pl_image *im, const uint8_t map[256])
-{
-	size_t n = (size_t)im->width * im->height;
-	uint32_t colours = im->channels == 1 ? 1 : 3;
-	for (size_t i = 0; i < n; i++)
-		for (uint32_t c = 0; c < colours; c++)
-			im->pixels[i * im->channels + c] = map[im->pixels[i * im->channels + c]];
-}
-
-/* Grey may have become RGB(A) on the way: the 256 levels are converted, then looked up. */
-static bool convert_grey(const uint8_t *profile, size_t len, struct pl_image *im)
-{
-	static const cmsFloat64Number srgb[] = { 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045 };
-	cmsContext lcms = cmsCreateContext(NULL, NULL);
-	cmsHPROFILE from = lcms ? cmsOpenProfileFromMemTHR(lcms, profile, (cmsUInt32Number)len) : NULL;
-	cmsToneCurve *curve = from ? cmsBuildParametricToneCurve(lcms, 4, srgb) : NULL;
-	cmsHPROFILE to = curve ? cmsCreateGrayProfileTHR(lcms, cmsD50_xyY(), curve) : NULL;
-	cmsHTRANSFORM t = to
-	    ? cmsCreateTransformTHR(lcms, from, TYPE_GRAY_8, to, TYPE_GRAY_8, INTENT_PERCEPTUAL, 0)
-	    : NULL;
-	if (t) {
-		uint8_t map[256];
-		for (unsigned i = 0; i < 256; i++)
-			map[i] = (uint8_t)i;
-		cmsDoTransform(t, map, map, 256);
-		cmsDeleteTransform(t);
-		map_levels(im, map);
-	}
-	if (to)
-		cmsCloseProfile(to);
-	if (curve)
-		cmsFreeToneCurve(curve);
-	if (from)
-		cmsCloseProfile(from);
-	if (lcms)
-		cmsDeleteContext(lcms);
-	return t != NULL;
-}
-
-/* A transform of RGB pixels and what it was made of. */
-struct kept_transform {
-	cmsContext lcms;
-	cmsHTRANSFORM transform;
-	uint8_t *profile;
-	size_t len;
-	uint32_t channels;
-};
-
-static void drop(struct kept_transform *k)
-{
-	if (k->transform)
-		cmsDeleteTransform(k->transform);
-	if (k->lcms)
-		cmsDeleteContext(k->lcms);
-	free(k->profile);
-	memset(k, 0, sizeof(*k));
-}
-
-static bool make_transform(struct kept_transform *k, const uint8_t *profile, size_t len, uint32_t channels)
-{
-	cmsUInt32Number layout = channels == 4 ? TYPE_RGBA_8 : TYPE_RGB_8;
-	cmsHPROFILE from = NULL, to = NULL;
-	drop(k);
-	k->profile = malloc(len);
-	k->lcms = cmsCreateContext(NULL, NULL);
-	if (k->profile && k->lcms)
-		from = cmsOpenProfileFromMemTHR(k->lcms, profile, (cmsUInt32Number)len);
-	if (from)
-		to = cmsCreate_sRGBProfileTHR(k->lcms);
-	if (to)
-		k->transform = cmsCreateTransformTHR(k->lcms, from, layout, to, layout, INTENT_PERCEPTUAL, 0);
-	if (to)
-		cmsCloseProfile(to);
-	if (from)
-		cmsCloseProfile(from);
-	if (!k->profile || !k->transform) {
-		drop(k);
-		return false;
-	}
-	memcpy(k->profile, profile, len);
-	k->len = len;
-	k->channels = channels;
-	return true;
-}
-
-static bool convert_rgb(const uint8_t *profile, size_t len, struct pl_image *im)
-{
-	enum { KEPT = 4 };
-	static _Thread_local struct kept_transform kept[KEPT];
-	static _Thread_local unsigned next;
-	struct kept_transform *k = NULL;
-	for (unsigned i = 0; i < KEPT && !k; i++)
-		if (kept[i].transform && kept[i].len == len && kept[i].channels == im->channels &&
-		    memcmp(kept[i].profile, profile, len) == 0)
-			k = &kept[i];
-	if (!k) {
-		if (!make_transform(&kept[next], profile, len, im->channels))
-			return false;
-		k = &kept[next];
-		next = (next + 1) % KEPT;
-	}
-	/* In place: what lies in the alpha bytes stays there. */
-	uint8_t *row = im->pixels;
-	for (uint32_t y = 0; y < im->height; y++, row += (size_t)im->width * im->channels)
-		cmsDoTransform(k->transform, row, row, im->width);
-	return true;
-}
-#endif
-
-bool pl_icc_to_srgb(const uint8_t *profile, size_t len, struct pl_image *im)
-{
-#ifdef HAVE_LCMS2
-	unsigned channels = pl_icc_channels(profile, len);
-	if (channels == 1 && len <= PL_ICC_MAX)
-		return convert_grey(profile, len, im);
-	return channels == 3 && len <= PL_ICC_MAX && im->channels >= 3 && convert_rgb(profile, len, im);
-#else
-	(void)profile;
-	(void)len;
-	(void)im;
-	return false;
-#endif
 }

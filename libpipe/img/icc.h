@@ -4,7 +4,7 @@
  * Which words count, the first that is there: an ICC profile; PNG's sRGB chunk; PNG's gAMA, with cHRM for the
  * primaries when both are there, as browsers have it (gAMA within 5 % of 1/2.2 is sRGB's; cHRM alone and cICP are
  * not looked at). A profile of RGB pixels is sRGB when its primaries and its curves agree with sRGB's to within one
- * level of 255. Others are converted by lcms2, 8 bits, perceptual intent, alpha untouched. A profile of grey goes with
+ * level of 255. Others are converted as lcms2 does it, 8 bits, perceptual intent, alpha untouched. A profile of grey goes with
  * grey pixels. A CMYK profile is ignored: such JPEGs are converted by the plain rule of decode_jpeg.c. A profile that
  * is broken, of another kind than the pixels, over the ceiling, or refused by lcms2 is ignored too: the pixels stay as
  * stored. AVIF's nclx words other than sRGB's are not looked at. Without lcms2 (built with HAVE_LCMS2 unset) only gAMA
@@ -21,8 +21,10 @@ unsigned pl_icc_channels(const uint8_t *profile, size_t len);
 /* The same, 0 also when the profile is sRGB's own. For a whole profile. */
 unsigned pl_icc_foreign(const uint8_t *profile, size_t len);
 
-/* Convert in place; false = the profile cannot be used, pixels unchanged. A thread keeps the last four transforms of
- * RGB until it ends: to make one takes 2 ms, and the web has few profiles. The pixels do not depend on what is kept. */
+/* Convert in place; false = the profile cannot be used, pixels unchanged. Where a profile of RGB is three curves and a
+ * matrix, the pixels go through tables of our own, which are used only if they stay within one level of lcms2's answer.
+ * A thread keeps what it knows of the last 32 profiles of up to 256 KiB until it ends: to work one out takes 2 ms, and
+ * the web has few. Neither the verdict nor the pixels depend on what is kept. */
 bool pl_icc_to_srgb(const uint8_t *profile, size_t len, struct pl_image *im);
 
 /* What a PNG says of its colours in the chunks before its pixels. */

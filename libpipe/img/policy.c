@@ -201,30 +201,35 @@ static bool planes_will_do(
 	    (format == PL_FORMAT_JPEG || (format == PL_FORMAT_WEBP && r->encode.quality <= 100));
 }
 
+enum pl_reason pl_img_transform_probed(const uint8_t *data, size_t len, const struct pl_img_info *info,
+    const struct pl_img_limits *lim, const struct pl_resize *r, struct pl_resized *out)
+{
+	memset(out, 0, sizeof(*out));
+	bool swap = info->orientation >= 5;
+	struct pl_geometry g =
+	    pl_resize_geometry(r, swap ? info->height : info->width, swap ? info->width : info->height);
+	out->format = output_format(r, info);
+	if (!g.changes && out->format == info->format && info->orientation == 1 && !info->alpha &&
+	    !info->foreign_profile && !r->reencode)
+		return pass_through(data, len, info, lim, out);
+	/* A sliver enlarged to the asked shorter side may grow past every ceiling. */
+	enum pl_reason reason = pl_img_check_size(g.out_w, g.out_h, lim);
+	if (reason != PL_REASON_KEEP)
+		return reason;
+	if (planes_will_do(info, r, out->format)) {
+		bool fit;
+		reason = pl_transform_planes(data, len, info, lim, r, &g, out, &fit);
+		if (reason != PL_REASON_KEEP || fit)
+			return reason;
+	}
+	return remake(data, len, info, lim, r, &g, out);
+}
+
 enum pl_reason pl_img_transform(const uint8_t *data, size_t len, const struct pl_img_limits *lim,
     const struct pl_resize *r, struct pl_resized *out)
 {
 	memset(out, 0, sizeof(*out));
 	struct pl_img_info info;
 	enum pl_reason reason = pl_img_probe(data, len, lim, &info);
-	if (reason != PL_REASON_KEEP)
-		return reason;
-	bool swap = info.orientation >= 5;
-	struct pl_geometry g =
-	    pl_resize_geometry(r, swap ? info.height : info.width, swap ? info.width : info.height);
-	out->format = output_format(r, &info);
-	if (!g.changes && out->format == info.format && info.orientation == 1 && !info.alpha &&
-	    !info.foreign_profile && !r->reencode)
-		return pass_through(data, len, &info, lim, out);
-	/* A sliver enlarged to the asked shorter side may grow past every ceiling. */
-	reason = pl_img_check_size(g.out_w, g.out_h, lim);
-	if (reason != PL_REASON_KEEP)
-		return reason;
-	if (planes_will_do(&info, r, out->format)) {
-		bool fit;
-		reason = pl_transform_planes(data, len, &info, lim, r, &g, out, &fit);
-		if (reason != PL_REASON_KEEP || fit)
-			return reason;
-	}
-	return remake(data, len, &info, lim, r, &g, out);
+	return reason == PL_REASON_KEEP ? pl_img_transform_probed(data, len, &info, lim, r, out) : reason;
 }

@@ -53,10 +53,12 @@ static enum pl_reason work_scan(const struct pl_pool_request *rq, const uint8_t 
 }
 
 static enum pl_reason work_transform(const struct pl_pool_request *rq, const uint8_t *in,
-    struct pl_pool_reply *reply, uint8_t *out, size_t out_cap, const struct pl_img_limits *limits)
+    struct pl_pool_reply *reply, const struct pl_img_info *info, uint8_t *out, size_t out_cap,
+    const struct pl_img_limits *limits)
 {
 	struct pl_resized resized = { 0 };
-	enum pl_reason reason = pl_img_transform(in, rq->len, limits, &rq->resize, &resized);
+	enum pl_reason reason =
+	    pl_img_transform_probed(in, rq->len, info, limits, &rq->resize, &resized);
 
 	if (reason == PL_REASON_KEEP && !resized.passthrough && resized.len > out_cap)
 		reason = PL_REASON_TOO_LARGE;
@@ -101,7 +103,7 @@ void pl_pool_work(const struct pl_pool_request *rq, const uint8_t *in, struct pl
 			reason = work_scan(rq, in, reply, &info, limits);
 			break;
 		case PL_POOL_TRANSFORM:
-			reason = work_transform(rq, in, reply, out, out_cap, limits);
+			reason = work_transform(rq, in, reply, &info, out, out_cap, limits);
 			break;
 		case PL_POOL_VERIFY:
 			reason = work_verify(rq, in, &info, limits);

@@ -46,5 +46,8 @@ struct pl_geometry pl_resize_geometry(const struct pl_resize *r, uint32_t width,
 struct pl_resized { uint8_t *bytes; size_t len; bool passthrough; uint32_t width, height; enum pl_format format; };
 enum pl_reason pl_img_transform(const uint8_t *data, size_t len, const struct pl_img_limits *lim,
     const struct pl_resize *r, struct pl_resized *out);
+/* The same where pl_img_probe has filled *info, with PL_REASON_KEEP. */
+enum pl_reason pl_img_transform_probed(const uint8_t *data, size_t len, const struct pl_img_info *info,
+    const struct pl_img_limits *lim, const struct pl_resize *r, struct pl_resized *out);
 
 #endif
