@@ -74,10 +74,17 @@ static enum pl_reason reason_of_death(const struct pl_pool_entry *e, uint32_t sp
 	return PL_REASON_CRASH;
 }
 
-static void ring_workers(struct pl_pool *pool, int count)
+static void wake_workers(struct pl_pool *pool, int count)
+{
+	(void)syscall(SYS_futex, &pool->sh.control->bell, FUTEX_WAKE, count, NULL, NULL, 0);
+}
+
+/* One more job is queued. */
+static void ring_workers(struct pl_pool *pool)
 {
 	atomic_fetch_add(&pool->sh.control->bell, 1);
-	(void)syscall(SYS_futex, &pool->sh.control->bell, FUTEX_WAKE, count, NULL, NULL, 0);
+	if (atomic_load(&pool->sh.control->sleepers) != 0)
+		wake_workers(pool, 1);
 }
 
 /* Whatever the dead worker had claimed died with it; or is queued again, where the parent
@@ -95,7 +102,7 @@ static void settle_death(struct pl_pool *pool, uint32_t spawn, int status, bool 
 			memset(&slot->reply, 0, sizeof(slot->reply));
 			e->seen_running = false;
 			atomic_store(&slot->state, pl_pool_state(0, job, PL_POOL_QUEUED));
-			ring_workers(pool, 1);
+			ring_workers(pool);
 			continue;
 		}
 		e->settled = true;
@@ -231,9 +238,11 @@ static void tick(struct pl_pool *pool)
 			stop_late_job(pool, e, state);
 		}
 	}
-	/* Costs nothing when they are awake, and mends a wake-up that died with its worker. */
-	if (queued)
-		ring_workers(pool, INT_MAX);
+	/* Mends a wake-up that died with its worker, and a count of sleepers that is a lie. */
+	if (queued) {
+		atomic_fetch_add(&pool->sh.control->bell, 1);
+		wake_workers(pool, INT_MAX);
+	}
 }
 
 /* ---- submitting ---- */
@@ -303,7 +312,7 @@ enum pl_status pl_pool_submit(
 	pool->tail++;
 	atomic_store(&pool->sh.control->tail, pool->tail);
 	if (!e->settled)
-		ring_workers(pool, 1);
+		ring_workers(pool);
 	return PL_OK;
 }
 
@@ -453,13 +462,29 @@ static void collect(struct pl_pool *pool, struct pl_pool_result *r)
 	pool->held = true;
 }
 
-static bool head_is_ready(const struct pl_pool *pool)
+static bool is_ready(const struct pl_pool *pool, uint64_t job)
 {
-	size_t at = (size_t)(pool->head % pool->sh.nslots);
+	size_t at = (size_t)(job % pool->sh.nslots);
 	uint64_t state = atomic_load(&pool->sh.slots[at].state);
 
 	return pool->entries[at].settled
-	       || (state & 0xFFFFFFFFu) == pl_pool_state(0, pool->head, PL_POOL_DONE);
+	       || (state & 0xFFFFFFFFu) == pl_pool_state(0, job, PL_POOL_DONE);
+}
+
+/* Sleep until a job is done with which half a window is likely to be: to wake and be scheduled for
+ * each would cost more than the parent has to do for it. The other half keeps the workers busy. */
+static void wait_for_some(struct pl_pool *pool, int ms)
+{
+	uint64_t job = pool->head + pool->window / 2;
+
+	if (job >= pool->tail)
+		job = pool->tail - 1;
+	while (job > pool->head && is_ready(pool, job))
+		job--;
+	atomic_store(&pool->sh.control->waiting, job + 1);
+	if (!is_ready(pool, job))
+		pl_pool_wait(pool, ms);
+	atomic_store(&pool->sh.control->waiting, 0);
 }
 
 void pl_pool_wait(struct pl_pool *pool, int ms)
@@ -490,7 +515,7 @@ enum pl_status pl_pool_next(
 		int ms = PL_POOL_STEP_MS;
 
 		tick(pool);
-		if (head_is_ready(pool)) {
+		if (is_ready(pool, pool->head)) {
 			collect(pool, r);
 			*ready = true;
 			return PL_OK;
@@ -506,10 +531,7 @@ enum pl_status pl_pool_next(
 			if (deadline - now < (uint64_t)PL_POOL_STEP_MS * 1000000u)
 				ms = (int)((deadline - now + 999999u) / 1000000u);
 		}
-		atomic_store(&pool->sh.control->waiting, pool->head + 1);
-		if (!head_is_ready(pool))
-			pl_pool_wait(pool, ms);
-		atomic_store(&pool->sh.control->waiting, 0);
+		wait_for_some(pool, ms);
 	}
 }
 

@@ -17,7 +17,7 @@ struct pl_pool_config {
 	int workers;                 /* 0 = cores this process may run on */
 	enum pl_sandbox sandbox;     /* AUTO: rlimits only where seccomp is missing, and says so through pl_pool_seccomp */
 	struct pl_img_limits limits;
-	size_t window;               /* most images under way or waiting to be collected; 0 = 4 x workers */
+	size_t window;               /* most images under way or waiting to be collected; 0 = 4 x workers, at least 16 */
 };
 
 enum pl_pool_op {

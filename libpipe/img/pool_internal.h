@@ -96,6 +96,9 @@ struct pl_pool_seat {
 struct pl_pool_control {
 	_Alignas(64) _Atomic uint64_t head, tail;    /* jobs head..tail-1 are in the ring */
 	_Alignas(64) _Atomic uint32_t bell;          /* futex: changes whenever there is work */
+	/* Workers that sleep for the bell. One that is killed asleep stays counted, and a hostile
+	 * one writes what it likes: too many costs system calls, too few the wait for a tick. */
+	_Alignas(64) _Atomic uint32_t sleepers;
 	_Alignas(64) _Atomic uint64_t
 	    waiting; /* 1 + the job the parent sleeps for; 0 = it does not sleep */
 };

@@ -160,11 +160,16 @@ static _Noreturn void worker(
 		uint64_t job;
 		size_t at = claim(sh, spawn, &job);
 
-		if (at != SIZE_MAX)
+		if (at != SIZE_MAX) {
 			run_job(sh, spawn, at, job);
-		else
+		} else {
+			/* Counted first: whoever changes the bell behind this sees us, and we see
+			 * a change before it. */
+			atomic_fetch_add(&sh->control->sleepers, 1);
 			(void)syscall(
 			    SYS_futex, &sh->control->bell, FUTEX_WAIT, bell, NULL, NULL, 0);
+			atomic_fetch_sub(&sh->control->sleepers, 1);
+		}
 		if (turn % 256 == 0 && should_retire())
 			_exit(PL_POOL_EXIT_RETIRED);
 	}

@@ -16,6 +16,7 @@
 
 #define WORKERS_MAX 4096
 #define WINDOW_MAX 16384
+#define WINDOW_LEAST ((size_t)16)   /* enough to go between parent and worker by halves */
 #define START_MS 30000       /* for the first worker to stand */
 #define END_MS 5000          /* for the nursery to leave by itself */
 
@@ -158,6 +159,8 @@ static enum pl_status settle_config(
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
 		    "%d codec workers: from 0 (all cores) to %d", workers, WORKERS_MAX);
 	pool->window = config->window ? config->window : 4 * (size_t)workers;
+	if (config->window == 0 && pool->window < WINDOW_LEAST)
+		pool->window = WINDOW_LEAST;
 	if (pool->window > WINDOW_MAX)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
 		    "a window of %zu images: at most %d", pool->window, WINDOW_MAX);
