@@ -12,10 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
 enum {
 	STRIP = PL_RS_STRIP,
 	KEPT_AXES = 16,
@@ -237,31 +233,31 @@ struct work {
 	const struct pl_plane *in;
 	size_t channels;
 	const struct pl_axis *across, *down;
-	uint32_t left, columns; /* the columns of the input that the window needs; both even */
+	uint32_t left;          /* the first column of the input that the window needs; even */
+	size_t columns;         /* how many of them, a multiple of PL_RS_COLUMNS */
 	size_t samples;         /* of a row of them that exist */
 	uint8_t *dst;
 	size_t dst_stride;
-	int16_t *row;   /* one filtered row */
+	int16_t *rows;  /* filtered: one channel: STRIP rows; else one */
 	int16_t *strip; /* per channel: columns two by two, STRIP rows */
 };
 
-/* Filter the rows of output row y, into row `slot` of the strip. */
-static void fill_slot(struct work *k, uint32_t y, size_t slot)
+/* Filter the rows of output row y. */
+static void filter_row(struct work *k, uint32_t y, int16_t *row)
 {
 	const uint8_t *src = k->in->data + k->down->first[y] * k->in->stride +
 	    (size_t)k->left * k->channels;
 	k->kernels->rows(src, k->in->stride, k->down->weight + (size_t)y * k->down->taps,
-	    k->down->count[y], k->row, k->samples);
+	    k->down->count[y], row, k->samples);
+}
+
+/* Take the one filtered row apart, into row `slot` of the strips. */
+static void fill_slot(struct work *k, size_t slot)
+{
 	const size_t pairs = k->columns / 2, channels = k->channels;
-	if (channels == 1) {
-		int16_t *to = k->strip + 2 * slot;
-		for (size_t p = 0; p < pairs; p++, to += 2 * STRIP)
-			memcpy(to, k->row + 2 * p, 2 * sizeof(*to));
-		return;
-	}
 	for (size_t c = 0; c < channels; c++) {
 		int16_t *to = k->strip + c * k->columns * STRIP + 2 * slot;
-		const int16_t *from = k->row + c;
+		const int16_t *from = k->rows + c;
 		for (size_t p = 0; p < pairs; p++, to += 2 * STRIP, from += 2 * channels) {
 			to[0] = from[0];
 			to[1] = from[channels];
@@ -269,56 +265,46 @@ static void fill_slot(struct work *k, uint32_t y, size_t slot)
 	}
 }
 
-#if defined(__SSE2__)
-/* 16 x 16 bytes: four rounds of interleaving the first half of the rows with the second. */
-static void turn_tile(uint8_t tile[STRIP][STRIP])
+static void fill_strip(struct work *k, uint32_t y, uint32_t rows)
 {
-	__m128i a[STRIP], b[STRIP];
-	for (int i = 0; i < STRIP; i++)
-		a[i] = _mm_loadu_si128((const __m128i *)tile[i]);
-	for (int round = 0; round < 4; round++) {
-		for (int i = 0; i < STRIP / 2; i++) {
-			b[2 * i] = _mm_unpacklo_epi8(a[i], a[i + STRIP / 2]);
-			b[2 * i + 1] = _mm_unpackhi_epi8(a[i], a[i + STRIP / 2]);
-		}
-		memcpy(a, b, sizeof(a));
+	if (k->channels == 1) {
+		for (uint32_t r = 0; r < rows; r++)
+			filter_row(k, y + r, k->rows + r * k->columns);
+		k->kernels->turn(k->rows, k->columns, k->columns, k->strip);
+		return;
 	}
-	for (int i = 0; i < STRIP; i++)
-		_mm_storeu_si128((__m128i *)tile[i], a[i]);
+	for (uint32_t r = 0; r < rows; r++) {
+		filter_row(k, y + r, k->rows);
+		fill_slot(k, r);
+	}
 }
-#else
-static void turn_tile(uint8_t tile[STRIP][STRIP])
+
+static void put_tile(const struct work *k, uint8_t tile[][STRIP], uint32_t n, uint32_t rows,
+    uint8_t *dst)
 {
-	for (int i = 0; i < STRIP; i++)
-		for (int j = 0; j < i; j++) {
-			uint8_t t = tile[i][j];
-			tile[i][j] = tile[j][i];
-			tile[j][i] = t;
-		}
+	for (uint32_t r = 0; r < rows; r++, dst += k->dst_stride) {
+		if (k->channels > 1)
+			for (uint32_t i = 0; i < n; i++)
+				dst[i * k->channels] = tile[r][i];
+		else if (n == STRIP)
+			memcpy(dst, tile[r], STRIP);
+		else
+			memcpy(dst, tile[r], n);
+	}
 }
-#endif
 
 static void do_strip(struct work *k, uint32_t y0)
 {
 	const uint32_t rows = k->down->outputs - y0 < STRIP ? k->down->outputs - y0 : STRIP;
-	for (uint32_t r = 0; r < rows; r++)
-		fill_slot(k, y0 + r, r);
+	fill_strip(k, y0, rows);
 	for (size_t c = 0; c < k->channels; c++) {
 		const int16_t *strip = k->strip + c * k->columns * STRIP;
 		for (uint32_t x = 0; x < k->across->outputs; x += STRIP) {
-			uint8_t tile[STRIP][STRIP];
+			_Alignas(64) uint8_t tile[STRIP][STRIP] = { { 0 } };
 			uint32_t n =
 			    k->across->outputs - x < STRIP ? k->across->outputs - x : STRIP;
 			k->kernels->columns(strip, k->left, k->across, x, n, tile);
-			turn_tile(tile);
-			uint8_t *dst = k->dst + y0 * k->dst_stride + x * k->channels + c;
-			for (uint32_t r = 0; r < rows; r++, dst += k->dst_stride) {
-				if (k->channels == 1)
-					memcpy(dst, tile[r], n);
-				else
-					for (uint32_t i = 0; i < n; i++)
-						dst[i * k->channels] = tile[r][i];
-			}
+			put_tile(k, tile, n, rows, k->dst + y0 * k->dst_stride + x * k->channels + c);
 		}
 	}
 }
@@ -334,11 +320,16 @@ static enum pl_reason make_room(struct work *k)
 	}
 	k->left = from;
 	k->samples = (size_t)(to - from) * k->channels;
-	k->columns = (to - from + 1) & ~1u;
-	size_t row = (size_t)k->columns * k->channels;
-	k->row = calloc(row * (STRIP + 1), sizeof(*k->row));
-	k->strip = k->row + row;
-	return k->row ? PL_REASON_KEEP : PL_REASON_NO_MEMORY;
+	k->columns = ((size_t)(to - from) + PL_RS_COLUMNS - 1) & ~(size_t)(PL_RS_COLUMNS - 1);
+	const size_t rows = k->columns * (k->channels == 1 ? STRIP : k->channels);
+	const size_t bytes = (rows + k->columns * k->channels * STRIP) * sizeof(*k->rows);
+	/* What lies right of the picture is multiplied by weights of 0. */
+	k->rows = aligned_alloc(64, bytes);
+	if (!k->rows)
+		return PL_REASON_NO_MEMORY;
+	memset(k->rows, 0, bytes);
+	k->strip = k->rows + rows;
+	return PL_REASON_KEEP;
 }
 
 enum pl_reason pl_resample_cut(const struct pl_plane *in, uint32_t channels,
@@ -359,7 +350,7 @@ enum pl_reason pl_resample_cut(const struct pl_plane *in, uint32_t channels,
 	if (reason == PL_REASON_KEEP)
 		for (uint32_t y = 0; y < cut->height; y += STRIP)
 			do_strip(&k, y);
-	free(k.row);
+	free(k.rows);
 	drop_large_axes();
 	return reason;
 }
