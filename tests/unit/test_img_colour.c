@@ -267,6 +267,100 @@ static void test_grey_profiles(void **state)
 	free(icc.p);
 }
 
+/* Every level of each colour, alone and with others. */
+static struct pl_image levels(uint32_t channels)
+{
+	struct pl_image im;
+	assert_int_equal(pl_image_init(&im, 256, 16, channels), PL_REASON_KEEP);
+	for (uint32_t i = 0; i < 256 * 16; i++)
+		for (uint32_t c = 0; c < channels; c++)
+			im.pixels[i * channels + c] = (uint8_t)(i * (2 * c + 1) + 37 * (i >> 8) * c);
+	return im;
+}
+
+static struct bytes gamma_profile(int i)
+{
+	const cmsCIExyY white = { 0.3127, 0.3290, 1 };
+	const cmsCIExyYTRIPLE p3 = { { 0.680, 0.320, 1 }, { 0.265, 0.690, 1 }, { 0.150, 0.060, 1 } };
+	cmsToneCurve *curve = cmsBuildGamma(NULL, 1 + 0.05 * i), *curves[3] = { curve, curve, curve };
+	struct bytes b = saved(cmsCreateRGBProfile(&white, &p3, curves));
+	cmsFreeToneCurve(curve);
+	return b;
+}
+
+/* Within a level of what lcms2 makes of it. */
+static void check_against_lcms(struct bytes icc, const struct pl_image *in, const struct pl_image *ours)
+{
+	cmsHPROFILE from = cmsOpenProfileFromMem(icc.p, (cmsUInt32Number)icc.n), to = cmsCreate_sRGBProfile();
+	cmsHTRANSFORM t = cmsCreateTransform(from, TYPE_RGB_8, to, TYPE_RGB_8, INTENT_PERCEPTUAL, 0);
+	uint8_t theirs[256 * 16 * 3];
+	assert_non_null(t);
+	cmsDoTransform(t, in->pixels, theirs, 256 * 16);
+	for (size_t i = 0; i < sizeof(theirs); i++)
+		assert_true(abs(theirs[i] - ours->pixels[i]) <= 1);
+	cmsDeleteTransform(t);
+	cmsCloseProfile(from);
+	cmsCloseProfile(to);
+}
+
+/* More profiles than are kept, there and back, so that some are found and some are made anew. */
+static void test_many_profiles(void **state)
+{
+	(void)state;
+	enum { MANY = 48 };
+	struct pl_image in = levels(3), first[MANY];
+	for (int i = 0; i < 2 * MANY; i++) {
+		int which = i < MANY ? i : 2 * MANY - 1 - i;
+		struct bytes icc = gamma_profile(which);
+		struct pl_image im = levels(3);
+		assert_int_equal(pl_icc_foreign(icc.p, icc.n), 3);
+		assert_true(pl_icc_to_srgb(icc.p, icc.n, &im));
+		if (i < MANY) {
+			check_against_lcms(icc, &in, &im);
+			first[which] = im;
+		} else {
+			assert_memory_equal(im.pixels, first[which].pixels, (size_t)256 * 16 * 3);
+			pl_image_release(&im);
+			pl_image_release(&first[which]);
+		}
+		free(icc.p);
+	}
+	pl_image_release(&in);
+}
+
+/* A profile with tables goes through lcms2 itself, its alpha untouched. */
+static void test_table_profile(void **state)
+{
+	(void)state;
+	struct pl_image in = levels(3), im = levels(3), alpha = levels(4);
+	cmsHPROFILE lab = cmsCreateLab4Profile(NULL), p3 = NULL;
+	struct bytes shaper = p3_profile();
+	p3 = cmsOpenProfileFromMem(shaper.p, (cmsUInt32Number)shaper.n);
+	cmsHTRANSFORM t = cmsCreateTransform(p3, TYPE_RGB_16, lab, TYPE_Lab_16, INTENT_PERCEPTUAL, 0);
+	struct bytes icc = saved(cmsTransform2DeviceLink(t, 4.3, cmsFLAGS_GUESSDEVICECLASS));
+	cmsDeleteTransform(t);
+	cmsCloseProfile(p3);
+	cmsCloseProfile(lab);
+	assert_int_equal(pl_icc_foreign(icc.p, icc.n), 3);
+	for (int i = 0; i < 2; i++) {
+		pl_image_release(&im);
+		im = levels(3);
+		assert_true(pl_icc_to_srgb(icc.p, icc.n, &im));
+		check_against_lcms(icc, &in, &im);
+	}
+	struct pl_image before = levels(4);
+	assert_true(pl_icc_to_srgb(icc.p, icc.n, &alpha));
+	for (size_t i = 3; i < (size_t)256 * 16 * 4; i += 4)
+		assert_int_equal(alpha.pixels[i], before.pixels[i]);
+	assert_true(memcmp(alpha.pixels, before.pixels, (size_t)256 * 16 * 4) != 0);
+	pl_image_release(&before);
+	pl_image_release(&alpha);
+	pl_image_release(&im);
+	pl_image_release(&in);
+	free(icc.p);
+	free(shaper.p);
+}
+
 /* Damaged profiles cost their own meaning, never the picture. */
 static void test_hostile_profiles(void **state)
 {
@@ -468,6 +562,8 @@ int main(void)
 		cmocka_unit_test(test_alpha_is_kept),
 		cmocka_unit_test(test_srgb_profiles),
 		cmocka_unit_test(test_grey_profiles),
+		cmocka_unit_test(test_many_profiles),
+		cmocka_unit_test(test_table_profile),
 		cmocka_unit_test(test_hostile_profiles),
 #endif
 #ifdef HAVE_AVIF

@@ -16,6 +16,7 @@
 #include <jpeglib.h>
 
 #include "libpipe/base/file.h"
+#include "libpipe/base/hash.h"
 #include "libpipe/img/planes.h"
 
 static uint32_t draw(uint32_t *seed)
@@ -85,6 +86,59 @@ static void test_levels_random(void **state)
 		    (enum pl_filter)(draw(&seed) % 4));
 		pl_image_release(&im);
 	}
+}
+
+/* Written down once: what depends on a machine's libm or vector unit shows. */
+static void test_bytes_are_these(void **state)
+{
+	(void)state;
+	static const struct { uint32_t w, h; enum pl_filter filter; const char *hash; } cases[] = {
+		{ 101, 77, PL_FILTER_LANCZOS, "336e630a15b766aff209dc575a303c25" }, { 300, 250, PL_FILTER_LANCZOS, "25aafa94d76cb5e5d4858253c90a5185" },
+		{ 9, 5, PL_FILTER_LANCZOS, "fc2ac27e0140278ef48a7907316d8092" }, { 101, 77, PL_FILTER_BICUBIC, "21c24494af3215beb5e13cea557fc8c7" },
+	};
+	struct pl_image im = noise(190, 140, 1, 3);
+	for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
+		struct pl_image out;
+		uint64_t h[2];
+		char hex[33];
+		assert_int_equal(
+		    pl_img_resample(&im, cases[i].w, cases[i].h, cases[i].filter, &out), PL_REASON_KEEP);
+		pl_hash128(out.pixels, (size_t)out.width * out.height, h);
+		pl_hash128_hex(h, hex);
+		assert_string_equal(hex, cases[i].hash);
+		pl_image_release(&out);
+	}
+	pl_image_release(&im);
+}
+
+static void plane_of(const struct pl_image *im, uint32_t by, uint8_t *dst)
+{
+	const struct pl_plane in = { im->pixels, 190, (189 + by - 1) / by, (139 + by - 1) / by, 189.0 / by,
+		139.0 / by };
+	const struct pl_cut cut = { 81.0 / by, 60.0 / by, 0, 0, (81 + by - 1) / by, (60 + by - 1) / by };
+	assert_int_equal(pl_resample_cut(&in, 1, &cut, PL_FILTER_LANCZOS, dst, 81), PL_REASON_KEEP);
+}
+
+/* Chroma's axes made of luma's and made anew, and the other way round, are the same. */
+static void test_axes_from_axes(void **state)
+{
+	(void)state;
+	struct pl_image im = noise(190, 140, 1, 5), out;
+	uint8_t luma[2][81 * 60], chroma[2][81 * 60];
+	memset(chroma, 0, sizeof(chroma));
+	for (uint32_t i = 0; i < 2; i++) {
+		/* Others, until none of ours are kept. */
+		for (uint32_t k = 0; k < 20; k++) {
+			assert_int_equal(pl_img_resample(&im, 20 + k, 50 + k, PL_FILTER_LANCZOS, &out),
+			    PL_REASON_KEEP);
+			pl_image_release(&out);
+		}
+		plane_of(&im, 1 + i, i ? chroma[i] : luma[i]);
+		plane_of(&im, 2 - i, i ? luma[i] : chroma[i]);
+	}
+	assert_memory_equal(luma[0], luma[1], sizeof(luma[0]));
+	assert_memory_equal(chroma[0], chroma[1], sizeof(chroma[0]));
+	pl_image_release(&im);
 }
 
 /* The same bytes out of the whole transform, for every picture in `data` that it takes. */
@@ -443,6 +497,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_levels_random),
+		cmocka_unit_test(test_bytes_are_these),
+		cmocka_unit_test(test_axes_from_axes),
 		cmocka_unit_test(test_levels_photos),
 		cmocka_unit_test(test_samplings),
 		cmocka_unit_test(test_orientations_and_policies),
