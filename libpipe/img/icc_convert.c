@@ -306,14 +306,14 @@ static struct kept_profile *known(const uint8_t *profile, size_t len)
 	static _Thread_local uint64_t now;
 	struct kept_profile *oldest = kept;
 	for (struct kept_profile *k = kept; k < kept + KEPT; k++) {
-		if (k->used && k->len == len && memcmp(k->bytes, profile, len) == 0) {
+		if (k->used && len > 0 && k->len == len && memcmp(k->bytes, profile, len) == 0) {
 			k->used = ++now;
 			return k;
 		}
 		if (k->used < oldest->used)
 			oldest = k;
 	}
-	uint8_t *bytes = len <= KEPT_BYTES ? malloc(len + 1) : NULL;
+	uint8_t *bytes = len > 0 && len <= KEPT_BYTES ? malloc(len) : NULL;
 	if (!bytes)
 		return NULL;
 	drop(oldest);

@@ -213,8 +213,11 @@ static enum pl_reason axis_init(
 	}
 	const struct making m = { a, key, like && like->taps == a->taps ? like : NULL, like_inputs,
 		key->filter == PL_FILTER_LANCZOS ? lanczos_table() : NULL, room };
-	for (uint32_t i = 0; i < key->outputs; i++)
+	for (uint32_t i = 0; i < key->outputs; i++) {
 		axis_weights(&m, i, ratio, scale);
+		const uint32_t pairs = (a->count[i] + 1) / 2;
+		a->pairs = pairs > a->pairs ? pairs : a->pairs;
+	}
 	free(room);
 	return PL_REASON_KEEP;
 }
@@ -370,15 +373,17 @@ static void do_strip(struct work *k, uint32_t y0)
 /* Which columns does the window need, and room for a strip of them. */
 static enum pl_reason make_room(struct work *k)
 {
-	uint32_t from = k->in->width, to = 0;
+	const uint32_t taps = 2 * k->across->pairs;
+	uint32_t from = k->in->width, to = 0, read = 0;
 	for (uint32_t i = 0; i < k->across->outputs; i++) {
-		uint32_t end = k->across->first[i] + k->across->count[i];
-		from = k->across->first[i] < from ? k->across->first[i] : from;
+		const uint32_t first = k->across->first[i], end = first + k->across->count[i];
+		from = first < from ? first : from;
 		to = end > to ? end : to;
+		read = first > read ? first : read;
 	}
 	k->left = from;
 	k->samples = (size_t)(to - from) * k->channels;
-	k->columns = ((size_t)(to - from) + PL_RS_COLUMNS - 1) & ~(size_t)(PL_RS_COLUMNS - 1);
+	k->columns = ((size_t)(read - from) + taps + PL_RS_COLUMNS - 1) & ~(size_t)(PL_RS_COLUMNS - 1);
 	const size_t rows = k->columns * (k->channels == 1 ? STRIP : k->channels);
 	const size_t bytes = (rows + k->columns * k->channels * STRIP) * sizeof(*k->rows);
 	/* What lies right of the picture is multiplied by weights of 0. */

@@ -165,11 +165,12 @@ AVX2 static void turn_tile_avx2(uint8_t tile[][STRIP])
 AVX2 static void columns_avx2(const int16_t *strip, uint32_t left, const struct pl_axis *a,
     uint32_t from, uint32_t n, uint8_t tile[][STRIP])
 {
+	const uint32_t taps = 2 * a->pairs;
 	for (uint32_t i = 0; i < n; i++) {
 		const int16_t *in = strip + (size_t)(a->first[from + i] - left) * STRIP;
 		const int16_t *w = a->weight + (size_t)(from + i) * a->taps;
 		__m256i s0 = _mm256_set1_epi32(COLS_HALF), s1 = s0;
-		for (uint32_t k = 0; k < a->count[from + i]; k += 2, in += 2 * STRIP) {
+		for (uint32_t k = 0; k < taps; k += 2, in += 2 * STRIP) {
 			const __m256i both = _mm256_set1_epi32(two_weights(w + k));
 			__m256i lo = _mm256_loadu_si256((const __m256i *)in);
 			__m256i hi = _mm256_loadu_si256((const __m256i *)(in + STRIP));
@@ -292,11 +293,12 @@ AVX512 static void turn_tile_avx512(uint8_t tile[][STRIP])
 AVX512 static void columns_avx512(const int16_t *strip, uint32_t left, const struct pl_axis *a,
     uint32_t from, uint32_t n, uint8_t tile[][STRIP])
 {
+	const uint32_t taps = 2 * a->pairs;
 	for (uint32_t i = 0; i < n; i++) {
 		const int16_t *in = strip + (size_t)(a->first[from + i] - left) * STRIP;
 		const int16_t *w = a->weight + (size_t)(from + i) * a->taps;
 		__m512i sum = _mm512_set1_epi32(COLS_HALF);
-		for (uint32_t k = 0; k < a->count[from + i]; k += 2, in += 2 * STRIP)
+		for (uint32_t k = 0; k < taps; k += 2, in += 2 * STRIP)
 			sum = _mm512_add_epi32(sum,
 			    _mm512_madd_epi16(_mm512_loadu_si512(in),
 				_mm512_set1_epi32(two_weights(w + k))));

@@ -14,9 +14,10 @@ enum {
 };
 
 /* The weights of one axis: output i is the sum of count[i] inputs from first[i]. Weights are taken
- * two by two: taps is even, and a weight behind count[i] is 0. */
+ * two by two: taps is even, and a weight behind count[i] is 0. pairs: of the output that has most:
+ * a loop that runs as often for each is foreseen by the processor. */
 struct pl_axis {
-	uint32_t outputs, taps;
+	uint32_t outputs, taps, pairs;
 	uint32_t *first, *count;
 	int16_t *weight; /* outputs x taps */
 };
@@ -30,7 +31,7 @@ struct pl_rs_kernels {
 	void (*turn)(const int16_t *rows, size_t stride, size_t columns, int16_t *strip);
 	/* n <= PL_RS_STRIP outputs from `from` on: tile[r][i] = row r of output from + i; the rest
 	 * of the tile is anything. The strip's first column is input `left`. left and all first are
-	 * even. */
+	 * even. Every output may read its pairs of columns, though they weigh nothing. */
 	void (*columns)(const int16_t *strip, uint32_t left, const struct pl_axis *a, uint32_t from,
 	    uint32_t n, uint8_t tile[][PL_RS_STRIP]);
 };

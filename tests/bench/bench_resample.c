@@ -3,7 +3,6 @@
  * that no axis is kept from one to the next; and of one size again and again.
  * The least of five rounds, in microseconds a picture, for every vector unit. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "libpipe/img/planes.h"
@@ -50,16 +49,12 @@ static double picture_us(const uint8_t *pixels, uint8_t *dst, uint32_t vary)
 int main(void)
 {
 	static const char *const names[] = { "best", "scalar", "avx2", "avx512" };
-	uint8_t *pixels = malloc((size_t)MOST * MOST), *dst = malloc((size_t)MOST * MOST);
-	if (!pixels || !dst)
-		return 1;
+	static uint8_t pixels[MOST * MOST], dst[MOST * MOST];
 	for (size_t i = 0; i < (size_t)MOST * MOST; i++)
 		pixels[i] = (uint8_t)(i * 2654435761u >> 13);
 	for (int level = PL_SIMD_SCALAR; level <= PL_SIMD_AVX512; level++)
 		if (pl_resample_force((enum pl_simd)level))
 			printf("%s\tnew sizes %.1f us\tone size %.1f us\n", names[level],
 			    picture_us(pixels, dst, 3), picture_us(pixels, dst, 0));
-	free(pixels);
-	free(dst);
 	return 0;
 }
