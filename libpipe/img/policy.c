@@ -173,7 +173,9 @@ static enum pl_reason remake(const uint8_t *data, size_t len, const struct pl_im
 {
 	struct pl_image im;
 	uint32_t less = g->scaled_w < g->scaled_h ? g->scaled_w : g->scaled_h;
-	struct pl_img_decode how = { pl_decode_least(r->decode_scale, less), false };
+	/* Nothing lossy follows on most of these ways: half as much again as for planes (README.md). */
+	const uint32_t ample = less <= UINT32_MAX / 3 ? less + less / 2 : UINT32_MAX;
+	struct pl_img_decode how = { pl_decode_least(r->decode_scale, ample), false };
 	enum pl_reason reason = pl_img_decode(data, len, info, lim, &how, &im);
 	if (reason == PL_REASON_KEEP)
 		reason = pl_img_flatten(&im);

@@ -16,8 +16,8 @@ enum pl_reason pl_img_resample(const struct pl_image *in, uint32_t width, uint32
 enum pl_policy { PL_POLICY_NONE, PL_POLICY_KEEP_RATIO, PL_POLICY_KEEP_RATIO_LARGEST, PL_POLICY_CENTER_CROP, PL_POLICY_BORDER };
 extern const char *const pl_policy_names[];   /* NULL-terminated, in enum order: "none", ... */
 
-/* How far above its target size a JPEG may be reduced while it is decoded: never below this many times the target. README.md
- * tells what each costs. The first is the default. */
+/* How far above its target size a JPEG may be reduced while it is decoded: never below this many times the target, on the
+ * way through RGB half as much again. README.md tells what each costs. The first is the default. */
 enum pl_decode_scale { PL_DECODE_SCALE_2, PL_DECODE_SCALE_1_5, PL_DECODE_SCALE_1 };
 extern const char *const pl_decode_scale_names[];   /* NULL-terminated: "2", "1.5", "1" */
 /* The least size a side that becomes `target` may be decoded at; UINT32_MAX where that is no 32-bit number. */

@@ -126,12 +126,12 @@ psnr()
 	PY
 }
 
-@test "resized made pictures are within 40 dB of Pillow's with each filter" {
+@test "resized made pictures are within 45 dB of Pillow's with each filter" {
 	local filter
-	for filter in lanczos bicubic triangle box; do psnr a.tar 128 "$filter" 40; done
+	for filter in lanczos bicubic triangle box; do psnr a.tar 128 "$filter" 45; done
 }
 
-@test "resized photographs are within 40 dB of Pillow's" {
+@test "resized photographs are within 45 dB of Pillow's" {
 	shared_data
 	# Files whose size is far above the target are decoded at a reduced DCT scale, which is not Pillow's way: see the next test.
 	/usr/bin/python3 - "$PLAIT_SHARED_DATA" "$CLI_DIR" <<-'PY'
@@ -150,19 +150,20 @@ psnr()
 		            n += 1
 		shard.close()
 	PY
-	psnr p.tar 224 lanczos 40
-	psnr p.tar 100 bicubic 40
+	psnr p.tar 224 lanczos 45
+	psnr p.tar 100 bicubic 45
 }
 
-@test "JPEG photographs decoded at a reduced scale are near Pillow's full decode" {
+@test "JPEG photographs decoded at a reduced scale are within 45 dB of Pillow's full decode" {
 	shared_data
 	mkdir j
 	tar -xf "$PLAIT_SHARED_DATA/photos/imagenet-sample.tar" -C j
+	tar -xf "$PLAIT_SHARED_DATA/photos/cameras-exif.tar" -C j
 	local members=() f
-	for f in $(find j -iname '*.jp*g' | sort | head -n 20); do members+=("$(printf %03d ${#members[@]}).jpg=$f"); done
+	for f in $(find j -iname '*.jp*g' -size +60k | sort); do members+=("$(printf %03d ${#members[@]}).jpg=$f"); done
 	make_corpora sample j.tar "${members[@]}"
-	psnr j.tar 100 lanczos 40
-	psnr j.tar 224 lanczos 40
+	psnr j.tar 100 lanczos 45
+	psnr j.tar 224 lanczos 45
 }
 
 @test "alpha goes on white, orientation is applied, grey stays readable" {
