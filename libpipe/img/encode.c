@@ -204,7 +204,7 @@ static enum pl_reason hand_over(
 	return PL_REASON_KEEP;
 }
 
-enum pl_reason pl_encode_jpeg_planes(
+enum pl_reason pl_encode_jpeg_planes_library(
     struct pl_yuv420 *im, int quality, bool optimise, uint8_t **out, size_t *len)
 {
 	const struct jpeg_job job = { .planes = im, .width = im->width, .height = im->height,

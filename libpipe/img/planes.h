@@ -59,8 +59,14 @@ struct pl_yuv420 {
 	size_t stride[3];
 	uint32_t width, height;
 };
+/* Standard Huffman tables, or such as are made to measure. The bytes are those of libjpeg-turbo. */
 enum pl_reason pl_encode_jpeg_planes(
     struct pl_yuv420 *im, int quality, bool optimise, uint8_t **out, size_t *len);
+/* The same by libjpeg-turbo: for tests and benchmarks. */
+enum pl_reason pl_encode_jpeg_planes_library(
+    struct pl_yuv420 *im, int quality, bool optimise, uint8_t **out, size_t *len);
+/* As pl_resample_force, for pl_encode_jpeg_planes. */
+bool pl_jpeg_write_force(enum pl_simd level);
 /* Turns im into WebP's limited range on the way. */
 enum pl_reason pl_encode_webp_planes(
     struct pl_yuv420 *im, int quality, int effort, uint8_t **out, size_t *len);
