@@ -7,22 +7,32 @@
 #define PAIR(a, b) OP(set1_epi32)((int)((uint32_t)(b) << 16 | ((uint32_t)(a) & 0xFFFF)))
 #define INSIDE static inline __attribute__((always_inline)) TARGET
 
+/* gcc keeps an array in registers only when the loops over it are written out. */
+#define EACH_OF_4(DO) DO(0) DO(1) DO(2) DO(3)
+#define EACH_OF_8(DO) EACH_OF_4(DO) DO(4) DO(5) DO(6) DO(7)
+
 INSIDE void transpose(VEC r[8])
 {
 	VEC a[8], b[8];
-	for (int i = 0; i < 4; i++) {
-		a[2 * i] = OP(unpacklo_epi16)(r[2 * i], r[2 * i + 1]);
-		a[2 * i + 1] = OP(unpackhi_epi16)(r[2 * i], r[2 * i + 1]);
-	}
-	for (int i = 0; i < 8; i += 4)
-		for (int j = 0; j < 2; j++) {
-			b[i + 2 * j] = OP(unpacklo_epi32)(a[i + j], a[i + j + 2]);
-			b[i + 2 * j + 1] = OP(unpackhi_epi32)(a[i + j], a[i + j + 2]);
-		}
-	for (int i = 0; i < 4; i++) {
-		r[2 * i] = OP(unpacklo_epi64)(b[i], b[i + 4]);
-		r[2 * i + 1] = OP(unpackhi_epi64)(b[i], b[i + 4]);
-	}
+#define WORDS(i) \
+	a[i] = OP(unpacklo_epi16)(r[2 * (i)], r[2 * (i) + 1]); \
+	a[(i) + 4] = OP(unpackhi_epi16)(r[2 * (i)], r[2 * (i) + 1]);
+#define DOUBLES(i) \
+	b[2 * (i)] = OP(unpacklo_epi32)(a[2 * (i)], a[2 * (i) + 1]); \
+	b[2 * (i) + 1] = OP(unpackhi_epi32)(a[2 * (i)], a[2 * (i) + 1]);
+	EACH_OF_4(WORDS)
+	EACH_OF_4(DOUBLES)
+#undef WORDS
+#undef DOUBLES
+	/* b: columns 0 1, 2 3 of rows 0-3, then of rows 4-7; then columns 4 5, 6 7 likewise. */
+#define QUADS(to, top, bottom) \
+	r[to] = OP(unpacklo_epi64)(b[top], b[bottom]); \
+	r[(to) + 1] = OP(unpackhi_epi64)(b[top], b[bottom]);
+	QUADS(0, 0, 2)
+	QUADS(2, 1, 3)
+	QUADS(4, 4, 6)
+	QUADS(6, 5, 7)
+#undef QUADS
 }
 
 /* What a pass takes off its sums of products. */
@@ -100,6 +110,7 @@ INSIDE void transform(VEC d[8], const struct pl_jw_divisors *q)
 	pass(d, true);
 	transpose(d);
 	pass(d, false);
-	for (int y = 0; y < 8; y++)
-		d[y] = quantise(d[y], q, 8 * y);
+#define QUANTISE(y) d[y] = quantise(d[y], q, 8 * (y));
+	EACH_OF_8(QUANTISE)
+#undef QUANTISE
 }

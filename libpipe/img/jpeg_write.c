@@ -161,7 +161,8 @@ static size_t block_rows(struct pl_yuv420 *im, int plane, size_t y, uint8_t *row
 	for (size_t i = 0; i < 8; i++) {
 		const size_t from = 8 * y + i < height ? 8 * y + i : height - 1;
 		row[i] = im->plane[plane] + from * im->stride[plane];
-		memset(row[i] + width, row[i][width - 1], 8 * blocks - width);
+		if (width < 8 * blocks)
+			memset(row[i] + width, row[i][width - 1], 8 * blocks - width);
 	}
 	return blocks;
 }

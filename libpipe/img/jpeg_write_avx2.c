@@ -50,19 +50,25 @@ INSIDE void nonzero(const VEC d[8], uint64_t set[2])
 	const VEC zero = _mm256_setzero_si256();
 	VEC flat[4];
 	uint32_t bits[4];
-	for (int i = 0; i < 4; i++) /* 0xFF where a coefficient is 0 */
-		flat[i] = _mm256_cmpeq_epi8(_mm256_packs_epi16(d[2 * i], d[2 * i + 1]), zero);
-	for (int to = 0; to < 4; to++) {
-		VEC found = zero;
-		for (int from = 0; from < 4; from++)
-			found = _mm256_or_si256(found,
-			    _mm256_shuffle_epi8(flat[from], LANES(zigzag[to][from].at)));
-		bits[to] = ~(uint32_t)_mm256_movemask_epi8(found);
-	}
+	/* 0xFF where a coefficient is 0 */
+#define FLAT(i) flat[i] = _mm256_cmpeq_epi8(_mm256_packs_epi16(d[2 * (i)], d[2 * (i) + 1]), zero);
+	EACH_OF_4(FLAT)
+#define TAKE(to, from) _mm256_shuffle_epi8(flat[from], LANES(zigzag[to][from].at))
+#define QUARTER(to) \
+	bits[to] = ~(uint32_t)_mm256_movemask_epi8( \
+	    _mm256_or_si256(_mm256_or_si256(TAKE(to, 0), TAKE(to, 1)), \
+		_mm256_or_si256(TAKE(to, 2), TAKE(to, 3))));
+	EACH_OF_4(QUARTER)
 	set[0] = (bits[0] & 0xFFFF) | bits[1] << 16 |
 	    (uint64_t)((bits[2] & 0xFFFF) | bits[3] << 16) << 32;
 	set[1] = bits[0] >> 16 | (bits[1] & 0xFFFF0000) |
 	    (uint64_t)(bits[2] >> 16 | (bits[3] & 0xFFFF0000)) << 32;
+}
+
+INSIDE VEC samples(const uint8_t *p, bool two)
+{
+	const __m128i *from = (const __m128i *)p;
+	return _mm256_cvtepu8_epi16(two ? _mm_loadu_si128(from) : _mm_loadl_epi64(from));
 }
 
 TARGET static void blocks_avx2(const uint8_t *const row[8], size_t n,
@@ -71,18 +77,13 @@ TARGET static void blocks_avx2(const uint8_t *const row[8], size_t n,
 	const VEC middle = _mm256_set1_epi16(128);
 	for (size_t i = 0; i < n; i += 2) {
 		VEC d[8];
-		for (int y = 0; y < 8; y++) {
-			const __m128i *p = (const __m128i *)(row[y] + 8 * i);
-			const __m128i samples = i + 1 < n ? _mm_loadu_si128(p) : _mm_loadl_epi64(p);
-			d[y] = _mm256_sub_epi16(_mm256_cvtepu8_epi16(samples), middle);
-		}
+#define LOAD(y) d[y] = _mm256_sub_epi16(samples(row[y] + 8 * i, i + 1 < n), middle);
+		EACH_OF_8(LOAD)
 		transform(d, q);
-		for (int y = 0; y < 8; y++) {
-			_mm_store_si128(
-			    (__m128i *)(out[i] + 8 * y), _mm256_castsi256_si128(d[y]));
-			_mm_store_si128(
-			    (__m128i *)(out[i + 1] + 8 * y), _mm256_extracti128_si256(d[y], 1));
-		}
+#define STORE(y) \
+	_mm_store_si128((__m128i *)(out[i] + 8 * (y)), _mm256_castsi256_si128(d[y])); \
+	_mm_store_si128((__m128i *)(out[i + 1] + 8 * (y)), _mm256_extracti128_si256(d[y], 1));
+		EACH_OF_8(STORE)
 		nonzero(d, set + i);
 	}
 }

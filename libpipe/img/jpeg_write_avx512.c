@@ -59,24 +59,27 @@ TARGET static void blocks_avx512(const uint8_t *const row[8], size_t n,
 	for (size_t i = 0; i < n; i += 4) {
 		const __mmask32 there = n - i < 4 ? (UINT32_C(1) << 8 * (n - i)) - 1 : ~UINT32_C(0);
 		VEC d[8], top[4], bottom[4];
-		for (int y = 0; y < 8; y++)
-			d[y] = _mm512_sub_epi16(_mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(
-						    there, row[y] + 8 * i)),
-			    middle);
+#define LOAD(y) \
+	d[y] = _mm512_sub_epi16( \
+	    _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(there, row[y] + 8 * i)), middle);
+		EACH_OF_8(LOAD)
 		transform(d, q);
 		gather_lanes(d, top);
 		gather_lanes(d + 4, bottom);
-		for (int k = 0; k < 4; k++)
-			store_block(top[k], bottom[k], out[i + (size_t)k], set + i + k);
+#define STORE(k) store_block(top[k], bottom[k], out[i + (k)], set + i + (k));
+		EACH_OF_4(STORE)
 	}
 }
 
 /* ---- symbols ---- */
 
-/* A block's items, DC first, then what is not 0, then the end of the block if something is missing
- * behind: as bits and their number, two items in one. */
+/* The items of a run, two in one, as bits and their number. A block's are: DC, what is not 0, and
+ * the end of the block if something is missing behind; an odd number gets an empty one. Each block
+ * is stored in whole vectors, of which the next covers what is too much. */
 struct pieces {
-	alignas(64) uint64_t bits[32], length[32];
+	alignas(64) uint64_t bits[PL_JW_BLOCKS * 32];
+	uint8_t length[PL_JW_BLOCKS * 32];
+	size_t count;
 };
 
 /* Items in the order in which unpacking the halves of all lanes leaves them sorted, as bytes with
@@ -94,15 +97,15 @@ static const alignas(64) uint8_t before[64] = { 0,
 static const __mmask64 EVEN = UINT64_C(0x5555555555555555);
 
 /* Code, value and lengths of 16 items, 32 bits each, to 8 pieces. */
-INSIDE void join(VEC item, VEC length, VEC spare, uint64_t bits[8], uint64_t lengths[8])
+INSIDE void join(VEC item, VEC length, VEC spare, uint64_t bits[8], uint8_t lengths[8])
 {
 	const VEC low = _mm512_set1_epi64(0xFFFFFFFF);
 	const VEC second = _mm512_srli_epi64(length, 32);
 	item = _mm512_srlv_epi32(item, spare);
-	_mm512_store_si512(bits,
+	_mm512_storeu_si512(bits,
 	    _mm512_or_si512(_mm512_sllv_epi64(_mm512_and_si512(item, low), second),
 		_mm512_srli_epi64(item, 32)));
-	_mm512_store_si512(lengths, _mm512_add_epi64(_mm512_and_si512(length, low), second));
+	_mm_storel_epi64((__m128i *)lengths, _mm512_cvtepi64_epi8(_mm512_add_epi64(length, second)));
 }
 
 /* 16 less the number of bits of each magnitude. */
@@ -116,7 +119,7 @@ INSIDE VEC spare_bits(VEC magnitude)
 
 /* 32 values and the runs before them; dc: the first is a DC difference. */
 INSIDE void make_items(VEC value, VEC run, __mmask32 dc, const struct pl_jw_codes *t,
-    uint64_t bits[16], uint64_t lengths[16])
+    uint64_t bits[16], uint8_t lengths[16])
 {
 	const VEC zero = _mm512_setzero_si512();
 	const VEC magnitude = _mm512_abs_epi16(value);
@@ -162,14 +165,13 @@ TARGET static uint64_t add_zeros(uint64_t set)
 	return all;
 }
 
-/* Returns the number of items. */
-INSIDE uint32_t block_pieces(const int16_t c[64], uint64_t set, int16_t dc,
-    const struct pl_jw_codes *t, struct pieces *p)
+INSIDE void add_block(
+    struct pieces *p, const int16_t c[64], uint64_t set, int16_t *dc, const struct pl_jw_codes *t)
 {
 	const VEC all = _mm512_load_si512(in_order), order = _mm512_load_si512(unpacked);
 	const VEC back = _mm512_load_si512(before), none = _mm512_set1_epi8((char)0x80);
 	const VEC a = _mm512_load_si512(c), b = _mm512_load_si512(c + 32);
-	const VEC first = _mm512_mask_sub_epi16(a, 1, a, _mm512_set1_epi16(dc));
+	const VEC first = _mm512_mask_sub_epi16(a, 1, a, _mm512_set1_epi16(*dc));
 	VEC at, run;
 	uint32_t count, end;
 	set |= 1;
@@ -188,40 +190,35 @@ INSIDE uint32_t block_pieces(const int16_t c[64], uint64_t set, int16_t dc,
 			break;
 		set = add_zeros(set);
 	}
+	*dc = c[0];
 	for (uint32_t i = 0; i < count + end; i += 32) {
 		const VEC shift = _mm512_add_epi8(order, _mm512_set1_epi8((char)i));
 		const VEC where = _mm512_maskz_permutexvar_epi8(EVEN, shift, at);
 		const __mmask32 value = _mm512_testn_epi16_mask(where, _mm512_set1_epi16(0x80));
 		make_items(_mm512_maskz_permutex2var_epi16(value, first, where, b),
-		    _mm512_maskz_permutexvar_epi8(EVEN, shift, run), i == 0, t, p->bits + i / 2,
-		    p->length + i / 2);
+		    _mm512_maskz_permutexvar_epi8(EVEN, shift, run), i == 0, t,
+		    p->bits + p->count + i / 2, p->length + p->count + i / 2);
 	}
-	return count + end;
-}
-
-INSIDE void code_block(struct pl_jw_bits *b, const int16_t c[64], uint64_t set, int16_t *dc,
-    const struct pl_jw_codes *t)
-{
-	struct pieces p;
-	const uint32_t items = block_pieces(c, set, *dc, t, &p);
-	*dc = c[0];
-	for (uint32_t i = 0; i < (items + 1) / 2; i++)
-		pl_jw_put(b, p.bits[i], (uint32_t)p.length[i]);
+	p->count += (count + end + 1) / 2;
 }
 
 TARGET static void code_avx512(struct pl_jw_bits *b, const struct pl_jw_run *r, int16_t dc[3],
     const struct pl_jw_codes codes[2])
 {
 	struct pl_jw_bits local = *b;
+	struct pieces p;
+	p.count = 0;
 	for (size_t m = 0; m < r->mcus; m++) {
 		for (size_t i = 0; i < 4; i++) {
 			const size_t y = i / 2, x = 2 * m + i % 2;
-			code_block(&local, r->luma[y][x], r->luma_set[y][x], dc, codes);
+			add_block(&p, r->luma[y][x], r->luma_set[y][x], dc, codes);
 		}
 		for (size_t i = 0; i < 2; i++)
-			code_block(&local, r->chroma[i][m], r->chroma_set[i][m], dc + 1 + i,
-			    codes + 1);
+			add_block(
+			    &p, r->chroma[i][m], r->chroma_set[i][m], dc + 1 + i, codes + 1);
 	}
+	for (size_t i = 0; i < p.count; i++)
+		pl_jw_put(&local, p.bits[i], p.length[i]);
 	*b = local;
 }
 
