@@ -50,25 +50,75 @@ PL_JW_INLINE uint32_t pl_jw_magnitude(int32_t value, uint32_t *n)
 	return ((uint32_t)value + sign) & ((UINT32_C(1) << *n) - 1);
 }
 
+/* Bits and their number; two of them go out at once. */
+struct pl_jw_symbol {
+	uint64_t bits;
+	uint32_t length;
+};
+
+PL_JW_INLINE struct pl_jw_symbol pl_jw_symbol(
+    const struct pl_jw_codes *t, uint32_t at, uint32_t bits)
+{
+	return (struct pl_jw_symbol){ t->both[at] >> 5 | bits, t->both[at] & 31 };
+}
+
+PL_JW_INLINE void pl_jw_put_two(
+    struct pl_jw_bits *b, struct pl_jw_symbol first, struct pl_jw_symbol second)
+{
+	pl_jw_put(b, first.bits << second.length | second.bits, first.length + second.length);
+}
+
+/* The next of the coefficients in *set, at most 15 zeros behind the one at *last. */
+PL_JW_INLINE struct pl_jw_symbol pl_jw_next(
+    const int16_t c[64], uint64_t *set, uint32_t *last, const struct pl_jw_codes *t)
+{
+	const uint32_t k = (uint32_t)__builtin_ctzll(*set), run = k - *last - 1;
+	uint32_t n;
+	const uint32_t bits = pl_jw_magnitude(c[pl_jw_natural[k]], &n);
+	*set &= *set - 1;
+	*last = k;
+	return pl_jw_symbol(t, n << 4 | run, bits);
+}
+
+/* A coefficient of 0 has to be coded wherever 16 lie in a row before one that is not: adds them. */
+PL_JW_INLINE uint64_t pl_jw_add_zeros(uint64_t set)
+{
+	uint64_t near = set | 1; /* each bit and the 15 above it */
+	near |= near << 1;
+	near |= near << 2;
+	near |= near << 4;
+	near |= near << 8;
+	for (uint64_t far = set & ~(near << 1) & ~UINT64_C(1); far; far &= far - 1) {
+		const uint32_t k = (uint32_t)__builtin_ctzll(far);
+		const uint64_t below = (set | 1) & ((UINT64_C(1) << k) - 1);
+		for (uint32_t i = 79 - (uint32_t)__builtin_clzll(below); i < k; i += 16)
+			set |= UINT64_C(1) << i;
+	}
+	return set;
+}
+
 PL_JW_INLINE void pl_jw_code_block(struct pl_jw_bits *b, const int16_t c[64], uint64_t set,
     int16_t *dc, const struct pl_jw_codes *t)
 {
+	const struct pl_jw_symbol end = pl_jw_symbol(t, 0, 0);
 	uint32_t n, last = 0;
-	uint64_t bits = pl_jw_magnitude(c[0] - *dc, &n);
+	const uint32_t bits = pl_jw_magnitude(c[0] - *dc, &n);
+	struct pl_jw_symbol first = pl_jw_symbol(t, PL_JW_DC + n, bits);
 	*dc = c[0];
-	pl_jw_put(b, (uint64_t)t->code[PL_JW_DC + n] << n | bits, t->length[PL_JW_DC + n]);
-	for (set &= ~UINT64_C(1); set; set &= set - 1) {
-		const uint32_t k = (uint32_t)__builtin_ctzll(set);
-		uint32_t run = k - last - 1;
-		last = k;
-		bits = pl_jw_magnitude(c[pl_jw_natural[k]], &n);
-		for (; run > 15; run -= 16)
-			pl_jw_put(b, t->code[15], t->length[15]);
-		const uint32_t i = n << 4 | run;
-		pl_jw_put(b, (uint64_t)t->code[i] << n | bits, t->length[i]);
+	set = pl_jw_add_zeros(set) & ~UINT64_C(1);
+	while (set) {
+		pl_jw_put_two(b, first, pl_jw_next(c, &set, &last, t));
+		if (!set) {
+			if (last < 63)
+				pl_jw_put(b, end.bits, end.length);
+			return;
+		}
+		first = pl_jw_next(c, &set, &last, t);
 	}
 	if (last < 63)
-		pl_jw_put(b, t->code[0], t->length[0]);
+		pl_jw_put_two(b, first, end);
+	else
+		pl_jw_put(b, first.bits, first.length);
 }
 
 /* Blocks in natural order. */

@@ -54,6 +54,7 @@ static void add_codes(const struct pl_jw_table *t, bool dc, struct pl_jw_codes *
 			const uint32_t at = dc ? PL_JW_DC + n : n << 4 | run;
 			out->code[at] = (uint16_t)code;
 			out->length[at] = (uint8_t)(length + n);
+			out->both[at] = (code << n) << 5 | (length + n);
 		}
 }
 

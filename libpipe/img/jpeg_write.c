@@ -300,6 +300,9 @@ enum pl_reason pl_encode_jpeg_planes(
 		return PL_REASON_BOMB;
 	if (im->width == 0 || im->height == 0)
 		return PL_REASON_CORRUPT;
+	/* The plain code is there to be compared with: libjpeg-turbo knows more processors. */
+	if (forced == PL_SIMD_NONE && best_level() == PL_SIMD_SCALAR)
+		return pl_encode_jpeg_planes_library(im, quality, optimise, out, len);
 	struct writer *w = aligned_alloc(64, (sizeof(*w) + 63) / 64 * 64);
 	if (!w)
 		return PL_REASON_NO_MEMORY;

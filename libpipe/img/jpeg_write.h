@@ -57,6 +57,7 @@ struct pl_jw_table {
 struct pl_jw_codes {
 	alignas(64) uint16_t code[PL_JW_SYMBOLS];
 	alignas(64) uint8_t length[PL_JW_SYMBOLS];
+	uint32_t both[PL_JW_SYMBOLS]; /* (code << n) << 5 | length */
 };
 
 /* How often each index of pl_jw_codes is used. */

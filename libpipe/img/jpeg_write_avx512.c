@@ -151,20 +151,6 @@ INSIDE void make_items(VEC value, VEC run, __mmask32 dc, const struct pl_jw_code
 	    _mm512_unpackhi_epi16(spare, zero), bits + 8, lengths + 8);
 }
 
-/* Adds a 0 to what is coded wherever 16 lie in a row before a coefficient. */
-TARGET static uint64_t add_zeros(uint64_t set)
-{
-	uint64_t all = set;
-	uint32_t last = 0;
-	for (; set; set &= set - 1) {
-		const uint32_t k = (uint32_t)__builtin_ctzll(set);
-		for (last += 16; last < k; last += 16)
-			all |= UINT64_C(1) << last;
-		last = k;
-	}
-	return all;
-}
-
 INSIDE void add_block(
     struct pieces *p, const int16_t c[64], uint64_t set, int16_t *dc, const struct pl_jw_codes *t)
 {
@@ -172,24 +158,14 @@ INSIDE void add_block(
 	const VEC back = _mm512_load_si512(before), none = _mm512_set1_epi8((char)0x80);
 	const VEC a = _mm512_load_si512(c), b = _mm512_load_si512(c + 32);
 	const VEC first = _mm512_mask_sub_epi16(a, 1, a, _mm512_set1_epi16(*dc));
-	VEC at, run;
-	uint32_t count, end;
-	set |= 1;
-	for (;;) {
-		count = (uint32_t)_mm_popcnt_u64(set);
-		end = (uint32_t)(~set >> 63);
-		/* Behind the last item comes the end of the block, index 0, then index 1. */
-		const __mmask64 items = _bzhi_u64(~UINT64_C(0), count);
-		const __mmask64 rest = ~((uint64_t)end << (count & 63));
-		at = _mm512_mask_compress_epi8(none, set, all);
-		run = _mm512_sub_epi8(
-		    at, _mm512_add_epi8(_mm512_permutexvar_epi8(back, at), _mm512_set1_epi8(1)));
-		run = _mm512_mask_mov_epi8(
-		    _mm512_maskz_set1_epi8(rest, 1), items & ~UINT64_C(1), run);
-		if (!_mm512_cmpgt_epu8_mask(run, _mm512_set1_epi8(15)))
-			break;
-		set = add_zeros(set);
-	}
+	set = pl_jw_add_zeros(set) | 1;
+	/* Behind the last item comes the end of the block, index 0, then index 1. */
+	const uint32_t count = (uint32_t)_mm_popcnt_u64(set), end = (uint32_t)(~set >> 63);
+	const __mmask64 items = _bzhi_u64(~UINT64_C(0), count) & ~UINT64_C(1);
+	const __mmask64 rest = ~((uint64_t)end << (count & 63));
+	const VEC at = _mm512_mask_compress_epi8(none, set, all);
+	const VEC last = _mm512_add_epi8(_mm512_permutexvar_epi8(back, at), _mm512_set1_epi8(1));
+	const VEC run = _mm512_mask_sub_epi8(_mm512_maskz_set1_epi8(rest, 1), items, at, last);
 	*dc = c[0];
 	for (uint32_t i = 0; i < count + end; i += 32) {
 		const VEC shift = _mm512_add_epi8(order, _mm512_set1_epi8((char)i));
