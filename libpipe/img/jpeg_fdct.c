@@ -37,23 +37,18 @@ void pl_jw_divisors(const uint8_t q[64], struct pl_jw_divisors *out)
 	}
 }
 
-/* One dimension of 8 values `step` apart; shift: bits to take off the sums of products, or, when
- * they are whole sums, `up` bits to put on or `-up` to take off. */
-static void pass(int32_t *d, size_t step, int up, int shift)
+/* One dimension: 8 values `step` apart. */
+static void pass(int32_t *d, size_t step, bool first)
 {
-	const int32_t half = 1 << (shift - 1);
+	const int shift = first ? PL_FD_BITS - PL_FD_EXTRA : PL_FD_BITS + PL_FD_EXTRA;
+	const int32_t half = 1 << (shift - 1), few = 1 << (PL_FD_EXTRA - 1);
 	const int32_t t0 = d[0] + d[7 * step], t7 = d[0] - d[7 * step];
 	const int32_t t1 = d[step] + d[6 * step], t6 = d[step] - d[6 * step];
 	const int32_t t2 = d[2 * step] + d[5 * step], t5 = d[2 * step] - d[5 * step];
 	const int32_t t3 = d[3 * step] + d[4 * step], t4 = d[3 * step] - d[4 * step];
 	const int32_t e0 = t0 + t3, e3 = t0 - t3, e1 = t1 + t2, e2 = t1 - t2;
-	if (up > 0) {
-		d[0] = (e0 + e1) * (1 << up);
-		d[4 * step] = (e0 - e1) * (1 << up);
-	} else {
-		d[0] = (e0 + e1 + (1 << (-up - 1))) >> -up;
-		d[4 * step] = (e0 - e1 + (1 << (-up - 1))) >> -up;
-	}
+	d[0] = first ? (e0 + e1) * (1 << PL_FD_EXTRA) : (e0 + e1 + few) >> PL_FD_EXTRA;
+	d[4 * step] = first ? (e0 - e1) * (1 << PL_FD_EXTRA) : (e0 - e1 + few) >> PL_FD_EXTRA;
 	d[2 * step] = (e2 * PL_FD_2A + e3 * PL_FD_2B + half) >> shift;
 	d[6 * step] = (e2 * PL_FD_6A + e3 * PL_FD_2A + half) >> shift;
 	const int32_t z3 = t4 + t6, z4 = t5 + t7;
@@ -81,9 +76,9 @@ static void blocks_scalar(const uint8_t *const row[8], size_t n, const struct pl
 		for (size_t k = 0; k < 64; k++)
 			d[k] = row[k / 8][8 * i + k % 8] - 128;
 		for (size_t y = 0; y < 8; y++)
-			pass(d + 8 * y, 1, PL_FD_EXTRA, PL_FD_BITS - PL_FD_EXTRA);
+			pass(d + 8 * y, 1, true);
 		for (size_t x = 0; x < 8; x++)
-			pass(d + x, 8, -PL_FD_EXTRA, PL_FD_BITS + PL_FD_EXTRA);
+			pass(d + x, 8, false);
 		for (size_t k = 0; k < 64; k++)
 			out[i][k] = quantise(d[k], q, k);
 		for (size_t k = 0; k < 64; k++)

@@ -44,7 +44,7 @@ PL_JW_INLINE void pl_jw_put(struct pl_jw_bits *b, uint64_t bits, uint32_t length
 /* The n bits of a value's magnitude, and n; a negative one is coded as value - 1. */
 PL_JW_INLINE uint32_t pl_jw_magnitude(int32_t value, uint32_t *n)
 {
-	const uint32_t sign = (uint32_t)(value >> 31);
+	const uint32_t sign = 0 - (uint32_t)(value < 0);
 	const uint32_t m = ((uint32_t)value ^ sign) - sign;
 	*n = 31 - (uint32_t)__builtin_clz(2 * m + 1);
 	return ((uint32_t)value + sign) & ((UINT32_C(1) << *n) - 1);

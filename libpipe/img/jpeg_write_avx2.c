@@ -6,6 +6,7 @@
 #include "jpeg_fdct.h"
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 
 #define TARGET __attribute__((target("avx2,bmi,bmi2,lzcnt")))
@@ -98,8 +99,10 @@ const struct pl_jw_kernels pl_jw_avx2 = { blocks_avx2, code_avx2, pl_jw_natural 
 
 bool pl_jw_has_avx2(void)
 {
+	unsigned a, b, c, d; /* clang 14 has no name for lzcnt */
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-	    __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("lzcnt");
+	    __builtin_cpu_supports("bmi2") && __get_cpuid(0x80000001, &a, &b, &c, &d) &&
+	    (c & bit_LZCNT);
 }
 
 #endif
