@@ -6,7 +6,9 @@
 #include "jpeg_fdct.h"
 
 #if defined(__x86_64__)
+#if defined(__clang__)
 #include <cpuid.h>
+#endif
 #include <immintrin.h>
 
 #define TARGET __attribute__((target("avx2,bmi,bmi2,lzcnt")))
@@ -97,12 +99,21 @@ TARGET static void code_avx2(struct pl_jw_bits *b, const struct pl_jw_run *r, in
 
 const struct pl_jw_kernels pl_jw_avx2 = { blocks_avx2, code_avx2, pl_jw_natural };
 
+/* clang 14 has no name for it, and asking the processor each time is slow on virtual machines. */
+static bool has_lzcnt(void)
+{
+#if defined(__clang__)
+	unsigned a, b, c, d;
+	return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & bit_LZCNT);
+#else
+	return __builtin_cpu_supports("lzcnt");
+#endif
+}
+
 bool pl_jw_has_avx2(void)
 {
-	unsigned a, b, c, d; /* clang 14 has no name for lzcnt */
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-	    __builtin_cpu_supports("bmi2") && __get_cpuid(0x80000001, &a, &b, &c, &d) &&
-	    (c & bit_LZCNT);
+	    __builtin_cpu_supports("bmi2") && has_lzcnt();
 }
 
 #endif
