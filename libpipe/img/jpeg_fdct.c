@@ -10,10 +10,9 @@ const uint8_t pl_jw_natural[64] = { 0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18
 	22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62,
 	63 };
 
-/* With d = 8 q, b = floor(log2 d) and r = 16 + b, 2^r / d is rounded to the nearest. Rounded up, it
- * is used as it is; rounded down, the dividend is taken one larger. Both are exact for dividends
- * below 2^16 (Robison, "N-bit unsigned division via N-bit multiply-add", 2005). A power of two is
- * divided by shifts alone. */
+/* With d = 8 q, b = floor(log2 d) and r = 16 + b: multiplication by 2^r / d rounded down, of a
+ * dividend taken one larger. Exact for all magnitudes of int16_t; the test tries every one. A power
+ * of two is divided by shifts alone. */
 void pl_jw_divisors(const uint8_t q[64], struct pl_jw_divisors *out)
 {
 	for (int k = 0; k < 64; k++) {
@@ -21,18 +20,10 @@ void pl_jw_divisors(const uint8_t q[64], struct pl_jw_divisors *out)
 		uint32_t b = 3;
 		while (d >> (b + 1))
 			b++;
-		const uint32_t whole = (UINT32_C(1) << (16 + b)) / d, rest = (UINT32_C(1) << (16 + b)) % d;
-		uint32_t add = d / 2, multiply = whole;
-		if (rest == 0) {
-			multiply = UINT32_C(1) << 15; /* 1 << 16 does not fit: one shift less */
-			b--;
-		} else if (rest > d / 2) {
-			multiply++;
-		} else {
-			add++;
-		}
-		out->add[k] = (uint16_t)add;
-		out->multiply[k] = (uint16_t)multiply;
+		const bool power = (d & (d - 1)) == 0; /* 2^16 does not fit: one shift less */
+		b -= power;
+		out->add[k] = (uint16_t)(d / 2 + !power);
+		out->multiply[k] = (uint16_t)((UINT32_C(1) << (16 + b)) / d);
 		out->scale[k] = (uint16_t)(UINT32_C(1) << (16 - b));
 	}
 }
