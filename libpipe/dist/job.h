@@ -31,6 +31,10 @@ PL_MUST_CHECK enum pl_status pl_job_agree(struct pl_job *job, enum pl_status min
 PL_MUST_CHECK enum pl_status pl_job_bcast(struct pl_job *job, struct pl_buf *b, struct pl_err *err);            /* from rank 0: size, then bytes */
 PL_MUST_CHECK enum pl_status pl_job_gather(struct pl_job *job, const void *mine, uint64_t len, struct pl_buf *all,
     uint64_t **lengths, struct pl_err *err);   /* to every rank, in rank order; *lengths (may be asked as NULL) malloc'ed, one per rank */
+/* To every rank its own bytes: to[r] (one buffer per rank, unchanged) is appended to rank r's *from, which holds them in rank order;
+ * *lengths as above. */
+PL_MUST_CHECK enum pl_status pl_job_exchange(struct pl_job *job, const struct pl_buf *to, struct pl_buf *from, uint64_t **lengths,
+    struct pl_err *err);
 void pl_job_sum(struct pl_job *job, uint64_t *values, size_t n);   /* element-wise over ranks, in place */
 uint64_t pl_job_max(struct pl_job *job, uint64_t value);
 void pl_job_barrier(struct pl_job *job);
