@@ -86,5 +86,7 @@ enum pl_kind pl_detect_record(const char *record, size_t len, bool plain_text);
  * segments joined by '\n', NFKC case-folded by utf8proc, white space runs to one space, trimmed. 0 bytes -> hash 0. */
 struct pl_text_stats { uint64_t bytes; uint32_t words; uint32_t tokens; uint64_t hash; };
 PL_MUST_CHECK enum pl_status pl_document_text_stats(const struct pl_document *d, struct pl_text_stats *out, struct pl_err *err);
+/* That normalised text itself, in place of what out holds; its pl_hash64 is the hash above. PL_ERR_LIMIT past out's ceiling. */
+PL_MUST_CHECK enum pl_status pl_document_normal_text(const struct pl_document *d, struct pl_buf *out, struct pl_err *err);
 
 #endif

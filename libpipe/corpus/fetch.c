@@ -388,13 +388,12 @@ static enum pl_status fetch_image(struct pl_fetch *f, size_t corpus, size_t shar
 	    : changed(c, shard, s->row, "an image's bytes", err);
 }
 
-enum pl_status pl_fetch_sample(struct pl_fetch *f, size_t corpus, size_t shard, uint64_t row,
+enum pl_status pl_fetch_document(struct pl_fetch *f, size_t corpus, size_t shard, uint64_t row,
     struct pl_fetched *s, struct pl_err *err)
 {
 	const struct pl_sample_row *r;
 	struct pl_fetch_file *file;
 	enum pl_status st;
-	size_t k;
 
 	clear(s);
 	/* An empty document, should the sample turn out to have none. */
@@ -413,6 +412,19 @@ enum pl_status pl_fetch_sample(struct pl_fetch *f, size_t corpus, size_t shard, 
 	s->doc.kind = (enum pl_kind)r->kind;
 	if (r->status == PL_REASON_KEEP && s->doc.nimages != r->images)
 		return changed(f->files.corpora[corpus], shard, row, "the number of images", err);
+	return PL_OK;
+}
+
+enum pl_status pl_fetch_sample(struct pl_fetch *f, size_t corpus, size_t shard, uint64_t row,
+    struct pl_fetched *s, struct pl_err *err)
+{
+	enum pl_status st = pl_fetch_document(f, corpus, shard, row, s, err);
+	const struct pl_sample_row *r;
+	size_t k;
+
+	if (st != PL_OK)
+		return st;
+	r = pl_sample(s->tables, row);
 	s->image_verdict = calloc(s->doc.nimages + 1, sizeof(*s->image_verdict));
 	s->image_bytes = calloc(s->doc.nimages + 1, sizeof(*s->image_bytes));
 	if (s->image_verdict == NULL || s->image_bytes == NULL)

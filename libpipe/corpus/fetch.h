@@ -29,6 +29,9 @@ void pl_fetched_release(struct pl_fetched *s);
  * matches the tables (size or mtime of the shard, key of the sample) is PL_ERR_CONFLICT at job severity: "ingest again". */
 PL_MUST_CHECK enum pl_status pl_fetch_sample(struct pl_fetch *f, size_t corpus, size_t shard, uint64_t row, struct pl_fetched *s,
     struct pl_err *err);
+/* The same without looking at the images: image_verdict and image_bytes stay NULL. */
+PL_MUST_CHECK enum pl_status pl_fetch_document(struct pl_fetch *f, size_t corpus, size_t shard, uint64_t row, struct pl_fetched *s,
+    struct pl_err *err);
 /* Key text only. */
 PL_MUST_CHECK enum pl_status pl_fetch_key(struct pl_fetch *f, size_t corpus, size_t shard, uint64_t row, char **key, struct pl_err *err);
 

@@ -45,11 +45,12 @@ struct normal {
 	struct pl_buf text;
 	XXH3_state_t *hashed;   /* NULL: nothing yet */
 	bool space;
+	bool whole;             /* keep all of it in text, hash nothing */
 };
 
 static enum pl_status flush(struct normal *n, struct pl_err *err)
 {
-	if (n->text.len < HELD)
+	if (n->whole || n->text.len < HELD)
 		return PL_OK;
 	if (n->hashed == NULL) {
 		n->hashed = XXH3_createState();
@@ -182,5 +183,22 @@ enum pl_status pl_document_text_stats(const struct pl_document *d, struct pl_tex
 	}
 	pl_buf_release(&n.text);
 	XXH3_freeState(n.hashed);
+	return st;
+}
+
+enum pl_status pl_document_normal_text(const struct pl_document *d, struct pl_buf *out, struct pl_err *err)
+{
+	struct normal n = {.text = *out, .whole = true};
+	enum pl_status st = PL_OK;
+
+	pl_buf_clear(&n.text);
+	for (size_t i = 0; i < d->nsegments && st == PL_OK; i++) {
+		const struct pl_segment *s = &d->segments[i];
+		if (s->is_image)
+			continue;
+		n.space = true;
+		st = add_normal(&n, s->text, s->text_len, err);
+	}
+	*out = n.text;
 	return st;
 }
