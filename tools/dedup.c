@@ -5,7 +5,10 @@
 
 static struct pl_common common = { .max_reject = -1 };
 static int64_t distance = PL_DEDUP_DISTANCE_DEFAULT, min_quality = PL_DEDUP_QUALITY_DEFAULT;
-static bool exact_only, no_text, within_only;
+static bool exact_only, no_text, text_near, within_only;
+static int64_t text_ngram = PL_TEXT_NGRAM_DEFAULT, text_bands = PL_TEXT_BANDS_DEFAULT, text_rows = PL_TEXT_ROWS_DEFAULT;
+static double text_jaccard = PL_TEXT_JACCARD_DEFAULT;
+static uint64_t text_max_pairs = PL_TEXT_PAIRS_DEFAULT;
 static struct pl_strlist against;
 
 static const struct pl_opt options[] = {
@@ -14,6 +17,12 @@ static const struct pl_opt options[] = {
 	{ 'a', "against", PL_OPT_LIST, &against, "CORPUS", "drop what matches this evaluation corpus (may repeat)", 0, 0, NULL },
 	{ 0, "exact-only", PL_OPT_FLAG, &exact_only, NULL, "equal bytes only, no perceptual hashes", 0, 0, NULL },
 	{ 0, "no-text", PL_OPT_FLAG, &no_text, NULL, "leave equal texts alone", 0, 0, NULL },
+	{ 0, "text-near", PL_OPT_FLAG, &text_near, NULL, "near-duplicate texts too (kinds text and interleaved): reads the shards again", 0, 0, NULL },
+	{ 0, "text-ngram", PL_OPT_INT, &text_ngram, "WORDS", "words of a shingle (5)", 1, PL_TEXT_NGRAM_MAX, NULL },
+	{ 0, "text-bands", PL_OPT_INT, &text_bands, "B", "bands of a MinHash signature (14)", 1, 1024, NULL },
+	{ 0, "text-rows", PL_OPT_INT, &text_rows, "R", "rows of a band (8)", 1, 1024, NULL },
+	{ 0, "text-jaccard", PL_OPT_REAL, &text_jaccard, "J", "smallest Jaccard index of near texts (0.8)", 0.01, 1, NULL },
+	{ 0, "text-max-pairs", PL_OPT_SIZE, &text_max_pairs, "N", "give up when one rank has more candidate pairs than this (2^28)", 1, 1e12, NULL },
 	{ 0, "within-only", PL_OPT_FLAG, &within_only, NULL, "look for duplicates inside each corpus, not between them", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
@@ -32,6 +41,19 @@ static const struct pl_tool tool = {
 	.common_set = PL_COMMON_BASE | PL_COMMON_JOB,
 };
 
+static enum pl_status near_text(struct pl_near_text_options *o, struct pl_err *err)
+{
+	bool said = text_ngram != PL_TEXT_NGRAM_DEFAULT || text_bands != PL_TEXT_BANDS_DEFAULT || text_rows != PL_TEXT_ROWS_DEFAULT ||
+	    text_jaccard < PL_TEXT_JACCARD_DEFAULT || text_jaccard > PL_TEXT_JACCARD_DEFAULT || text_max_pairs != PL_TEXT_PAIRS_DEFAULT;
+
+	if (said && !text_near)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "how near texts are found is said, but not that they are wanted: add --text-near");
+	if (text_near && no_text)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "--text-near and --no-text contradict each other: near texts are found among unequal ones");
+	o->on = text_near;
+	return pl_near_text_set(o, text_ngram, text_bands, text_rows, text_jaccard, text_max_pairs, err);
+}
+
 static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *err)
 {
 	struct pl_names corpora;
@@ -39,6 +61,8 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 	enum pl_status st;
 
 	pl_names_init(&corpora);
+	if ((st = near_text(&step.options.near_text, err)) != PL_OK)
+		goto done;
 	if ((st = tool_open_job(t, err)) != PL_OK)
 		goto done;
 	if ((st = tool_names(t, argc, argv, &corpora, err)) != PL_OK)

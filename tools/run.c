@@ -90,6 +90,7 @@ static enum pl_status dedup(struct job *j, struct pl_err *err)
 	step.options.distance = (unsigned)r->dedup.threshold;
 	step.options.min_quality = (unsigned)r->dedup.min_quality;
 	step.options.text = r->dedup.text;
+	step.options.near_text = r->dedup.near_text;
 	step.options.across = r->dedup.across;
 	return r->dedup.enabled ? step_dedup(j->t, &step, err) : step_undedup(j->t, step.corpora, step.n, err);
 }

@@ -4,6 +4,7 @@
 #include "libpipe/base/hash.h"
 #include "libpipe/base/json.h"
 #include "libpipe/dedup/dedup.h"
+#include "step_dedup_text.h"
 #include "steps.h"
 
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct dedup {
 	struct pl_buf pairs;               /* this rank's */
 	size_t corpus;                     /* the one being written */
 	uint64_t digest[2];
+	struct near_text_counts texts;
 	bool done;
 };
 
@@ -78,6 +80,10 @@ static enum pl_status digest_of(struct tool *t, struct dedup *d, struct pl_err *
 	if (h == NULL)
 		return pl_fail_nomem(err);
 	pl_hasher_add(h, numbers, sizeof(numbers));
+	if (o->near_text.on) {
+		uint64_t near[] = { 1, o->near_text.ngram, o->near_text.bands, o->near_text.rows, o->near_text.jaccard };
+		pl_hasher_add(h, near, sizeof(near));
+	}
 	for (size_t i = 0; i < d->step->n && st == PL_OK; i++)
 		st = digest_corpus(t, h, &d->corpora[i], err);
 	for (size_t i = 0; i < d->step->nagainst && st == PL_OK; i++)
@@ -146,6 +152,14 @@ static enum pl_status write_record(struct dedup *d, size_t corpus, struct pl_err
 	return st;
 }
 
+static bool describe_near_text(json_t *all, const struct pl_near_text_options *o)
+{
+	json_t *near = json_pack("{s:I,s:I,s:I,s:f}", "ngram", (json_int_t)o->ngram, "bands", (json_int_t)o->bands, "rows",
+	    (json_int_t)o->rows, "jaccard", (double)o->jaccard / PL_JACCARD_ONE);
+
+	return near != NULL && json_object_set_new(all, "text_near", near) == 0;
+}
+
 /* CORPUS/dedup.json: the options, and the corpora by whose numbers the tables name survivors. */
 static enum pl_status write_description(const struct dedup *d, size_t corpus, struct pl_err *err)
 {
@@ -164,7 +178,7 @@ static enum pl_status write_description(const struct dedup *d, size_t corpus, st
 	}
 	all = json_pack("{s:b,s:I,s:I,s:b,s:b,s:O}", "near", o->near, "distance", (json_int_t)o->distance, "min_quality",
 	    (json_int_t)o->min_quality, "text", o->text, "across", o->across, "corpora", list);
-	if (st == PL_OK && all == NULL)
+	if (st == PL_OK && (all == NULL || (o->near_text.on && !describe_near_text(all, &o->near_text))))
 		st = pl_fail_nomem(err);
 	if (st == PL_OK)
 		st = pl_json_dump(all, true, &text, err);
@@ -187,6 +201,10 @@ static enum pl_status decide(struct tool *t, struct dedup *d, struct pl_err *err
 	options.poll_ctx = t;
 	pl_buf_init(&all, (size_t)64 << 30);
 	st = pl_job_agree(t->job, pl_dedup_new(&d->work, d->corpus_list, d->step->n, d->eval_list, d->step->nagainst, &options, err), err);
+	if (st == PL_OK && options.near_text.on) {
+		st = step_near_texts(t, d->work, &options.near_text, &d->texts, err);
+		tool_stage(t, "dedup", PARTS);
+	}
 	if (st == PL_OK)
 		st = tool_for_units(t, PARTS, join_unit, d, err);
 	if (st == PL_OK)
@@ -233,6 +251,18 @@ static enum pl_status write_all(struct tool *t, struct dedup *d, struct pl_err *
 	return st;
 }
 
+static enum pl_status tell_near_texts(
+    struct tool *t, const struct dedup *d, const struct pl_dedup_stats *s, struct pl_buf *extra, struct pl_err *err)
+{
+	if (tool_is_root(t))
+		pl_log(PL_LOG_INFO, "%llu texts compared, %llu candidates, %llu near pairs; %llu texts too long to compare",
+		    (unsigned long long)s->near_texts, (unsigned long long)d->texts.candidates, (unsigned long long)s->text_pairs,
+		    (unsigned long long)d->texts.too_long);
+	return pl_buf_addf(extra, err, ",\"near_texts\":%llu,\"text_candidates\":%llu,\"text_pairs\":%llu,\"texts_too_long\":%llu",
+	    (unsigned long long)s->near_texts, (unsigned long long)d->texts.candidates, (unsigned long long)s->text_pairs,
+	    (unsigned long long)d->texts.too_long);
+}
+
 static enum pl_status end(struct tool *t, struct dedup *d, struct pl_err *err)
 {
 	struct pl_dedup_stats s = { 0 };
@@ -246,6 +276,8 @@ static enum pl_status end(struct tool *t, struct dedup *d, struct pl_err *err)
 	st = pl_buf_addf(&extra, err, "\"images\":%llu,\"low_quality\":%llu,\"distinct_hashes\":%llu,\"pairs\":%llu",
 	    (unsigned long long)s.images, (unsigned long long)s.low_quality, (unsigned long long)s.distinct_hashes,
 	    (unsigned long long)s.pairs);
+	if (st == PL_OK && d->step->options.near_text.on)
+		st = tell_near_texts(t, d, &s, &extra, err);
 	if (tool_is_root(t))
 		pl_log(PL_LOG_INFO, "%llu images, %llu distinct hashes, %llu pairs within %u; %llu images of low quality compared by bytes",
 		    (unsigned long long)s.images, (unsigned long long)s.distinct_hashes, (unsigned long long)s.pairs,

@@ -113,10 +113,10 @@ static enum synth_change pick_change(const struct synth *s, enum synth_set from,
 	return change;
 }
 
-/* Of ten copies among the pairs, three are exact, five are near, two show a picture of the evaluation set. */
+/* Of ten copies among the pairs, three are exact, five are near, two show a picture of the evaluation set. Of ten texts, seven and three. */
 static void plan_copy(const struct synth *s, enum synth_set set, uint64_t index, struct synth_dice *d, struct synth_fate *f)
 {
-	uint32_t which = set == SYNTH_PAIRS ? synth_below(d, 10) : 0;
+	uint32_t which = set == SYNTH_PAIRS ? synth_below(d, 10) : set == SYNTH_TEXT && synth_below(d, 10) >= 7 ? 3 : 0;
 
 	if (which >= 8) {
 		f->what = SYNTH_EVALUATION;
@@ -124,7 +124,7 @@ static void plan_copy(const struct synth *s, enum synth_set set, uint64_t index,
 		f->change = synth_below(d, 2) == 0 ? SYNTH_SAME : pick_change(s, SYNTH_EVAL, f->of, d);
 	} else if (find_original(s, set, index, d, &f->of)) {
 		f->what = which < 3 ? SYNTH_DUPLICATE : SYNTH_NEAR;
-		f->change = which < 3 ? SYNTH_SAME : pick_change(s, set, f->of, d);
+		f->change = which < 3 || set == SYNTH_TEXT ? SYNTH_SAME : pick_change(s, set, f->of, d);
 	}
 }
 

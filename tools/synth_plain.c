@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Texts as JSON lines, compressed. Copies repeat a text, some with other white
- * space and other case, which a comparison of normalised text does not see. */
+ * space and other case, which a comparison of normalised text does not see;
+ * near duplicates have a page number in front. */
 #include "synth.h"
 
 /* ASCII capitals and doubled spaces; the other bytes of UTF-8 stay. */
@@ -38,6 +39,12 @@ static enum pl_status add_sample(struct synth_shard *sh, struct synth_lines *lin
 	synth_id(SYNTH_TEXT, index, id);
 	if (fate.damage != SYNTH_EMPTY_TEXT)
 		say_body(body, &words);
+	if (fate.what == SYNTH_NEAR) {
+		/* few words, so that a text of four sentences stays near, too */
+		synth_sayf(other, "Page %u. ", (unsigned)(index % 1000));
+		synth_say(other, synth_text_string(body));
+		body = other;
+	}
 	if (fate.what == SYNTH_DUPLICATE && index % 2 == 1) {
 		disguise(other, synth_text_string(body));
 		body = other;

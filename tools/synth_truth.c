@@ -42,6 +42,8 @@ static const char *copy_note(const struct synth *s, enum synth_set set, uint64_t
 	case SYNTH_CHAT:
 		return synth_chat_pictured(s, f->of) ? "the same image bytes in another conversation" : "the same conversation";
 	case SYNTH_TEXT:
+		if (f->what == SYNTH_NEAR)
+			return "the same text behind a page number";
 		return index % 2 == 1 ? "the same text in capitals and with other spaces" : "the same text";
 	case SYNTH_PAIRS:
 	case SYNTH_EVAL:

@@ -57,7 +57,8 @@ static size_t find_corpus(const struct why *w, size_t corpus, uint32_t number)
 	return i;
 }
 
-static void tell_survivor(struct why *w, size_t corpus, const struct pl_dedup_row *d, bool image)
+/* text: it was the text that decided, and the distance is one between near texts. */
+static void tell_survivor(struct why *w, size_t corpus, const struct pl_dedup_row *d, bool image, bool text)
 {
 	size_t at = find_corpus(w, corpus, d->survivor_corpus);
 	const struct pl_corpus *c = at < w->n ? &w->corpora[at] : NULL;
@@ -66,7 +67,10 @@ static void tell_survivor(struct why *w, size_t corpus, const struct pl_dedup_ro
 	uint64_t row = d->survivor_row;
 	char *key = NULL;
 
-	printf("dropped: %s, distance %u", pl_reason_name(d->verdict), d->distance);
+	if (text)
+		printf("dropped: %s, Jaccard %.3f", pl_reason_name(d->verdict), 1 - d->distance / 1000.0);
+	else
+		printf("dropped: %s, distance %u", pl_reason_name(d->verdict), d->distance);
 	if (c == NULL || d->survivor_shard >= c->nshards || pl_tables_open(&t, c, d->survivor_shard, NULL) != PL_OK) {
 		printf("; the survivor (key hash %016llx) is in a corpus that was not given\n", (unsigned long long)d->survivor_key);
 		return;
@@ -93,7 +97,7 @@ static void tell_filter(const char *who, const struct pl_npy *table, uint64_t ro
 		printf("  %sfilter: %s\n", who, *v == PL_REASON_KEEP ? "kept" : pl_reason_text(*v));
 }
 
-static void tell_dedup(struct why *w, size_t corpus, const char *who, const struct pl_npy *table, uint64_t row, bool image, bool dropped_before)
+static void tell_dedup(struct why *w, size_t corpus, const char *who, const struct pl_npy *table, uint64_t row, bool image, bool by_text, bool dropped_before)
 {
 	const struct pl_dedup_row *d = table->rows != NULL && row < table->nrows ? (const struct pl_dedup_row *)pl_npy_row(table, row) : NULL;
 
@@ -105,7 +109,7 @@ static void tell_dedup(struct why *w, size_t corpus, const char *who, const stru
 	else if (d->verdict == PL_REASON_KEEP)
 		printf("kept\n");
 	else
-		tell_survivor(w, corpus, d, image);
+		tell_survivor(w, corpus, d, image, d->verdict == PL_REASON_NEAR_DUPLICATE_TEXT || (d->verdict == PL_REASON_EVALUATION && by_text));
 }
 
 static bool dropped_before(const struct pl_npy *filter, uint64_t row)
@@ -125,7 +129,7 @@ static void tell_image(struct why *w, size_t corpus, const struct pl_tables *t, 
 	    pl_format_name((enum pl_format)im->format), (unsigned long long)im->length, hex, im->pdq_quality);
 	snprintf(who, sizeof(who), "image %u: ", im->position);
 	tell_filter(who, &t->filter_images, row);
-	tell_dedup(w, corpus, who, &t->dedup_images, row, true, sample_dropped || im->status != PL_REASON_KEEP || dropped_before(&t->filter_images, row));
+	tell_dedup(w, corpus, who, &t->dedup_images, row, true, false, sample_dropped || im->status != PL_REASON_KEEP || dropped_before(&t->filter_images, row));
 }
 
 static void tell_sample(struct why *w, size_t corpus, size_t shard, const struct pl_tables *t, uint64_t row)
@@ -139,7 +143,7 @@ static void tell_sample(struct why *w, size_t corpus, size_t shard, const struct
 	printf("  ingest: %s (%s); %s, %u images (%u usable), %u bytes of text\n", pl_reason_name(s->status), pl_reason_text(s->status),
 	    s->kind <= PL_KIND_TEXT ? pl_kind_names[s->kind] : "unknown kind", s->images, s->images_ok, s->text_bytes);
 	tell_filter("", &t->filter, row);
-	tell_dedup(w, corpus, "", &t->dedup, row, false, s->status != PL_REASON_KEEP || dropped_before(&t->filter, row));
+	tell_dedup(w, corpus, "", &t->dedup, row, false, s->kind == PL_KIND_TEXT || s->kind == PL_KIND_INTERLEAVED, s->status != PL_REASON_KEEP || dropped_before(&t->filter, row));
 	for (uint64_t i = 0; i < s->images && s->first_image + i < t->images.nrows; i++)
 		tell_image(w, corpus, t, s->first_image + i, s->status != PL_REASON_KEEP || dropped_before(&t->filter, row));
 	w->found++;

@@ -35,7 +35,8 @@
 	X(24, DUPLICATE_TEXT, "duplicate_text", "same text as a kept sample") \
 	X(25, EVALUATION, "evaluation", "matches an evaluation set") \
 	X(26, IMAGES_GONE, "images_gone", "all images of the document were dropped") \
-	X(27, NOT_DRAWN, "not_drawn", "kept, but the quota left it out")
+	X(27, NOT_DRAWN, "not_drawn", "kept, but the quota left it out") \
+	X(28, NEAR_DUPLICATE_TEXT, "near_duplicate_text", "nearly the text of a kept sample")
 
 enum pl_reason {
 #define X(v, id, name, text) PL_REASON_##id = (v),

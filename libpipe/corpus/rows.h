@@ -67,7 +67,7 @@ struct pl_dedup_row {
 	uint64_t survivor_row;  /* row in the survivor's table */
 	uint32_t survivor_corpus;  /* index into dedup.json's corpora */
 	uint32_t survivor_shard;
-	uint16_t distance;      /* Hamming; 0 for equal bytes or text */
+	uint16_t distance;      /* Hamming; 0 for equal bytes or text; of near texts 1000 (1 - Jaccard), rounded up */
 	uint8_t verdict;        /* enum pl_reason */
 	uint8_t pad[5];
 };

@@ -130,6 +130,15 @@ static enum pl_status list_near(struct pl_dedup *d, struct pl_err *err)
 	return PL_OK;
 }
 
+enum pl_status pl_dedup_images(struct pl_dedup *d, struct pl_err *err)
+{
+	enum pl_status st = pl_items_load_images(d, err);
+
+	if (st == PL_OK)
+		st = make_nodes(d, err);
+	return st == PL_OK ? list_near(d, err) : st;
+}
+
 /* ---- open and close ---- */
 
 static enum pl_status check_recipes(const struct pl_dedup *d, struct pl_err *err)
@@ -152,6 +161,8 @@ enum pl_status pl_dedup_new(struct pl_dedup **out, struct pl_corpus *const *corp
 	struct pl_dedup *d;
 	enum pl_status st;
 
+	if (o->near_text.on && !o->text)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "near texts are asked for, but equal texts are to be left alone");
 	if (n + m > 1u << 20 || o->distance > 255)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "%s",
 		    o->distance > 255 ? "a distance above 255 makes every image a duplicate"
@@ -169,12 +180,8 @@ enum pl_status pl_dedup_new(struct pl_dedup **out, struct pl_corpus *const *corp
 		st = number_places(d, err);
 	if (st == PL_OK && o->text)
 		st = pl_dedup_texts(d, err);
-	if (st == PL_OK)
-		st = pl_items_load_images(d, err);
-	if (st == PL_OK)
-		st = make_nodes(d, err);
-	if (st == PL_OK)
-		st = list_near(d, err);
+	if (st == PL_OK && !d->near_texts)   /* else they wait for these */
+		st = pl_dedup_images(d, err);
 	if (st != PL_OK) {
 		pl_dedup_free(d);
 		return st;
@@ -189,6 +196,7 @@ void pl_dedup_free(struct pl_dedup *d)
 		return;
 	free(d->places);
 	free(d->texts);
+	pl_near_texts_free(d->near_texts);
 	free(d->images.items);
 	free(d->nodes);
 	free(d->hashes);
@@ -317,8 +325,9 @@ enum pl_status pl_dedup_resolve(struct pl_dedup *d, struct pl_pair *pairs, size_
 	struct pl_pair *all = pairs;
 	enum pl_status st;
 
-	if (d->resolved)
-		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "survivors were decided before");
+	if (d->resolved || d->near_texts)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "%s",
+		    d->resolved ? "survivors were decided before" : "near texts are not decided yet");
 	d->survivor = calloc((size_t)d->nnodes + 1, sizeof(*d->survivor));
 	d->distance = calloc((size_t)d->nnodes + 1, sizeof(*d->distance));
 	if (!d->survivor || !d->distance)

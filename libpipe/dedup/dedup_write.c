@@ -82,7 +82,8 @@ static struct pl_dedup_row text_row(const struct pl_dedup *d, const struct pl_te
 	const struct pl_dedup_place *p = &d->places[t->survivor_place];
 
 	return (struct pl_dedup_row){.survivor_key = t->survivor_key, .survivor_row = t->survivor_sample,
-	    .survivor_corpus = p->corpus, .survivor_shard = p->shard, .verdict = t->reason};
+	    .survivor_corpus = p->corpus, .survivor_shard = p->shard,
+	    .distance = t->distance, .verdict = t->reason};
 }
 
 /* Count a sample that status and filter kept; its images fall with it. images: usable before dedup. */

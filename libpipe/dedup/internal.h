@@ -50,7 +50,20 @@ struct pl_node {
 struct pl_text_drop {
 	uint64_t survivor_key;
 	uint32_t place, sample, survivor_place, survivor_sample;
+	uint16_t distance;     /* of near texts: near_text.h */
 	uint8_t reason;
+};
+
+/* A distinct text, while near texts are decided; nodes stand in priority order. */
+struct pl_text_node {
+	uint64_t key;
+	uint32_t place, sample, class;
+	uint32_t bytes;
+};
+struct pl_near_texts {
+	struct pl_text_node *nodes;
+	uint32_t *by_place;    /* their numbers by place, sample */
+	uint32_t n;
 };
 
 struct pl_dedup {
@@ -59,6 +72,7 @@ struct pl_dedup {
 	struct pl_dedup_options o;
 	struct pl_dedup_place *places; uint32_t nplaces;
 	struct pl_text_drop *texts; size_t ntexts;      /* sorted by place, sample */
+	struct pl_near_texts *near_texts;               /* NULL: off, or decided */
 	struct pl_items images;
 	struct pl_node *nodes; uint32_t nnodes;
 	uint64_t (*hashes)[4]; uint32_t *near; uint32_t nnear;   /* the nodes that join; near[i] = node */
@@ -86,12 +100,25 @@ void pl_items_sort_content(struct pl_items *it);
 bool pl_items_equal(const struct pl_item *a, const struct pl_item *b); /* same content and class */
 bool pl_items_same_content(const struct pl_item *a, const struct pl_item *b);
 void pl_items_sort_place(struct pl_items *it);
+void pl_items_sort_priority(struct pl_item *items, size_t n);
 /* First entry at or behind (place, row). */
 size_t pl_items_lower(const struct pl_items *it, uint32_t place, uint32_t row);
 size_t pl_texts_lower(const struct pl_dedup *d, uint32_t place, uint32_t sample);
 
-/* texts.c: who of the equal texts stays. */
+/* texts.c: who of the equal texts stays. Texts stand by content, then class (evaluation first), then the total order: does
+ * `first`, the first of its run, speak for `it`? */
+bool pl_texts_same(const struct pl_item *first, const struct pl_item *it);
+void pl_texts_sort(struct pl_dedup *d);   /* the drops, by place and sample */
 PL_MUST_CHECK enum pl_status pl_dedup_texts(struct pl_dedup *d, struct pl_err *err);
+
+/* near_text.c: number what stays of the texts (which are used up). */
+PL_MUST_CHECK enum pl_status pl_near_texts_take(struct pl_dedup *d, struct pl_items *texts, struct pl_err *err);
+void pl_near_texts_free(struct pl_near_texts *x);
+/* First entry of by_place at or behind (place, sample). */
+size_t pl_near_texts_lower(const struct pl_near_texts *x, uint32_t place, uint32_t sample);
+
+/* dedup.c: load the images of what the texts left, and make nodes of them. */
+PL_MUST_CHECK enum pl_status pl_dedup_images(struct pl_dedup *d, struct pl_err *err);
 
 /* What became of an image item. */
 struct pl_fate { enum pl_reason reason; uint32_t survivor; /* node */ uint16_t distance; };

@@ -92,6 +92,17 @@ void pl_items_sort_place(struct pl_items *it)
 		qsort(it->items, it->n, sizeof(*it->items), compare_by_place);
 }
 
+static int compare_by_priority(const void *x, const void *y)
+{
+	return pl_item_compare(x, y);
+}
+
+void pl_items_sort_priority(struct pl_item *items, size_t n)
+{
+	if (n > 1)
+		qsort(items, n, sizeof(*items), compare_by_priority);
+}
+
 size_t pl_items_lower(const struct pl_items *it, uint32_t place, uint32_t row)
 {
 	size_t lo = 0, hi = it->n;

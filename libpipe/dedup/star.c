@@ -21,7 +21,7 @@ enum pl_status pl_star(uint32_t n, struct pl_pair *pairs, size_t npairs, uint32_
     uint16_t *distance, struct pl_err *err)
 {
 	for (size_t i = 0; i < npairs; i++) {
-		if (pairs[i].a >= pairs[i].b || pairs[i].b >= n || pairs[i].distance > 256)
+		if (pairs[i].a >= pairs[i].b || pairs[i].b >= n || pairs[i].distance > UINT16_MAX)
 			return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL,
 			    "pair (%u, %u) at distance %u is none of %u items", (unsigned)pairs[i].a,
 			    (unsigned)pairs[i].b, (unsigned)pairs[i].distance, (unsigned)n);

@@ -36,8 +36,12 @@ static int compare_drops(const void *x, const void *y)
 	return (a->sample > b->sample) - (a->sample < b->sample);
 }
 
-/* texts stand by content, then class (evaluation first), then the total order: the first of a run
- * survives it. */
+bool pl_texts_same(const struct pl_item *first, const struct pl_item *it)
+{
+	return pl_items_same_content(first, it) && (first->class == PL_CLASS_EVAL || first->class == it->class);
+}
+
+/* The first of a run survives it. */
 static enum pl_status decide(struct pl_dedup *d, const struct pl_items *texts, struct pl_err *err)
 {
 	const struct pl_item *first = NULL;
@@ -46,13 +50,18 @@ static enum pl_status decide(struct pl_dedup *d, const struct pl_items *texts, s
 
 	for (size_t i = 0; i < texts->n && st == PL_OK; i++) {
 		const struct pl_item *it = &texts->items[i];
-		if (!first || !pl_items_same_content(first, it) ||
-		    (first->class != PL_CLASS_EVAL && first->class != it->class))
+		if (!first || !pl_texts_same(first, it))
 			first = it;
 		else if (it->class != PL_CLASS_EVAL)
 			st = add_drop(d, &cap, it, first, err);
 	}
 	return st;
+}
+
+void pl_texts_sort(struct pl_dedup *d)
+{
+	if (d->ntexts > 1)
+		qsort(d->texts, d->ntexts, sizeof(*d->texts), compare_drops);
 }
 
 enum pl_status pl_dedup_texts(struct pl_dedup *d, struct pl_err *err)
@@ -64,8 +73,9 @@ enum pl_status pl_dedup_texts(struct pl_dedup *d, struct pl_err *err)
 		pl_items_sort_content(&texts);
 		st = decide(d, &texts, err);
 	}
+	if (st == PL_OK && d->o.near_text.on)
+		st = pl_near_texts_take(d, &texts, err);
 	free(texts.items);
-	if (st == PL_OK && d->ntexts > 1)
-		qsort(d->texts, d->ntexts, sizeof(*d->texts), compare_drops);
+	pl_texts_sort(d);
 	return st;
 }

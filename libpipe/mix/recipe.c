@@ -222,6 +222,19 @@ static void take(struct pl_recipe *r, const struct pl_recipe_raw *raw)
 	r->limits.max_missing = raw->limits.max_missing;
 }
 
+static enum pl_status set_near_text(struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+{
+	struct pl_err why;
+
+	r->dedup.near_text.on = raw->dedup.text_near;
+	if (raw->dedup.text_near && !raw->dedup.text)
+		return bad(r, raw->dedup.text_near_line, err, "near texts are found among unequal ones: 'text_near' needs 'text'");
+	if (pl_near_text_set(&r->dedup.near_text, raw->dedup.text_ngram, raw->dedup.text_bands, raw->dedup.text_rows,
+	        raw->dedup.text_jaccard, raw->dedup.text_max_pairs, &why) != PL_OK)
+		return bad(r, raw->dedup.text_bands_line, err, "%s", why.text);
+	return PL_OK;
+}
+
 /* The sources that an output names, in the order of the recipe. */
 static enum pl_status pick_sources(struct pl_recipe *r, const struct pl_recipe_output_raw *raw, struct pl_recipe_variant *v,
     struct pl_err *err)
@@ -352,6 +365,8 @@ static enum pl_status fill(struct pl_recipe *r, struct pl_err *err)
 	if (!*r->name)
 		return bad(r, raw.line.name, err, "'name' is empty");
 	st = check_sources(r, &raw, err);
+	if (st == PL_OK)
+		st = set_near_text(r, &raw, err);
 	return st == PL_OK ? add_outputs(r, &raw, err) : st;
 }
 

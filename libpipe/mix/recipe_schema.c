@@ -52,6 +52,17 @@ static const struct pl_field dedup_fields[] = {
 	    .max = 100},
 	{.key = "near", .type = PL_FIELD_BOOL, .offset = AT(dedup.near)},
 	{.key = "text", .type = PL_FIELD_BOOL, .offset = AT(dedup.text)},
+	{.key = "text_near", .type = PL_FIELD_BOOL, .offset = AT(dedup.text_near),
+	    .line_offset = AT(dedup.text_near_line)},
+	{.key = "text_ngram", .type = PL_FIELD_INT, .offset = AT(dedup.text_ngram), .min = 1,
+	    .max = PL_TEXT_NGRAM_MAX},
+	{.key = "text_bands", .type = PL_FIELD_INT, .offset = AT(dedup.text_bands), .min = 1, .max = 1024,
+	    .line_offset = AT(dedup.text_bands_line)},
+	{.key = "text_rows", .type = PL_FIELD_INT, .offset = AT(dedup.text_rows), .min = 1, .max = 1024},
+	{.key = "text_jaccard", .type = PL_FIELD_REAL, .offset = AT(dedup.text_jaccard), .min = 0.01,
+	    .max = 1},
+	{.key = "text_max_pairs", .type = PL_FIELD_SIZE, .offset = AT(dedup.text_max_pairs), .min = 1,
+	    .max = 1e12},
 	{.key = "across", .type = PL_FIELD_BOOL, .offset = AT(dedup.across)},
 	{.key = "against", .type = PL_FIELD_STRLIST, .offset = AT(dedup.against)},
 	{.key = NULL}
@@ -157,6 +168,11 @@ void pl_recipe_defaults(struct pl_recipe_raw *raw)
 	raw->dedup.hash = PL_HASH_PDQ_AA;
 	raw->dedup.threshold = PL_DEDUP_DISTANCE_DEFAULT;
 	raw->dedup.min_quality = PL_DEDUP_QUALITY_DEFAULT;
+	raw->dedup.text_ngram = PL_TEXT_NGRAM_DEFAULT;
+	raw->dedup.text_bands = PL_TEXT_BANDS_DEFAULT;
+	raw->dedup.text_rows = PL_TEXT_ROWS_DEFAULT;
+	raw->dedup.text_jaccard = PL_TEXT_JACCARD_DEFAULT;
+	raw->dedup.text_max_pairs = PL_TEXT_PAIRS_DEFAULT;
 	raw->dedup.enabled = raw->dedup.near = raw->dedup.text = raw->dedup.across = true;
 	raw->balance = output_defaults.balance;
 	raw->image = output_defaults.image;

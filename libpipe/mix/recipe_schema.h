@@ -32,7 +32,11 @@ struct pl_recipe_raw {
 	struct {
 		int hash;
 		int64_t threshold, min_quality;
-		bool enabled, near, text, across;
+		bool enabled, near, text, text_near, across;
+		int64_t text_ngram, text_bands, text_rows;
+		double text_jaccard;
+		uint64_t text_max_pairs;
+		uint32_t text_near_line, text_bands_line;
 		struct pl_field_strs against;
 	} dedup;
 	struct pl_recipe_balance balance;

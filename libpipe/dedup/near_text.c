@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Near-duplicate texts: their numbers, candidates, and who stays. */
+#include "near_text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "minhash.h"
+
+enum pl_status pl_near_text_set(struct pl_near_text_options *o, int64_t ngram, int64_t bands, int64_t rows, double jaccard,
+    uint64_t max_pairs, struct pl_err *err)
+{
+	enum { PERMS_MAX = 4096 };
+
+	if (ngram < 1 || ngram > PL_TEXT_NGRAM_MAX || bands < 1 || rows < 1 || bands > PERMS_MAX || rows > PERMS_MAX ||
+	    bands * rows > PERMS_MAX)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
+		    "%lld bands of %lld rows over %lld-grams: wanted are at least 1 each, 1..%d words, and at most %d minima in all (bands x rows)",
+		    (long long)bands, (long long)rows, (long long)ngram, PL_TEXT_NGRAM_MAX, PERMS_MAX);
+	if (!(jaccard > 0 && jaccard <= 1))
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
+		    "a Jaccard index of %g: wanted is more than 0 and at most 1", jaccard);
+	o->ngram = (unsigned)ngram;
+	o->bands = (unsigned)bands;
+	o->rows = (unsigned)rows;
+	o->jaccard = (uint32_t)(jaccard * PL_JACCARD_ONE + 0.5);
+	o->jaccard = o->jaccard > 0 ? o->jaccard : 1;
+	o->max_pairs = max_pairs;
+	return PL_OK;
+}
+
+/* ---- numbers ---- */
+
+/* Equal texts of one class are spoken for by their first: their sets are the same, so near to it is near to all. */
+enum pl_status pl_near_texts_take(struct pl_dedup *d, struct pl_items *texts, struct pl_err *err)
+{
+	struct pl_near_texts *x = calloc(1, sizeof(*x));
+	struct pl_item first = {0};
+	size_t n = 0;
+
+	d->near_texts = x;
+	if (!x)
+		return pl_fail_nomem(err);
+	for (size_t i = 0; i < texts->n; i++) {
+		const struct pl_item it = texts->items[i];
+		if (i > 0 && pl_texts_same(&first, &it))
+			continue;
+		first = it;
+		if (it.pdq[1] == 0)
+			texts->items[n++] = it;
+	}
+	if (n >= UINT32_MAX)
+		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "more than 2^32 - 2 texts");
+	pl_items_sort_priority(texts->items, n);
+	x->nodes = calloc(n + 1, sizeof(*x->nodes));
+	x->by_place = calloc(n + 1, sizeof(*x->by_place));
+	if (!x->nodes || !x->by_place)
+		return pl_fail_nomem(err);
+	x->n = (uint32_t)n;
+	for (size_t i = 0; i < n; i++) {
+		struct pl_item *it = &texts->items[i];
+		x->nodes[i] = (struct pl_text_node){it->key, it->place, it->row, it->class, it->text_bytes};
+		it->node = (uint32_t)i;
+	}
+	texts->n = n;
+	pl_items_sort_place(texts);
+	for (size_t i = 0; i < n; i++)
+		x->by_place[i] = texts->items[i].node;
+	return PL_OK;
+}
+
+void pl_near_texts_free(struct pl_near_texts *x)
+{
+	if (!x)
+		return;
+	free(x->nodes);
+	free(x->by_place);
+	free(x);
+}
+
+uint32_t pl_near_texts(const struct pl_dedup *d)
+{
+	return d->near_texts ? d->near_texts->n : 0;
+}
+
+uint32_t pl_near_text_places(const struct pl_dedup *d)
+{
+	return d->nplaces;
+}
+
+uint32_t pl_near_text_place(const struct pl_dedup *d, uint32_t text)
+{
+	return d->near_texts->nodes[text].place;
+}
+
+uint64_t pl_near_text_size(const struct pl_dedup *d, uint32_t text)
+{
+	/* Eight bytes a word: English has six bytes to a word and its space, Chinese three to a character. */
+	return 2 * (uint64_t)d->near_texts->nodes[text].bytes + sizeof(struct pl_text_set);
+}
+
+size_t pl_near_texts_lower(const struct pl_near_texts *x, uint32_t place, uint32_t sample)
+{
+	size_t lo = 0, hi = x->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct pl_text_node *p = &x->nodes[x->by_place[mid]];
+		if (p->place < place || (p->place == place && p->sample < sample))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+uint32_t pl_near_text_position(const struct pl_dedup *d, uint32_t text)
+{
+	const struct pl_text_node *node = &d->near_texts->nodes[text];
+
+	return (uint32_t)pl_near_texts_lower(d->near_texts, node->place, node->sample);
+}
+
+uint32_t pl_near_text_at(const struct pl_dedup *d, uint32_t position)
+{
+	return d->near_texts->by_place[position];
+}
+
+double pl_near_text_chance(const struct pl_near_text_options *o, double jaccard)
+{
+	return 1 - pow(1 - pow(jaccard, o->rows), o->bands);
+}
+
+/* ---- candidates ---- */
+
+static int compare_keys(const void *x, const void *y)
+{
+	const struct pl_text_key *a = x, *b = y;
+
+	if (a->key != b->key)
+		return a->key < b->key ? -1 : 1;
+	return (a->text > b->text) - (a->text < b->text);
+}
+
+/* keys[from..to) are one bucket, ascending by text. */
+static enum pl_status list_bucket(const struct pl_dedup *d, const struct pl_text_key *keys, size_t n, struct pl_buf *to,
+    uint32_t parts, struct pl_err *err)
+{
+	const struct pl_text_node *nodes = d->near_texts->nodes;
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i + 1 < n; i++) {
+		uint32_t a = keys[i].text, class = nodes[a].class;
+		struct pl_buf *out = &to[pl_near_text_owner(a, parts)];
+		for (size_t k = i + 1; k < n && st == PL_OK; k++) {
+			struct pl_text_pair p = {a, keys[k].text};
+			if (pl_classes_related(class, nodes[p.b].class))
+				st = pl_buf_add(out, &p, sizeof(p), err);
+		}
+	}
+	return st;
+}
+
+static size_t bucket_end(const struct pl_text_key *keys, size_t n, size_t from)
+{
+	size_t i = from + 1;
+
+	while (i < n && keys[i].key == keys[from].key)
+		i++;
+	return i;
+}
+
+enum pl_status pl_near_text_candidates(const struct pl_dedup *d, struct pl_text_key *keys, size_t n, struct pl_buf *to,
+    uint32_t parts, struct pl_err *err)
+{
+	uint64_t pairs = 0, largest = 0;
+	enum pl_status st = PL_OK;
+
+	if (n > 1)
+		qsort(keys, n, sizeof(*keys), compare_keys);
+	for (size_t i = 0, end; i < n; i = end) {
+		uint64_t s;
+		end = bucket_end(keys, n, i);
+		s = end - i;
+		pairs += s * (s - 1) / 2;
+		largest = s > largest ? s : largest;
+	}
+	if (pairs > d->o.near_text.max_pairs)
+		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL,
+		    "%llu candidate pairs of near texts on one rank (%llu texts share one key), more than the %llu of --text-max-pairs: "
+		    "filter boilerplate away, ask for more --text-rows, use more ranks, or allow more pairs",
+		    (unsigned long long)pairs, (unsigned long long)largest, (unsigned long long)d->o.near_text.max_pairs);
+	for (size_t i = 0, end; i < n && st == PL_OK; i = end) {
+		end = bucket_end(keys, n, i);
+		st = list_bucket(d, keys + i, end - i, to, parts, err);
+	}
+	return st;
+}
+
+static int compare_pairs(const void *x, const void *y)
+{
+	const struct pl_text_pair *p = x, *q = y;
+
+	if (p->a != q->a)
+		return p->a < q->a ? -1 : 1;
+	return (p->b > q->b) - (p->b < q->b);
+}
+
+size_t pl_near_text_unique(struct pl_text_pair *pairs, size_t n)
+{
+	size_t kept = 0;
+
+	if (n > 1)
+		qsort(pairs, n, sizeof(*pairs), compare_pairs);
+	for (size_t i = 0; i < n; i++) {
+		if (i == 0 || compare_pairs(&pairs[i], &pairs[kept - 1]) != 0)
+			pairs[kept++] = pairs[i];
+	}
+	return kept;
+}
+
+bool pl_near_text_verify(const struct pl_near_text_options *o, const uint64_t *a, size_t na, const uint64_t *b, size_t nb,
+    uint32_t *distance)
+{
+	uint64_t less = na < nb ? na : nb, more = na < nb ? nb : na;
+	struct pl_overlap v;
+
+	/* the intersection is no larger than the smaller set, the union no smaller than the larger */
+	if (more == 0 || less * PL_JACCARD_ONE < more * o->jaccard)
+		return false;
+	v = pl_overlap(a, na, b, nb);
+	if ((uint64_t)v.common * PL_JACCARD_ONE < (uint64_t)v.all * o->jaccard)
+		return false;
+	*distance = (uint32_t)(((v.all - v.common) * PL_TEXT_DISTANCE_ONE + v.all - 1) / v.all);
+	return true;
+}
+
+/* ---- who stays ---- */
+
+/* Those that gave way to an equal text which now gives way itself follow it to its survivor. */
+static void redirect(struct pl_dedup *d, const uint32_t *survivor, const uint16_t *distance)
+{
+	const struct pl_near_texts *x = d->near_texts;
+
+	for (size_t i = 0; i < d->ntexts; i++) {
+		struct pl_text_drop *t = &d->texts[i];
+		size_t at = pl_near_texts_lower(x, t->survivor_place, t->survivor_sample);
+		const struct pl_text_node *s;
+		uint32_t v;
+
+		if (at >= x->n || t->reason == PL_REASON_EVALUATION)
+			continue;
+		v = x->by_place[at];
+		if (x->nodes[v].place != t->survivor_place || x->nodes[v].sample != t->survivor_sample || survivor[v] == PL_STAR_KEPT)
+			continue;
+		s = &x->nodes[survivor[v]];
+		t->survivor_key = s->key;
+		t->survivor_place = s->place;
+		t->survivor_sample = s->sample;
+		t->distance = distance[v];
+		t->reason = s->class == PL_CLASS_EVAL ? PL_REASON_EVALUATION : PL_REASON_NEAR_DUPLICATE_TEXT;
+	}
+}
+
+static enum pl_status add_drops(struct pl_dedup *d, const uint32_t *survivor, const uint16_t *distance, struct pl_err *err)
+{
+	const struct pl_near_texts *x = d->near_texts;
+	struct pl_text_drop *t;
+	size_t more = 0;
+
+	for (uint32_t v = 0; v < x->n; v++)
+		more += survivor[v] != PL_STAR_KEPT;
+	if (more == 0)
+		return PL_OK;
+	redirect(d, survivor, distance);
+	t = realloc(d->texts, (d->ntexts + more) * sizeof(*t));
+	if (!t)
+		return pl_fail_nomem(err);
+	d->texts = t;
+	for (uint32_t v = 0; v < x->n; v++) {
+		const struct pl_text_node *s, *own = &x->nodes[v];
+		if (survivor[v] == PL_STAR_KEPT)
+			continue;
+		s = &x->nodes[survivor[v]];
+		d->texts[d->ntexts++] = (struct pl_text_drop){.survivor_key = s->key, .place = own->place, .sample = own->sample,
+		    .survivor_place = s->place, .survivor_sample = s->sample, .distance = distance[v],
+		    .reason = s->class == PL_CLASS_EVAL ? PL_REASON_EVALUATION : PL_REASON_NEAR_DUPLICATE_TEXT};
+	}
+	pl_texts_sort(d);
+	return PL_OK;
+}
+
+/* Equal texts counted when they were decided; what they were counted as may have changed. */
+static void count_drops(struct pl_dedup *d)
+{
+	d->stats.dropped_text = d->stats.dropped_near_text = d->stats.dropped_eval = 0;
+	for (size_t i = 0; i < d->ntexts; i++) {
+		d->stats.dropped_text += d->texts[i].reason == PL_REASON_DUPLICATE_TEXT;
+		d->stats.dropped_near_text += d->texts[i].reason == PL_REASON_NEAR_DUPLICATE_TEXT;
+		d->stats.dropped_eval += d->texts[i].reason == PL_REASON_EVALUATION;
+	}
+}
+
+enum pl_status pl_near_text_resolve(struct pl_dedup *d, struct pl_pair *pairs, size_t n, struct pl_err *err)
+{
+	struct pl_near_texts *x = d->near_texts;
+	uint32_t *survivor;
+	uint16_t *distance;
+	enum pl_status st;
+
+	if (!x)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "near texts are off, or were decided before");
+	survivor = calloc((size_t)x->n + 1, sizeof(*survivor));
+	distance = calloc((size_t)x->n + 1, sizeof(*distance));
+	st = survivor && distance ? pl_star(x->n, pairs, n, survivor, distance, err) : pl_fail_nomem(err);
+	if (st == PL_OK)
+		st = add_drops(d, survivor, distance, err);
+	if (st == PL_OK)
+		count_drops(d);
+	d->stats.near_texts = x->n;
+	d->stats.text_pairs = n;
+	free(survivor);
+	free(distance);
+	pl_near_texts_free(x);
+	d->near_texts = NULL;
+	return st == PL_OK ? pl_dedup_images(d, err) : st;
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Near-duplicate texts over the ranks of a job: each rank makes the keys of the
+ * texts it reads; band by band equal keys meet on the rank that owns them and
+ * become candidate pairs; each pair is compared by the rank that owns its first
+ * text, with shingle sets made by the ranks that read the texts. What ranks own
+ * decides who works, never what comes out. */
+#include "step_dedup_text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Shingle sets that all ranks together ask for at a time, and the least for one rank. */
+#define SETS_AT_A_TIME ((uint64_t)256 << 20)
+#define SETS_LEAST ((uint64_t)4 << 20)
+#define LARGEST ((size_t)1 << 44)   /* buffers are bounded by max_pairs and by the texts of the shards a rank reads */
+
+struct texts {
+	struct tool *t;
+	struct pl_dedup *d;
+	const struct pl_near_text_options *o;
+	struct near_text_counts *counts;
+	struct pl_text_reader *reader;
+	size_t ranks;
+	struct pl_buf *to, from;         /* to: one per rank */
+	struct pl_buf own, keys;         /* the texts this rank has read: uint32_t each; bands keys each */
+	uint64_t *reader_of;             /* per place: 1 + the rank that read it */
+	struct pl_buf candidates;        /* struct pl_text_pair, of this rank */
+	size_t unique;                   /* so many of them in front are sorted, each once */
+	uint8_t *asked;                  /* a bit per text */
+	struct pl_buf wanted;            /* texts asked for in this round, uint32_t */
+	struct pl_buf pairs;             /* verified, struct pl_pair */
+};
+
+/* Entries of a buffer of one type. Allocated by malloc, filled with whole entries: aligned. */
+static void *entries(const struct pl_buf *b)
+{
+	return b->data;
+}
+
+static enum pl_status exchange(struct texts *x, uint64_t **lengths, enum pl_status st, struct pl_err *err)
+{
+	if ((st = pl_job_agree(x->t->job, st, err)) == PL_OK)
+		st = pl_job_exchange(x->t->job, x->to, &x->from, lengths, err);
+	for (size_t r = 0; r < x->ranks; r++)
+		pl_buf_clear(&x->to[r]);
+	return st;
+}
+
+/* ---- keys ---- */
+
+static enum pl_status read_unit(struct tool *t, void *ctx, uint64_t place, const char *name, struct pl_err *err)
+{
+	struct texts *x = ctx;
+
+	(void)name;
+	x->reader_of[place] = 1 + (uint64_t)pl_job_rank(t->job);
+	return pl_text_reader_keys(x->reader, (uint32_t)place, &x->own, &x->keys, &x->counts->too_long, err);
+}
+
+static enum pl_status send_band(struct texts *x, unsigned band, struct pl_err *err)
+{
+	const uint32_t *own = entries(&x->own);
+	const uint64_t *keys = entries(&x->keys);
+	size_t n = x->own.len / sizeof(*own);
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i < n && st == PL_OK; i++) {
+		struct pl_text_key k = { .key = keys[i * x->o->bands + band], .text = own[i] };
+		/* upper bits: a key is an even hash */
+		size_t owner = (size_t)(((k.key >> 32) * x->ranks) >> 32);
+		st = pl_buf_add(&x->to[owner], &k, sizeof(k), err);
+	}
+	return st;
+}
+
+/* Sort what has come since, when it is much, or all when final. */
+static enum pl_status compact(struct texts *x, bool final, struct pl_err *err)
+{
+	struct pl_text_pair *pairs = entries(&x->candidates);
+	size_t n = x->candidates.len / sizeof(*pairs);
+
+	if (!final && n < 2 * x->unique + ((size_t)1 << 20))
+		return PL_OK;
+	x->unique = pl_near_text_unique(pairs, n);
+	x->candidates.len = x->unique * sizeof(*pairs);
+	if (x->unique > x->o->max_pairs)
+		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL,
+		    "%zu candidate pairs of near texts on one rank, more than the %llu of --text-max-pairs: filter boilerplate away, "
+		    "ask for more --text-rows, use more ranks, or allow more pairs", x->unique, (unsigned long long)x->o->max_pairs);
+	return PL_OK;
+}
+
+static enum pl_status join_bands(struct texts *x, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+
+	tool_stage(x->t, "join text keys", x->o->bands);
+	for (unsigned band = 0; band < x->o->bands && st == PL_OK; band++) {
+		st = exchange(x, NULL, send_band(x, band, err), err);
+		if (st == PL_OK)
+			st = pl_near_text_candidates(x->d, entries(&x->from), x->from.len / sizeof(struct pl_text_key), x->to,
+			    (uint32_t)x->ranks, err);
+		st = exchange(x, NULL, st, err);
+		if (st == PL_OK)
+			st = pl_buf_add(&x->candidates, x->from.data, x->from.len, err);
+		if (st == PL_OK)
+			st = compact(x, band + 1 == x->o->bands, err);
+		if (st == PL_OK)
+			st = tool_poll(x->t, err);
+		st = pl_job_agree(x->t->job, st, err);
+	}
+	pl_buf_release(&x->own);
+	pl_buf_release(&x->keys);
+	return st;
+}
+
+/* ---- sets ---- */
+
+static enum pl_status want(struct texts *x, uint32_t text, uint64_t *size, struct pl_err *err)
+{
+	uint32_t position = pl_near_text_position(x->d, text);
+	size_t rank = (size_t)x->reader_of[pl_near_text_place(x->d, text)] - 1;
+	enum pl_status st;
+
+	if (x->asked[text / 8] >> (text % 8) & 1)
+		return PL_OK;
+	x->asked[text / 8] |= (uint8_t)(1u << (text % 8));
+	*size += pl_near_text_size(x->d, text);
+	st = pl_buf_add(&x->wanted, &text, sizeof(text), err);
+	return st == PL_OK ? pl_buf_add(&x->to[rank], &position, sizeof(position), err) : st;
+}
+
+/* Ask for the sets of the pairs from `from` on, until they are many; *end: behind the last pair. */
+static enum pl_status ask(struct texts *x, size_t from, size_t *end, struct pl_err *err)
+{
+	const struct pl_text_pair *pairs = entries(&x->candidates);
+	uint64_t size = 0, most = SETS_AT_A_TIME / x->ranks;
+	enum pl_status st = PL_OK;
+
+	if (most < SETS_LEAST)
+		most = SETS_LEAST;
+	for (*end = from; *end < x->unique && size < most && st == PL_OK; (*end)++) {
+		st = want(x, pairs[*end].a, &size, err);
+		if (st == PL_OK)
+			st = want(x, pairs[*end].b, &size, err);
+	}
+	return st;
+}
+
+static void forget_asked(struct texts *x)
+{
+	const uint32_t *wanted = entries(&x->wanted);
+
+	for (size_t i = 0; i < x->wanted.len / sizeof(*wanted); i++)
+		x->asked[wanted[i] / 8] = 0;
+	pl_buf_clear(&x->wanted);
+}
+
+struct request { uint32_t position, rank; };
+
+static int compare_requests(const void *x, const void *y)
+{
+	const struct request *a = x, *b = y;
+
+	if (a->position != b->position)
+		return a->position < b->position ? -1 : 1;
+	return (a->rank > b->rank) - (a->rank < b->rank);
+}
+
+/* What the ranks ask for, in the order in which it is read. */
+static struct request *list_requests(const struct texts *x, const uint64_t *lengths, size_t *n, struct pl_err *err)
+{
+	const uint32_t *positions = entries(&x->from);
+	struct request *list;
+
+	*n = x->from.len / sizeof(*positions);
+	list = malloc((*n + 1) * sizeof(*list));
+	if (list == NULL) {
+		(void)pl_fail_nomem(err);
+		return NULL;
+	}
+	for (size_t r = 0, at = 0; r < x->ranks; r++)
+		for (uint64_t k = 0; k < lengths[r] / sizeof(*positions); k++, at++)
+			list[at] = (struct request){ positions[at], (uint32_t)r };
+	if (*n > 1)
+		qsort(list, *n, sizeof(*list), compare_requests);
+	return list;
+}
+
+/* Read each text once, for all that ask for it. */
+static enum pl_status answer(struct texts *x, const uint64_t *lengths, struct pl_err *err)
+{
+	struct pl_buf set;
+	size_t n = 0;
+	struct request *list = list_requests(x, lengths, &n, err);
+	enum pl_status st = list == NULL ? PL_ERR_NOMEM : PL_OK;
+
+	pl_buf_init(&set, LARGEST);
+	for (size_t i = 0; i < n && st == PL_OK; i++) {
+		if (i == 0 || list[i].position != list[i - 1].position) {
+			pl_buf_clear(&set);
+			st = pl_text_reader_set(x->reader, pl_near_text_at(x->d, list[i].position), &set, err);
+		}
+		if (st == PL_OK)
+			st = pl_buf_add(&x->to[list[i].rank], set.data, set.len, err);
+	}
+	pl_buf_release(&set);
+	free(list);
+	return st;
+}
+
+/* ---- pairs ---- */
+
+struct held { uint32_t text, n; const uint64_t *hash; };
+
+static int compare_held(const void *x, const void *y)
+{
+	const struct held *a = x, *b = y;
+
+	return (a->text > b->text) - (a->text < b->text);
+}
+
+static const struct held *find(const struct held *sets, size_t n, uint32_t text)
+{
+	const struct held key = { .text = text };
+
+	return n > 0 ? bsearch(&key, sets, n, sizeof(*sets), compare_held) : NULL;
+}
+
+/* The sets that have come, by text. */
+static struct held *list_sets(const struct texts *x, size_t *n, struct pl_err *err)
+{
+	struct held *sets = malloc((x->wanted.len / sizeof(uint32_t) + 1) * sizeof(*sets));
+
+	*n = 0;
+	if (sets == NULL) {
+		(void)pl_fail_nomem(err);
+		return NULL;
+	}
+	for (size_t at = 0; at + sizeof(struct pl_text_set) <= x->from.len && *n < x->wanted.len / sizeof(uint32_t); (*n)++) {
+		struct pl_text_set head;
+		memcpy(&head, x->from.data + at, sizeof(head));
+		at += sizeof(head);
+		sets[*n] = (struct held){ head.text, head.n, (const uint64_t *)(const void *)(x->from.data + at) };
+		at += head.n * sizeof(uint64_t);
+	}
+	if (*n > 1)
+		qsort(sets, *n, sizeof(*sets), compare_held);
+	return sets;
+}
+
+static enum pl_status verify(struct texts *x, size_t from, size_t end, struct pl_err *err)
+{
+	const struct pl_text_pair *pairs = entries(&x->candidates);
+	size_t n = 0;
+	struct held *sets = list_sets(x, &n, err);
+	const struct held *a = NULL, *b;
+	enum pl_status st = sets == NULL ? PL_ERR_NOMEM : PL_OK;
+
+	for (size_t i = from; i < end && st == PL_OK; i++) {
+		struct pl_pair p = { pairs[i].a, pairs[i].b, 0 };
+		if (a == NULL || a->text != p.a)
+			a = find(sets, n, p.a);
+		b = find(sets, n, p.b);
+		if (a == NULL || b == NULL)
+			st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "a rank did not send the text it was asked for");
+		else if (pl_near_text_verify(x->o, a->hash, a->n, b->hash, b->n, &p.distance))
+			st = pl_buf_add(&x->pairs, &p, sizeof(p), err);
+		if (st == PL_OK && i % 4096 == 0)
+			st = tool_poll(x->t, err);
+	}
+	free(sets);
+	return st;
+}
+
+/* Rounds of asking, reading, comparing, until no rank has pairs left. */
+static enum pl_status verify_all(struct texts *x, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+
+	tool_stage(x->t, "compare texts", 0);
+	for (size_t at = 0, end = 0; st == PL_OK && pl_job_max(x->t->job, x->unique - at) > 0; at = end) {
+		uint64_t *lengths = NULL;
+		st = exchange(x, &lengths, ask(x, at, &end, err), err);
+		if (st == PL_OK)
+			st = exchange(x, NULL, answer(x, lengths, err), err);
+		free(lengths);
+		if (st == PL_OK)
+			st = pl_job_agree(x->t->job, verify(x, at, end, err), err);
+		forget_asked(x);
+	}
+	return st;
+}
+
+/* ---- all of it ---- */
+
+static enum pl_status begin(struct texts *x, struct pl_err *err)
+{
+	x->ranks = (size_t)pl_job_size(x->t->job);
+	x->to = calloc(x->ranks, sizeof(*x->to));
+	x->reader_of = calloc((size_t)pl_near_text_places(x->d) + 1, sizeof(*x->reader_of));
+	x->asked = calloc((size_t)pl_near_texts(x->d) / 8 + 1, 1);
+	if (x->to == NULL || x->reader_of == NULL || x->asked == NULL)
+		return pl_fail_nomem(err);
+	for (size_t r = 0; r < x->ranks; r++)
+		pl_buf_init(&x->to[r], LARGEST);
+	pl_buf_init(&x->from, LARGEST);
+	pl_buf_init(&x->own, LARGEST);
+	pl_buf_init(&x->keys, LARGEST);
+	pl_buf_init(&x->candidates, LARGEST);
+	pl_buf_init(&x->wanted, LARGEST);
+	pl_buf_init(&x->pairs, LARGEST);
+	return pl_text_reader_new(&x->reader, x->d, err);
+}
+
+static void end(struct texts *x)
+{
+	pl_text_reader_free(x->reader);
+	for (size_t r = 0; x->to != NULL && r < x->ranks; r++)
+		pl_buf_release(&x->to[r]);
+	free(x->to);
+	pl_buf_release(&x->from);
+	pl_buf_release(&x->own);
+	pl_buf_release(&x->keys);
+	pl_buf_release(&x->candidates);
+	pl_buf_release(&x->wanted);
+	pl_buf_release(&x->pairs);
+	free(x->reader_of);
+	free(x->asked);
+}
+
+enum pl_status step_near_texts(struct tool *t, struct pl_dedup *d, const struct pl_near_text_options *o,
+    struct near_text_counts *counts, struct pl_err *err)
+{
+	struct texts x = { .t = t, .d = d, .o = o, .counts = counts };
+	struct pl_buf all;
+	double at_threshold = (double)o->jaccard / PL_JACCARD_ONE;
+	enum pl_status st;
+
+	pl_buf_init(&all, LARGEST);
+	if (tool_is_root(t))
+		pl_log(PL_LOG_INFO, "%u texts; %u bands of %u rows meet a pair at Jaccard %g with probability %.3f", (unsigned)pl_near_texts(d),
+		    o->bands, o->rows, at_threshold, pl_near_text_chance(o, at_threshold));
+	st = pl_job_agree(t->job, begin(&x, err), err);
+	tool_stage(t, "read texts", pl_near_text_places(d));
+	if (st == PL_OK)
+		st = tool_for_units(t, pl_near_text_places(d), read_unit, &x, err);
+	if (st == PL_OK) {
+		pl_job_sum(t->job, x.reader_of, pl_near_text_places(d));
+		st = join_bands(&x, err);
+	}
+	if (st == PL_OK) {
+		counts->candidates = x.unique;
+		st = verify_all(&x, err);
+	}
+	if (st == PL_OK)
+		st = pl_job_gather(t->job, x.pairs.data, x.pairs.len, &all, NULL, err);
+	if (st == PL_OK) {
+		uint64_t sums[2] = { counts->candidates, counts->too_long };
+		pl_job_sum(t->job, sums, 2);
+		*counts = (struct near_text_counts){ sums[0], sums[1] };
+		end(&x);
+		x = (struct texts){ .t = t };
+		st = pl_job_agree(t->job, pl_near_text_resolve(d, entries(&all), all.len / sizeof(struct pl_pair), err), err);
+	}
+	pl_buf_release(&all);
+	end(&x);
+	return st;
+}
