@@ -2,6 +2,8 @@
 /* Bytes from every rank to every rank. Ranks meet in pairs, one distance after
  * the other: rank r sends to r + step and receives from r - step, so that no
  * rank is sent to by all at once. */
+#include "exchange.h"
+
 #include "job_internal.h"
 
 #include <stdlib.h>

@@ -30,9 +30,6 @@ void pl_job_serve(struct pl_job *job);
 void pl_tickets_serve(struct pl_tickets *t);
 /* Receive all STOP messages under way and agree on whether the job stops. Collective. */
 void pl_job_settle(struct pl_job *job);
-/* pl_job_exchange in messages of at most chunk bytes (below 2^31, the same on every rank). Collective. */
-PL_MUST_CHECK enum pl_status pl_job_exchange_chunks(struct pl_job *job, const struct pl_buf *to, struct pl_buf *from,
-    uint64_t **lengths, uint64_t chunk, struct pl_err *err);
 /* Wait a little before looking again: *spins grows; yields first, then sleeps up to 1 ms. */
 void pl_job_idle(unsigned *spins);
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "libpipe/dist/job.h"
+#include "libpipe/dist/exchange.h"
 
 static struct pl_job *job;
 
@@ -76,6 +76,60 @@ static void test_exchange(void **state)
 	assert_int_equal(sums[0], (uint64_t)(size * (size - 1) / 2));
 	assert_int_equal(sums[1], (uint64_t)size);
 	assert_int_equal(pl_job_max(job, (uint64_t)rank), (uint64_t)(size - 1));
+}
+
+/* Byte i of what rank a sends to rank b. */
+static uint8_t sent(int a, int b, uint64_t i)
+{
+	return (uint8_t)((uint64_t)a * 31 + (uint64_t)b * 7 + i * 3);
+}
+
+static uint64_t sent_length(int a, int b)
+{
+	return (a + b) % 3 == 0 ? 0 : (uint64_t)(a * 5 + b * 11 + 1) % 47;
+}
+
+/* Everybody's own bytes, of any lengths, some none, whole or in small messages. */
+static void test_all_to_all(void **state)
+{
+	static const uint64_t chunks[] = { 1, 5, 1 << 20 };
+	int rank = pl_job_rank(job), size = pl_job_size(job);
+	struct pl_buf *to = calloc((size_t)size, sizeof(*to)), from;
+
+	(void)state;
+	assert_non_null(to);
+	pl_buf_init(&from, 0);
+	for (int r = 0; r < size; r++) {
+		pl_buf_init(&to[r], 0);
+		for (uint64_t i = 0; i < sent_length(rank, r); i++) {
+			uint8_t c = sent(rank, r, i);
+			assert_int_equal(pl_buf_add(&to[r], &c, 1, NULL), PL_OK);
+		}
+	}
+	for (size_t c = 0; c <= PL_ARRAY_LEN(chunks); c++) {
+		uint64_t *lengths = NULL, at = 0;
+		enum pl_status st = c < PL_ARRAY_LEN(chunks) ? pl_job_exchange_chunks(job, to, &from, &lengths, chunks[c], NULL) :
+		                                               pl_job_exchange(job, to, &from, &lengths, NULL);
+		assert_int_equal(st, PL_OK);
+		for (int r = 0; r < size; r++) {
+			assert_int_equal(lengths[r], sent_length(r, rank));
+			for (uint64_t i = 0; i < lengths[r]; i++)
+				assert_int_equal(from.data[at++], sent(r, rank, i));
+		}
+		assert_int_equal(from.len, at);
+		free(lengths);
+	}
+	pl_buf_release(&from);
+	/* a rank without room: all are told, none hangs */
+	if (sent_length(0, size - 1) > 0) {
+		pl_buf_init(&from, rank == size - 1 ? 1 : 0);
+		if (sent_length(0, size - 1) > 1)
+			assert_int_equal(pl_job_exchange(job, to, &from, NULL, NULL), PL_ERR_LIMIT);
+		pl_buf_release(&from);
+	}
+	for (int r = 0; r < size; r++)
+		pl_buf_release(&to[r]);
+	free(to);
 }
 
 /* Every unit goes to exactly one rank, with its name; lines told by any rank arrive on rank 0. */
@@ -175,6 +229,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_agree),
 		cmocka_unit_test(test_exchange),
+		cmocka_unit_test(test_all_to_all),
 		cmocka_unit_test(test_tickets),
 		cmocka_unit_test(test_failure),
 		cmocka_unit_test(test_stop),
