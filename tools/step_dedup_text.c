@@ -24,11 +24,16 @@ struct texts {
 	struct pl_buf *to, from;         /* to: one per rank */
 	struct pl_buf own, keys;         /* the texts this rank has read: uint32_t each; bands keys each */
 	uint64_t *reader_of;             /* per place: 1 + the rank that read it */
-	struct pl_buf candidates;        /* struct pl_text_pair, of this rank */
+	struct pl_text_buckets *buckets;
+	struct pl_buf candidates;        /* struct pl_text_pair, of this rank: those to compare next */
 	size_t unique;                   /* so many of them in front are sorted, each once */
+	struct pl_buf compared;          /* the same: those before, sorted */
 	uint8_t *asked;                  /* a bit per text */
 	struct pl_buf wanted;            /* texts asked for in this round, uint32_t */
-	struct pl_buf pairs;             /* verified, struct pl_pair */
+	struct pl_buf pairs;             /* verified by this rank and not gathered yet, struct pl_pair */
+	struct pl_buf all;               /* gathered */
+	struct pl_buf behind;            /* texts that pairs not listed yet could drop, uint32_t */
+	uint8_t *behind_bits, *dropped;  /* a bit per text */
 };
 
 /* Entries of a buffer of one type. Allocated by malloc, filled with whole entries: aligned. */
@@ -83,10 +88,11 @@ static enum pl_status compact(struct texts *x, bool final, struct pl_err *err)
 		return PL_OK;
 	x->unique = pl_near_text_unique(pairs, n);
 	x->candidates.len = x->unique * sizeof(*pairs);
-	if (x->unique > x->o->max_pairs)
+	n = x->unique + x->compared.len / sizeof(*pairs);
+	if (n > x->o->max_pairs)
 		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL,
 		    "%zu candidate pairs of near texts on one rank, more than the %llu of --text-max-pairs: filter boilerplate away, "
-		    "ask for more --text-rows, use more ranks, or allow more pairs", x->unique, (unsigned long long)x->o->max_pairs);
+		    "ask for more --text-rows, use more ranks, or allow more pairs", n, (unsigned long long)x->o->max_pairs);
 	return PL_OK;
 }
 
@@ -98,7 +104,7 @@ static enum pl_status join_bands(struct texts *x, struct pl_err *err)
 	for (unsigned band = 0; band < x->o->bands && st == PL_OK; band++) {
 		st = exchange(x, NULL, send_band(x, band, err), err);
 		if (st == PL_OK)
-			st = pl_near_text_candidates(x->d, entries(&x->from), x->from.len / sizeof(struct pl_text_key), x->to,
+			st = pl_text_buckets_band(x->buckets, entries(&x->from), x->from.len / sizeof(struct pl_text_key), x->to,
 			    (uint32_t)x->ranks, err);
 		st = exchange(x, NULL, st, err);
 		if (st == PL_OK)
@@ -273,12 +279,25 @@ static enum pl_status verify(struct texts *x, size_t from, size_t end, struct pl
 	return st;
 }
 
-/* Rounds of asking, reading, comparing, until no rank has pairs left. */
+/* The pairs just compared join those before. */
+static enum pl_status file_away(struct texts *x, struct pl_err *err)
+{
+	enum pl_status st = pl_buf_add(&x->compared, x->candidates.data, x->candidates.len, err);
+
+	if (st == PL_OK)
+		(void)pl_near_text_unique(entries(&x->compared), x->compared.len / sizeof(struct pl_text_pair));
+	pl_buf_clear(&x->candidates);
+	x->unique = 0;
+	return st;
+}
+
+/* Rounds of asking, reading, comparing, until no rank has pairs left; then all ranks know all pairs so far. */
 static enum pl_status verify_all(struct texts *x, struct pl_err *err)
 {
+	struct pl_buf fresh;
 	enum pl_status st = PL_OK;
 
-	tool_stage(x->t, "compare texts", 0);
+	pl_buf_init(&fresh, LARGEST);
 	for (size_t at = 0, end = 0; st == PL_OK && pl_job_max(x->t->job, x->unique - at) > 0; at = end) {
 		uint64_t *lengths = NULL;
 		st = exchange(x, &lengths, ask(x, at, &end, err), err);
@@ -288,6 +307,89 @@ static enum pl_status verify_all(struct texts *x, struct pl_err *err)
 		if (st == PL_OK)
 			st = pl_job_agree(x->t->job, verify(x, at, end, err), err);
 		forget_asked(x);
+	}
+	if (st == PL_OK)
+		st = pl_job_agree(x->t->job, file_away(x, err), err);
+	if (st == PL_OK)
+		st = pl_job_gather(x->t->job, x->pairs.data, x->pairs.len, &fresh, NULL, err);
+	if (st == PL_OK)
+		st = pl_job_agree(x->t->job, pl_buf_add(&x->all, fresh.data, fresh.len, err), err);
+	pl_buf_clear(&x->pairs);
+	pl_buf_release(&fresh);
+	return st;
+}
+
+/* ---- large buckets ---- */
+
+/* What all ranks say about their buckets: which texts are dropped whatever else will be found. */
+static enum pl_status find_dropped(struct texts *x, uint64_t *open, struct pl_err *err)
+{
+	struct pl_buf lists;
+	const uint32_t *texts;
+	enum pl_status st;
+
+	pl_buf_init(&lists, LARGEST);
+	pl_buf_clear(&x->behind);
+	st = pl_job_agree(x->t->job, pl_text_buckets_open(x->buckets, x->dropped, open, &x->behind, err), err);
+	if (st == PL_OK)
+		st = pl_job_gather(x->t->job, x->behind.data, x->behind.len, &lists, NULL, err);
+	memset(x->behind_bits, 0, (size_t)pl_near_texts(x->d) / 8 + 1);
+	texts = entries(&lists);
+	for (size_t i = 0; st == PL_OK && i < lists.len / sizeof(*texts); i++)
+		x->behind_bits[texts[i] / 8] |= (uint8_t)(1u << (texts[i] % 8));
+	if (st == PL_OK)
+		st = pl_job_agree(x->t->job, pl_text_buckets_dropped(x->buckets, entries(&x->all), x->all.len / sizeof(struct pl_pair),
+		                                 x->behind_bits, x->dropped, err), err);
+	pl_buf_release(&lists);
+	return st;
+}
+
+static int compare_listed(const void *x, const void *y)
+{
+	const struct pl_text_pair *p = x, *q = y;
+
+	if (p->a != q->a)
+		return p->a < q->a ? -1 : 1;
+	return (p->b > q->b) - (p->b < q->b);
+}
+
+/* Candidates that were compared in an earlier round are no candidates. */
+static void leave_out_compared(struct texts *x)
+{
+	struct pl_text_pair *pairs = entries(&x->candidates);
+	const struct pl_text_pair *old = entries(&x->compared);
+	size_t n = 0, at = 0, nold = x->compared.len / sizeof(*old);
+
+	for (size_t i = 0; i < x->unique; i++) {
+		while (at < nold && compare_listed(&old[at], &pairs[i]) < 0)
+			at++;
+		if (at == nold || compare_listed(&old[at], &pairs[i]) != 0)
+			pairs[n++] = pairs[i];
+	}
+	x->unique = n;
+	x->candidates.len = n * sizeof(*pairs);
+}
+
+/* Leader by leader, twice as many each round: a bucket of one boilerplate ends after its first, one of texts that are not alike
+ * after the logarithm of their number. */
+static enum pl_status join_large(struct texts *x, struct pl_err *err)
+{
+	uint64_t open = 0, leaders = 1;
+	enum pl_status st = find_dropped(x, &open, err);
+
+	while (st == PL_OK && pl_job_max(x->t->job, open) > 0) {
+		st = exchange(x, NULL, pl_text_buckets_round(x->buckets, x->dropped, leaders, x->to, (uint32_t)x->ranks, err), err);
+		if (st == PL_OK)
+			st = pl_buf_add(&x->candidates, x->from.data, x->from.len, err);
+		if (st == PL_OK)
+			st = compact(x, true, err);
+		if ((st = pl_job_agree(x->t->job, st, err)) != PL_OK)
+			break;
+		leave_out_compared(x);
+		st = verify_all(x, err);
+		if (st == PL_OK)
+			st = find_dropped(x, &open, err);
+		leaders *= 2;
 	}
 	return st;
 }
@@ -300,7 +402,10 @@ static enum pl_status begin(struct texts *x, struct pl_err *err)
 	x->to = calloc(x->ranks, sizeof(*x->to));
 	x->reader_of = calloc((size_t)pl_near_text_places(x->d) + 1, sizeof(*x->reader_of));
 	x->asked = calloc((size_t)pl_near_texts(x->d) / 8 + 1, 1);
-	if (x->to == NULL || x->reader_of == NULL || x->asked == NULL)
+	x->behind_bits = calloc((size_t)pl_near_texts(x->d) / 8 + 1, 1);
+	x->dropped = calloc((size_t)pl_near_texts(x->d) / 8 + 1, 1);
+	if (x->to == NULL || x->reader_of == NULL || x->asked == NULL || x->behind_bits == NULL || x->dropped == NULL ||
+	    pl_text_buckets_new(&x->buckets, x->d, NULL) != PL_OK)
 		return pl_fail_nomem(err);
 	for (size_t r = 0; r < x->ranks; r++)
 		pl_buf_init(&x->to[r], LARGEST);
@@ -309,7 +414,10 @@ static enum pl_status begin(struct texts *x, struct pl_err *err)
 	pl_buf_init(&x->keys, LARGEST);
 	pl_buf_init(&x->candidates, LARGEST);
 	pl_buf_init(&x->wanted, LARGEST);
+	pl_buf_init(&x->compared, LARGEST);
 	pl_buf_init(&x->pairs, LARGEST);
+	pl_buf_init(&x->all, LARGEST);
+	pl_buf_init(&x->behind, LARGEST);
 	return pl_text_reader_new(&x->reader, x->d, err);
 }
 
@@ -324,20 +432,24 @@ static void end(struct texts *x)
 	pl_buf_release(&x->keys);
 	pl_buf_release(&x->candidates);
 	pl_buf_release(&x->wanted);
+	pl_buf_release(&x->compared);
 	pl_buf_release(&x->pairs);
+	pl_buf_release(&x->all);
+	pl_buf_release(&x->behind);
+	pl_text_buckets_free(x->buckets);
 	free(x->reader_of);
 	free(x->asked);
+	free(x->behind_bits);
+	free(x->dropped);
 }
 
 enum pl_status step_near_texts(struct tool *t, struct pl_dedup *d, const struct pl_near_text_options *o,
     struct near_text_counts *counts, struct pl_err *err)
 {
 	struct texts x = { .t = t, .d = d, .o = o, .counts = counts };
-	struct pl_buf all;
 	double at_threshold = (double)o->jaccard / PL_JACCARD_ONE;
 	enum pl_status st;
 
-	pl_buf_init(&all, LARGEST);
 	if (tool_is_root(t))
 		pl_log(PL_LOG_INFO, "%u texts; %u bands of %u rows meet a pair at Jaccard %g with probability %.3f", (unsigned)pl_near_texts(d),
 		    o->bands, o->rows, at_threshold, pl_near_text_chance(o, at_threshold));
@@ -349,21 +461,22 @@ enum pl_status step_near_texts(struct tool *t, struct pl_dedup *d, const struct 
 		pl_job_sum(t->job, x.reader_of, pl_near_text_places(d));
 		st = join_bands(&x, err);
 	}
-	if (st == PL_OK) {
-		counts->candidates = x.unique;
-		st = verify_all(&x, err);
-	}
+	tool_stage(t, "compare texts", 0);
 	if (st == PL_OK)
-		st = pl_job_gather(t->job, x.pairs.data, x.pairs.len, &all, NULL, err);
+		st = verify_all(&x, err);
+	if (st == PL_OK)
+		st = join_large(&x, err);
 	if (st == PL_OK) {
-		uint64_t sums[2] = { counts->candidates, counts->too_long };
+		uint64_t sums[2] = { x.compared.len / sizeof(struct pl_text_pair), counts->too_long };
+		struct pl_buf all = x.all;
 		pl_job_sum(t->job, sums, 2);
 		*counts = (struct near_text_counts){ sums[0], sums[1] };
+		memset(&x.all, 0, sizeof(x.all));
 		end(&x);
 		x = (struct texts){ .t = t };
 		st = pl_job_agree(t->job, pl_near_text_resolve(d, entries(&all), all.len / sizeof(struct pl_pair), err), err);
+		pl_buf_release(&all);
 	}
-	pl_buf_release(&all);
 	end(&x);
 	return st;
 }

@@ -38,12 +38,28 @@ PL_MUST_CHECK enum pl_status pl_text_reader_keys(struct pl_text_reader *r, uint3
 struct pl_text_set { uint32_t text, n; };
 PL_MUST_CHECK enum pl_status pl_text_reader_set(struct pl_text_reader *r, uint32_t text, struct pl_buf *out, struct pl_err *err);
 
-/* Candidates of one band: every two texts with one key that may drop one another, as struct pl_text_pair with a < b, appended to
- * to[r], r = pl_near_text_owner(a, parts). keys are sorted. PL_ERR_LIMIT, and nothing is left out silently: more than options.max_pairs. */
+/* Candidates: every two texts that share a key of a band, may drop one another, and decide something: a pair whose first text (in
+ * the total order) is dropped decides nothing, and large buckets leave such pairs out. Candidates are struct pl_text_pair with a < b,
+ * appended to to[r], r = pl_near_text_owner(a, parts). Nothing else is ever left out: more pairs than options.max_pairs in one call
+ * are PL_ERR_LIMIT. Sets of texts are bits, pl_near_texts(d) / 8 + 1 bytes. */
+struct pl_text_buckets;
 struct pl_text_key { uint64_t key; uint32_t text, zero; };
 struct pl_text_pair { uint32_t a, b; };
-PL_MUST_CHECK enum pl_status pl_near_text_candidates(const struct pl_dedup *d, struct pl_text_key *keys, size_t n, struct pl_buf *to,
+PL_MUST_CHECK enum pl_status pl_text_buckets_new(struct pl_text_buckets **b, const struct pl_dedup *d, struct pl_err *err);
+void pl_text_buckets_free(struct pl_text_buckets *b);
+/* The keys of one band that this rank owns (modified): lists the pairs of small buckets, keeps the large ones. */
+PL_MUST_CHECK enum pl_status pl_text_buckets_band(struct pl_text_buckets *b, struct pl_text_key *keys, size_t n, struct pl_buf *to,
     uint32_t parts, struct pl_err *err);
+/* Then rounds, until *open is 0 on all ranks. How many buckets have pairs left, and (appended to behind) the texts in them that
+ * such pairs could still drop. */
+PL_MUST_CHECK enum pl_status pl_text_buckets_open(struct pl_text_buckets *b, const uint8_t *dropped, uint64_t *open,
+    struct pl_buf *behind, struct pl_err *err);
+/* Which texts are known to be dropped, given all verified pairs so far (sorted here) and the texts that are `behind` on any rank. */
+PL_MUST_CHECK enum pl_status pl_text_buckets_dropped(const struct pl_text_buckets *b, struct pl_pair *pairs, size_t n,
+    const uint8_t *behind, uint8_t *dropped, struct pl_err *err);
+/* The pairs of the next `leaders` texts of each bucket that are not dropped. */
+PL_MUST_CHECK enum pl_status pl_text_buckets_round(struct pl_text_buckets *b, const uint8_t *dropped, uint64_t leaders,
+    struct pl_buf *to, uint32_t parts, struct pl_err *err);
 static inline uint32_t pl_near_text_owner(uint32_t text, uint32_t parts)
 {
 	return (uint32_t)(((uint64_t)(text * 0x9E3779B1u) * parts) >> 32);

@@ -34,6 +34,11 @@ def jaccard(a, b):
     return len(a & b) / len(a | b)
 
 
+def apart(a, b):
+    """The distance that the tables give."""
+    return -(-1000 * (len(a | b) - len(a & b)) // len(a | b))
+
+
 def edited(rng, text, edits, alphabet):
     """So many words (or characters, where there are no spaces) replaced by others."""
     sep = " " if " " in text else ""
@@ -69,6 +74,9 @@ def make(folder):
         if group % 7 == 0:                     # a chain: each near the one before
             for _ in range(5):
                 texts.append(edited(rng, texts[-1], 2, alphabet))
+    licence = [rng.choice(english) for _ in range(100)]   # more that share a key than are compared all with all
+    texts += [edited(rng, " ".join(licence), rng.randrange(5), english) for _ in range(180)]
+    texts += [" ".join(licence[:70] + rng.choices(english, k=30)) for _ in range(100)]
     texts += ["short", "short one", "short one", ""]
     rng.shuffle(texts)
     for shard in range(4):
@@ -76,7 +84,7 @@ def make(folder):
             for text in texts[shard::4]:
                 f.write(json.dumps({"text": text}) + "\n")
     with open(f"{folder}/docs.jsonl", "w", encoding="utf-8") as f:
-        for i, text in enumerate(texts[:40]):  # copies with another end, as interleaved documents
+        for i, text in enumerate(texts[:60]):  # copies with another end, as interleaved documents
             image = base64.b64encode(noise(rng)).decode()
             info = [{"image_name": f"{i}.png", "matched_text_index": 0, "image_base64": image}]
             f.write(json.dumps({"text_list": [text + f" end{i}", "A last sentence."], "image_info": info}) + "\n")
@@ -104,6 +112,7 @@ def check(least, corpus, files):
     sets = [shingles(t) for t in texts]
     here = [i for i, t in enumerate(texts) if t]
     kept = [i for i in here if fate[i][5] == 0]
+    length = [len(t.encode()) for t in texts]
     near = 0
     for i in here:
         _, row, _, shard, distance, verdict = fate[i]
@@ -118,7 +127,11 @@ def check(least, corpus, files):
             near += 1
             a, b = sets[i], sets[survivor]
             assert verdict == 28 and j >= least, f"{i} is not near {survivor}: {j}"
-            assert distance == -(-1000 * (len(a | b) - len(a & b)) // len(a | b)), f"{i}: {distance}, {j}"
+            assert length[survivor] >= length[i]
+            assert distance == apart(a, b), f"{i}: {distance}, {j}"
+            own = max(n for n, t in zip(length, texts) if words(t) == words(texts[i]))   # who speaks for its equals
+            nearest = min(apart(a, sets[k]) for k in kept if length[k] > own or k == survivor)
+            assert distance == nearest, f"{i} is nearer to another than to {survivor}"
     missed = [(i, k) for n, i in enumerate(kept) for k in kept[:n] if jaccard(sets[i], sets[k]) >= least]
     print(len(here), len(kept), near, len(missed))
 
