@@ -76,7 +76,7 @@ static void speed(struct pl_minhash *m)
 	pl_shingles_release(&s);
 }
 
-/* Pairs by true Jaccard index in tenths of 0.05; found by a key, and expected by theory at each pair's own index. */
+/* Pairs by true Jaccard index in steps of 0.05; found by a key, and expected by theory at each pair's own index. */
 static void recall(struct pl_minhash *m)
 {
 	const struct pl_near_text_options o = {.bands = BANDS, .rows = ROWS};
