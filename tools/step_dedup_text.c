@@ -180,7 +180,7 @@ static struct request *list_requests(const struct texts *x, const uint64_t *leng
 	struct request *list;
 
 	*n = x->from.len / sizeof(*positions);
-	list = malloc((*n + 1) * sizeof(*list));
+	list = calloc(*n + 1, sizeof(*list));
 	if (list == NULL) {
 		(void)pl_fail_nomem(err);
 		return NULL;

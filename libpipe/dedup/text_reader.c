@@ -23,11 +23,11 @@ struct pl_text_reader {
 enum pl_status pl_text_reader_new(struct pl_text_reader **out, struct pl_dedup *d, struct pl_err *err)
 {
 	struct pl_text_reader *r = calloc(1, sizeof(*r));
-	enum pl_status st = r ? PL_OK : pl_fail_nomem(err);
+	enum pl_status st = PL_OK;
 
 	*out = NULL;
-	if (st != PL_OK)
-		return st;
+	if (!r)
+		return pl_fail_nomem(err);
 	r->d = d;
 	pl_fetched_init(&r->sample);
 	pl_buf_init(&r->normal, 0);

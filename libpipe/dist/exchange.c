@@ -44,7 +44,7 @@ enum pl_status pl_job_exchange_chunks(struct pl_job *job, const struct pl_buf *t
 	uint64_t *in = calloc(size, sizeof(*in)), *out = calloc(size, sizeof(*out)), *at = calloc(size, sizeof(*at)), total = 0;
 	enum pl_status st = in == NULL || out == NULL || at == NULL ? pl_fail_nomem(err) : PL_OK;
 
-	if ((st = pl_job_agree(job, st, err)) != PL_OK)
+	if ((st = pl_job_agree(job, st, err)) != PL_OK || in == NULL || out == NULL || at == NULL)
 		goto done;
 	for (size_t r = 0; r < size; r++)
 		out[r] = to[r].len;
