@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JPEG through libjpeg-turbo. Its errors come back by longjmp, so all state
- * lives in one struct that the function calling setjmp does not change. */
-#include "planes.h"
+ * lives in one struct that the function calling setjmp does not change. Plain
+ * files do not get here: see jpeg_baseline.h. */
+#include "jpeg_baseline.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -364,6 +365,9 @@ enum pl_reason pl_decode_jpeg(const uint8_t *data, size_t len, const struct pl_i
 {
 	struct jpeg_want want = { .data = data, .len = len, .info = info, .lim = lim, .how = how,
 		.image = out };
+	const unsigned by = reduction(info->width, info->height, how->scale_to);
+	if ((how->luma || info->channels == 1) && pl_jpeg_baseline_luma(data, len, info, by, out))
+		return PL_REASON_KEEP;
 	return guarded(&want, read_all);
 }
 
@@ -374,6 +378,9 @@ enum pl_reason pl_decode_jpeg_planes(const uint8_t *data, size_t len,
 	memset(out, 0, sizeof(*out));
 	struct jpeg_want want = { .data = data, .len = len, .info = info, .lim = lim,
 		.planes = out, .least_w = least_w, .least_h = least_h };
+	*fit = true;
+	if (pl_jpeg_baseline_planes(data, len, info, reduction_of_sides(&want), out))
+		return PL_REASON_KEEP;
 	enum pl_reason reason = guarded(&want, read_planes);
 	/* What fails before the colours are known fails the other way too. */
 	*fit = want.fit || reason != PL_REASON_KEEP;

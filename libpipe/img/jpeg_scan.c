@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The scan of a baseline JPEG: codes to coefficients, two at a time, and these
+ * to the inverse DCT in groups. Data is read from a copy without stuffing that
+ * ends in zeros, so that nothing is checked before the end of an MCU. */
+#include "jpeg_baseline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#define BMI2 __attribute__((target("bmi2")))
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+enum {
+	/* An MCU has at most 10 blocks of 64 codes and values of 31 bits; then a load. */
+	SLACK = 10 * 64 * 4 + 16,
+	SMALL = 24 * 1024, /* bytes of data for which the largest tables do not pay */
+	SMALL_BITS = 9
+};
+
+/* Offsets in a group; runs may end up to 32 behind the last. */
+#define AT(row, column) ((row) * PL_JB_ROW + (column))
+static const uint16_t places[64 + 40] = { AT(0, 0), AT(0, 1), AT(1, 0), AT(2, 0), AT(1, 1),
+	AT(0, 2), AT(0, 3), AT(1, 2), AT(2, 1), AT(3, 0), AT(4, 0), AT(3, 1), AT(2, 2), AT(1, 3),
+	AT(0, 4), AT(0, 5), AT(1, 4), AT(2, 3), AT(3, 2), AT(4, 1), AT(5, 0), AT(6, 0), AT(5, 1),
+	AT(4, 2), AT(3, 3), AT(2, 4), AT(1, 5), AT(0, 6), AT(0, 7), AT(1, 6), AT(2, 5), AT(3, 4),
+	AT(4, 3), AT(5, 2), AT(6, 1), AT(7, 0), AT(7, 1), AT(6, 2), AT(5, 3), AT(4, 4), AT(3, 5),
+	AT(2, 6), AT(1, 7), AT(2, 7), AT(3, 6), AT(4, 5), AT(5, 4), AT(6, 3), AT(7, 2), AT(7, 3),
+	AT(6, 4), AT(5, 5), AT(4, 6), AT(3, 7), AT(4, 7), AT(5, 6), AT(6, 5), AT(7, 4), AT(7, 5),
+	AT(6, 6), AT(5, 7), AT(6, 7), AT(7, 6), AT(7, 7), PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP,
+	PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP,
+	PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP,
+	PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP,
+	PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP,
+	PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP };
+
+/* `count` bits of data at the top of `word`; p is where the rest goes on. */
+struct bits {
+	uint64_t word;
+	unsigned count;
+	const uint8_t *p;
+};
+
+struct scan {
+	const struct pl_jb_frame *f;
+	const struct pl_jb_sink *sink;
+	pl_jb_transform *transform;
+	const uint8_t *at, *end; /* the file's data not yet unstuffed */
+	uint8_t *plain;          /* one restart interval */
+	size_t plain_len;
+	struct bits bits;
+	int32_t dc_before[3];
+	struct pl_jb_table *dc[3], *ac[3]; /* into tables */
+	struct pl_jb_group group[3];
+	struct pl_jb_table tables[6];
+};
+
+/* ---- one block ---- */
+
+/* At least 56 bits. */
+INLINE void refill(struct bits *b)
+{
+	uint64_t next;
+	memcpy(&next, b->p, 8);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	next = __builtin_bswap64(next);
+#endif
+	b->word |= next >> b->count;
+	b->p += (63 - b->count) >> 3;
+	b->count |= 56;
+}
+
+INLINE void drop(struct bits *b, unsigned n)
+{
+	b->word <<= n;
+	b->count -= n;
+}
+
+/* The next code's length << 8 | symbol, not yet dropped; 0: no code. */
+INLINE unsigned next_symbol(const struct pl_jb_table *t, uint64_t word)
+{
+	const unsigned found = t->symbol[word >> (64 - PL_JB_SYMBOL_BITS)];
+	if (found)
+		return found;
+	const uint32_t top = (uint32_t)(word >> 48);
+	for (unsigned l = PL_JB_SYMBOL_BITS + 1; l <= 16; l++)
+		if (top < t->limit[l])
+			return l << 8 |
+			    t->symbols[t->place[l] + (top >> (16 - l)) - t->first[l]];
+	return 0;
+}
+
+/* The next `size` bits as a value. */
+INLINE int take_value(struct bits *b, unsigned size)
+{
+	const unsigned v = (unsigned)((b->word >> 1) >> (63 - size)), half = (1u << size) >> 1;
+	drop(b, size);
+	return v < half ? (int)v - (int)((1u << size) - 1) : (int)v;
+}
+
+/* The difference to the DC before; 15 bits. */
+INLINE bool read_dc(struct bits *b, const struct pl_jb_table *t, int32_t *difference)
+{
+	refill(b);
+	const unsigned s = next_symbol(t, b->word);
+	drop(b, s >> 8);
+	*difference = take_value(b, s & 0xFF);
+	return s != 0;
+}
+
+/* One code the slow way, at zigzag index k. What k is then, 64 + k at the block's end, 0: bad. */
+INLINE unsigned read_long(struct bits *b, const struct pl_jb_table *t, unsigned k, int16_t *coef)
+{
+	refill(b);
+	const unsigned s = next_symbol(t, b->word), size = s & 15, run = s >> 4 & 15;
+	drop(b, s >> 8);
+	if (s == 0 || (size == 0 && run != 0 && run != 15))
+		return 0;
+	if (size == 0 && run == 0)
+		return 64 + k;
+	k += run;
+	if (k > 63)
+		return 0;
+	const int v = take_value(b, size);
+	if (coef && size)
+		coef[places[k]] = (int16_t)v;
+	return k + 1;
+}
+
+/* The AC coefficients, stored where there is a coef. How many coefficients the block has up to its
+ * end, DC included; 0: bad. */
+INLINE unsigned read_ac(struct bits *b, const struct pl_jb_table *t, int16_t *coef)
+{
+	const unsigned shift = 64 - t->bits;
+	for (unsigned k = 1;;) {
+		refill(b);
+		/* Four lookups take no more than 44 bits. */
+		for (int i = 0; i < 4; i++) {
+			const uint64_t e = t->pair[b->word >> shift];
+			const unsigned advance = e >> 8 & 0xFF, next = k + advance;
+			if (coef) {
+				coef[places[k + (e >> 24 & 0xFF)]] = (int16_t)(e >> 32);
+				coef[places[k + (e >> 16 & 0xFF)]] = (int16_t)(e >> 48);
+			}
+			if (next < 64) {
+				drop(b, e & 0x3F);
+				k = next;
+				continue;
+			}
+			/* A pair's second may belong to the next block, after the 64th. */
+			const bool end = advance & PL_JB_END && next - PL_JB_END < 64;
+			if (end || next == 64) {
+				drop(b, e & 0x3F);
+				return end ? next - PL_JB_END : 64;
+			}
+			k = read_long(b, t, k, coef);
+			if (k == 0 || k >= 64)
+				return k > 64 ? k - 64 : k;
+			break;
+		}
+	}
+}
+
+/* ---- samples ---- */
+
+static uint8_t flat_sample(int dc)
+{
+	const int v = ((dc + 4) >> 3) + 128;
+	return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+}
+
+INLINE void fill_block(uint8_t *dst, size_t stride, unsigned size, uint8_t sample)
+{
+	const uint64_t eight = 0x0101010101010101u * sample;
+	for (unsigned y = 0; y < size; y++, dst += stride)
+		memcpy(dst, &eight, size);
+}
+
+static bool flush(const struct scan *s, struct pl_jb_group *g)
+{
+	const bool good = g->n == 0 || s->transform(g);
+	g->n = 0;
+	return good;
+}
+
+/* One block of component i whose samples go to dst, NULL: nowhere. size as a constant. */
+INLINE bool read_block(
+    struct scan *s, struct bits *b, unsigned i, unsigned size, uint8_t *dst)
+{
+	struct pl_jb_group *g = &s->group[i];
+	const struct pl_jb_component *c = &s->f->c[i];
+	int32_t difference;
+	if (!read_dc(b, s->dc[i], &difference))
+		return false;
+	const int32_t dc = s->dc_before[i] + difference;
+	if (dc > c->highest_dc || dc < -c->highest_dc)
+		return false;
+	s->dc_before[i] = dc;
+	if (size == 1 || !dst) {
+		if (dst)
+			*dst = flat_sample(dc * (uint16_t)c->quant[0]);
+		return read_ac(b, s->ac[i], NULL) != 0;
+	}
+	int16_t *coef = g->coef + (size_t)8 * g->n;
+	const unsigned count = read_ac(b, s->ac[i], coef);
+	if (count == 1) {
+		fill_block(dst, g->stride, size, flat_sample(dc * (uint16_t)c->quant[0]));
+		return true;
+	}
+	coef[0] = (int16_t)dc;
+	g->dst[g->n++] = dst;
+	return count != 0 && (g->n < PL_JB_GROUP || flush(s, g));
+}
+
+/* A component nobody wants. */
+INLINE bool skip_blocks(struct scan *s, struct bits *b, unsigned i)
+{
+	const struct pl_jb_component *c = &s->f->c[i];
+	for (unsigned n = (unsigned)c->h * c->v; n > 0; n--) {
+		int32_t difference;
+		if (!read_dc(b, s->dc[i], &difference) || read_ac(b, s->ac[i], NULL) == 0)
+			return false;
+	}
+	return true;
+}
+
+INLINE bool read_blocks(struct scan *s, struct bits *b, unsigned i, unsigned size, uint32_t mx,
+    uint32_t my, uint8_t *plane)
+{
+	const struct pl_jb_component *c = &s->f->c[i];
+	const size_t stride = s->sink->stride[i];
+	for (uint32_t v = 0; v < c->v; v++)
+		for (uint32_t h = 0; h < c->h; h++) {
+			const uint32_t x = mx * c->h + h;
+			uint8_t *dst = plane + (size_t)v * size * stride + (size_t)x * size;
+			/* What lies in the padding of the last MCUs is not kept. */
+			if (x >= c->blocks_w || my * c->v + v >= c->blocks_h)
+				dst = NULL;
+			if (!read_block(s, b, i, size, dst))
+				return false;
+		}
+	return true;
+}
+
+/* ---- intervals ---- */
+
+/* Unstuffs the next interval; its end marker must be `marker`, whatever its number. */
+static bool next_interval(struct scan *s, uint8_t marker)
+{
+	if (pl_jb_unstuff(&s->at, s->end, s->plain, &s->plain_len) != marker)
+		return false;
+	memset(s->plain + s->plain_len, 0, SLACK);
+	s->bits = (struct bits){ 0, 0, s->plain };
+	memset(s->dc_before, 0, sizeof(s->dc_before));
+	return true;
+}
+
+/* Bits left of the interval, negative when too many were taken. */
+INLINE int64_t bits_left(const struct scan *s, const struct bits *b)
+{
+	return (int64_t)s->plain_len * 8 - ((int64_t)(b->p - s->plain) * 8 - b->count);
+}
+
+struct place {
+	uint32_t left, done; /* MCUs in the interval, intervals begun */
+	uint64_t all;        /* MCUs left in the picture */
+};
+
+static bool begin_interval(struct scan *s, struct bits *b, struct place *at)
+{
+	const uint32_t restart = s->f->restart;
+	const bool last = restart == 0 || at->all <= restart;
+	if (at->done > 0) {
+		const int64_t left = bits_left(s, b);
+		if (left < 0 || left > 7)
+			return false;
+	}
+	at->left = last ? (uint32_t)at->all : restart;
+	if (!next_interval(s, last ? 0xD9 : (uint8_t)(0xD0 + at->done % 8)))
+		return false;
+	at->done++;
+	*b = s->bits;
+	return true;
+}
+
+INLINE bool read_mcus(struct scan *s, unsigned size)
+{
+	const struct pl_jb_frame *f = s->f;
+	const struct pl_jb_sink *sink = s->sink;
+	struct bits b = { 0, 0, NULL };
+	struct place at = { 0, 0, (uint64_t)f->mcus_w * f->mcus_h };
+	uint8_t *plane[3] = { sink->plane[0], sink->plane[1], sink->plane[2] };
+	for (uint32_t my = 0; my < f->mcus_h; my++) {
+		for (uint32_t mx = 0; mx < f->mcus_w; mx++, at.left--, at.all--) {
+			if (at.left == 0 && !begin_interval(s, &b, &at))
+				return false;
+			for (unsigned i = 0; i < sink->wanted; i++)
+				if (!read_blocks(s, &b, i, size, mx, my, plane[i]))
+					return false;
+			for (unsigned i = sink->wanted; i < f->components; i++)
+				if (!skip_blocks(s, &b, i))
+					return false;
+			if (bits_left(s, &b) < 0)
+				return false;
+		}
+		for (unsigned i = 0; i < sink->wanted; i++) {
+			if (size > 1 && !flush(s, &s->group[i]))
+				return false;
+			plane[i] += sink->step[i];
+		}
+		if (sink->row_done)
+			sink->row_done(sink->context, my);
+	}
+	return bits_left(s, &b) < 8;
+}
+
+INLINE bool read_sized(struct scan *s)
+{
+	switch (s->sink->size) {
+	case 1:
+		return read_mcus(s, 1);
+	case 2:
+		return read_mcus(s, 2);
+	case 4:
+		return read_mcus(s, 4);
+	default:
+		return read_mcus(s, 8);
+	}
+}
+
+#if defined(__x86_64__)
+BMI2 static bool read_bmi2(struct scan *s)
+{
+	return read_sized(s);
+}
+#endif
+
+static bool read_plain(struct scan *s)
+{
+	return read_sized(s);
+}
+
+/* Tables that components share are made once. */
+static bool make_tables(struct scan *s)
+{
+	const struct pl_jb_frame *f = s->f;
+	const unsigned bits = s->end - s->at < SMALL ? SMALL_BITS : PL_JB_PAIR_BITS;
+	struct pl_jb_table *t = s->tables;
+	for (unsigned i = 0; i < f->components; i++) {
+		const struct pl_jb_component *c = f->c + i;
+		for (unsigned j = 0; j < i; j++) {
+			if (f->c[j].dc == c->dc)
+				s->dc[i] = s->dc[j];
+			if (f->c[j].ac == c->ac)
+				s->ac[i] = s->ac[j];
+		}
+		if (!s->dc[i]) {
+			s->dc[i] = t++;
+			if (!pl_jb_table_init(s->dc[i], &f->dc[c->dc], 0))
+				return false;
+		}
+		if (!s->ac[i]) {
+			s->ac[i] = t++;
+			if (!pl_jb_table_init(s->ac[i], &f->ac[c->ac], bits))
+				return false;
+		}
+	}
+	return true;
+}
+
+static void init_groups(struct scan *s)
+{
+	for (unsigned i = 0; i < s->sink->wanted; i++) {
+		struct pl_jb_group *g = &s->group[i];
+		memset(g->coef, 0, sizeof(g->coef));
+		g->n = 0;
+		g->stride = s->sink->stride[i];
+		g->quant = s->f->c[i].quant;
+	}
+}
+
+bool pl_jb_read_scan(
+    const struct pl_jb_frame *f, const uint8_t *data, size_t len, const struct pl_jb_sink *sink)
+{
+	const struct pl_jb_kernels *k = pl_jb_kernels();
+	const size_t room = (sizeof(struct scan) + 63) / 64 * 64;
+	/* Most of it needs no clearing. */
+	struct scan *s = aligned_alloc(64, room);
+	uint8_t *plain = malloc(len - f->scan + SLACK);
+	bool mine = false;
+	if (s && plain) {
+		s->f = f;
+		s->sink = sink;
+		s->transform = sink->size == 8 ? k->by_1 : sink->size == 4 ? k->by_2 : k->by_4;
+		s->at = data + f->scan;
+		s->end = data + len;
+		s->plain = plain;
+		memset(s->dc, 0, sizeof(s->dc));
+		memset(s->ac, 0, sizeof(s->ac));
+		init_groups(s);
+		mine = make_tables(s);
+	}
+#if defined(__x86_64__)
+	if (mine && __builtin_cpu_supports("bmi2"))
+		mine = read_bmi2(s);
+	else
+#endif
+		mine = mine && read_plain(s);
+	free(plain);
+	free(s);
+	return mine;
+}
