@@ -7,15 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__)
-#define BMI2 __attribute__((target("bmi2")))
-#endif
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
 	/* An MCU has at most 10 blocks of 64 codes and values of 31 bits; then a load. */
 	SLACK = 10 * 64 * 4 + 16,
-	SMALL = 24 * 1024, /* bytes of data for which the largest tables do not pay */
+	SMALL = 6 * 1024, /* bytes of data for which the largest tables do not pay */
 	SMALL_BITS = 9
 };
 
@@ -45,6 +42,12 @@ struct bits {
 struct scan {
 	const struct pl_jb_frame *f;
 	const struct pl_jb_sink *sink;
+	/* Reads one block: the difference of its DC, and how many coefficients it has up to its end;
+	 * 0: bad. Only keep stores them. */
+	unsigned (*keep)(struct bits *b, const struct pl_jb_table *dc, const struct pl_jb_table *ac,
+	    int32_t *difference, int16_t *coef);
+	unsigned (*skip)(struct bits *b, const struct pl_jb_table *dc, const struct pl_jb_table *ac,
+	    int32_t *difference, int16_t *coef);
 	pl_jb_transform *transform;
 	const uint8_t *at, *end; /* the file's data not yet unstuffed */
 	uint8_t *plain;          /* one restart interval */
@@ -110,7 +113,8 @@ INLINE bool read_dc(struct bits *b, const struct pl_jb_table *t, int32_t *differ
 }
 
 /* One code the slow way, at zigzag index k. What k is then, 64 + k at the block's end, 0: bad. */
-INLINE unsigned read_long(struct bits *b, const struct pl_jb_table *t, unsigned k, int16_t *coef)
+INLINE unsigned read_long(struct bits *b, const struct pl_jb_table *t, unsigned k, bool keep,
+    int16_t *coef)
 {
 	refill(b);
 	const unsigned s = next_symbol(t, b->word), size = s & 15, run = s >> 4 & 15;
@@ -123,44 +127,93 @@ INLINE unsigned read_long(struct bits *b, const struct pl_jb_table *t, unsigned 
 	if (k > 63)
 		return 0;
 	const int v = take_value(b, size);
-	if (coef && size)
+	if (keep && size)
 		coef[places[k]] = (int16_t)v;
 	return k + 1;
 }
 
+/* One lookup from *k, stored where there is a coef. false: it ends the block or must go the slow way,
+ * and nothing has been taken. */
+INLINE bool step(struct bits *b, const uint64_t *pair, unsigned shift, bool keep, int16_t *coef,
+    unsigned *k, uint64_t *entry)
+{
+	const uint64_t e = pair[b->word >> shift];
+	*entry = e;
+	if (keep) {
+		coef[places[*k + (e >> 24 & 0xFF)]] = (int16_t)(e >> 32);
+		coef[places[*k + (e >> 16 & 0xFF)]] = (int16_t)(e >> 48);
+	}
+	const unsigned next = *k + (e >> 8 & 0xFF);
+	if (next >= 64)
+		return false;
+	drop(b, e & 0x3F);
+	*k = next;
+	return true;
+}
+
 /* The AC coefficients, stored where there is a coef. How many coefficients the block has up to its
  * end, DC included; 0: bad. */
-INLINE unsigned read_ac(struct bits *b, const struct pl_jb_table *t, int16_t *coef)
+INLINE unsigned read_ac(struct bits *b, const struct pl_jb_table *t, bool keep, int16_t *coef)
 {
 	const unsigned shift = 64 - t->bits;
 	for (unsigned k = 1;;) {
+		uint64_t e;
 		refill(b);
 		/* Four lookups take no more than 44 bits. */
-		for (int i = 0; i < 4; i++) {
-			const uint64_t e = t->pair[b->word >> shift];
-			const unsigned advance = e >> 8 & 0xFF, next = k + advance;
-			if (coef) {
-				coef[places[k + (e >> 24 & 0xFF)]] = (int16_t)(e >> 32);
-				coef[places[k + (e >> 16 & 0xFF)]] = (int16_t)(e >> 48);
-			}
-			if (next < 64) {
-				drop(b, e & 0x3F);
-				k = next;
-				continue;
-			}
-			/* A pair's second may belong to the next block, after the 64th. */
-			const bool end = advance & PL_JB_END && next - PL_JB_END < 64;
-			if (end || next == 64) {
-				drop(b, e & 0x3F);
-				return end ? next - PL_JB_END : 64;
-			}
-			k = read_long(b, t, k, coef);
-			if (k == 0 || k >= 64)
-				return k > 64 ? k - 64 : k;
-			break;
+		if (step(b, t->pair, shift, keep, coef, &k, &e) && step(b, t->pair, shift, keep, coef, &k, &e) &&
+		    step(b, t->pair, shift, keep, coef, &k, &e) && step(b, t->pair, shift, keep, coef, &k, &e))
+			continue;
+		/* A pair's second may belong to the next block, after the 64th. */
+		const unsigned advance = e >> 8 & 0xFF, next = k + advance;
+		const bool end = advance & PL_JB_END && next - PL_JB_END < 64;
+		if (end || next == 64) {
+			drop(b, e & 0x3F);
+			return end ? next - PL_JB_END : 64;
 		}
+		k = read_long(b, t, k, keep, coef);
+		if (k == 0 || k >= 64)
+			return k > 64 ? k - 64 : k;
 	}
 }
+
+/* One block, as struct scan has it. */
+INLINE unsigned read_codes(struct bits *bits, const struct pl_jb_table *dc,
+    const struct pl_jb_table *ac, int32_t *difference, bool keep, int16_t *coef)
+{
+	struct bits b = *bits;
+	const unsigned n = read_dc(&b, dc, difference) ? read_ac(&b, ac, keep, coef) : 0;
+	*bits = b;
+	return n;
+}
+
+static unsigned keep_plain(struct bits *b, const struct pl_jb_table *dc,
+    const struct pl_jb_table *ac, int32_t *difference, int16_t *coef)
+{
+	return read_codes(b, dc, ac, difference, true, coef);
+}
+
+static unsigned skip_plain(struct bits *b, const struct pl_jb_table *dc,
+    const struct pl_jb_table *ac, int32_t *difference, int16_t *coef)
+{
+	return read_codes(b, dc, ac, difference, false, coef);
+}
+
+#if defined(__x86_64__)
+/* With shifts that leave the flags alone. */
+#define BMI2 __attribute__((target("bmi2")))
+
+BMI2 static unsigned keep_bmi2(struct bits *b, const struct pl_jb_table *dc,
+    const struct pl_jb_table *ac, int32_t *difference, int16_t *coef)
+{
+	return read_codes(b, dc, ac, difference, true, coef);
+}
+
+BMI2 static unsigned skip_bmi2(struct bits *b, const struct pl_jb_table *dc,
+    const struct pl_jb_table *ac, int32_t *difference, int16_t *coef)
+{
+	return read_codes(b, dc, ac, difference, false, coef);
+}
+#endif
 
 /* ---- samples ---- */
 
@@ -170,11 +223,18 @@ static uint8_t flat_sample(int dc)
 	return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-INLINE void fill_block(uint8_t *dst, size_t stride, unsigned size, uint8_t sample)
+static void fill_block(uint8_t *dst, size_t stride, unsigned size, uint8_t sample)
 {
 	const uint64_t eight = 0x0101010101010101u * sample;
 	for (unsigned y = 0; y < size; y++, dst += stride)
-		memcpy(dst, &eight, size);
+		if (size == 8)
+			memcpy(dst, &eight, 8);
+		else if (size == 4)
+			memcpy(dst, &eight, 4);
+		else if (size == 2)
+			memcpy(dst, &eight, 2);
+		else
+			*dst = sample;
 }
 
 static bool flush(const struct scan *s, struct pl_jb_group *g)
@@ -184,60 +244,56 @@ static bool flush(const struct scan *s, struct pl_jb_group *g)
 	return good;
 }
 
-/* One block of component i whose samples go to dst, NULL: nowhere. size as a constant. */
-INLINE bool read_block(
-    struct scan *s, struct bits *b, unsigned i, unsigned size, uint8_t *dst)
+/* One block of component i whose samples go to dst, NULL: nowhere. */
+static bool read_block(struct scan *s, unsigned i, uint8_t *dst)
 {
 	struct pl_jb_group *g = &s->group[i];
 	const struct pl_jb_component *c = &s->f->c[i];
+	int16_t *coef = g->coef + (size_t)8 * g->n;
+	const bool keep = dst && s->sink->size > 1;
 	int32_t difference;
-	if (!read_dc(b, s->dc[i], &difference))
-		return false;
+	const unsigned count =
+	    (keep ? s->keep : s->skip)(&s->bits, s->dc[i], s->ac[i], &difference, coef);
 	const int32_t dc = s->dc_before[i] + difference;
-	if (dc > c->highest_dc || dc < -c->highest_dc)
+	if (count == 0 || dc > c->highest_dc || dc < -c->highest_dc)
 		return false;
 	s->dc_before[i] = dc;
-	if (size == 1 || !dst) {
-		if (dst)
-			*dst = flat_sample(dc * (uint16_t)c->quant[0]);
-		return read_ac(b, s->ac[i], NULL) != 0;
-	}
-	int16_t *coef = g->coef + (size_t)8 * g->n;
-	const unsigned count = read_ac(b, s->ac[i], coef);
-	if (count == 1) {
-		fill_block(dst, g->stride, size, flat_sample(dc * (uint16_t)c->quant[0]));
+	if (!dst)
+		return true;
+	if (!keep || count == 1) {
+		fill_block(
+		    dst, g->stride, s->sink->size, flat_sample(dc * (uint16_t)c->quant[0]));
 		return true;
 	}
 	coef[0] = (int16_t)dc;
 	g->dst[g->n++] = dst;
-	return count != 0 && (g->n < PL_JB_GROUP || flush(s, g));
+	return g->n < PL_JB_GROUP || flush(s, g);
 }
 
 /* A component nobody wants. */
-INLINE bool skip_blocks(struct scan *s, struct bits *b, unsigned i)
+static bool skip_blocks(struct scan *s, unsigned i)
 {
 	const struct pl_jb_component *c = &s->f->c[i];
-	for (unsigned n = (unsigned)c->h * c->v; n > 0; n--) {
-		int32_t difference;
-		if (!read_dc(b, s->dc[i], &difference) || read_ac(b, s->ac[i], NULL) == 0)
+	int32_t difference;
+	for (unsigned n = (unsigned)c->h * c->v; n > 0; n--)
+		if (s->skip(&s->bits, s->dc[i], s->ac[i], &difference, NULL) == 0)
 			return false;
-	}
 	return true;
 }
 
-INLINE bool read_blocks(struct scan *s, struct bits *b, unsigned i, unsigned size, uint32_t mx,
-    uint32_t my, uint8_t *plane)
+static bool read_blocks(
+    struct scan *s, unsigned i, uint32_t mx, uint32_t my, uint8_t *plane)
 {
 	const struct pl_jb_component *c = &s->f->c[i];
-	const size_t stride = s->sink->stride[i];
+	const size_t stride = s->sink->stride[i], size = s->sink->size;
 	for (uint32_t v = 0; v < c->v; v++)
 		for (uint32_t h = 0; h < c->h; h++) {
 			const uint32_t x = mx * c->h + h;
-			uint8_t *dst = plane + (size_t)v * size * stride + (size_t)x * size;
+			uint8_t *dst = plane + v * size * stride + x * size;
 			/* What lies in the padding of the last MCUs is not kept. */
 			if (x >= c->blocks_w || my * c->v + v >= c->blocks_h)
 				dst = NULL;
-			if (!read_block(s, b, i, size, dst))
+			if (!read_block(s, i, dst))
 				return false;
 		}
 	return true;
@@ -257,88 +313,57 @@ static bool next_interval(struct scan *s, uint8_t marker)
 }
 
 /* Bits left of the interval, negative when too many were taken. */
-INLINE int64_t bits_left(const struct scan *s, const struct bits *b)
+static int64_t bits_left(const struct scan *s)
 {
-	return (int64_t)s->plain_len * 8 - ((int64_t)(b->p - s->plain) * 8 - b->count);
+	return (int64_t)s->plain_len * 8 - ((s->bits.p - s->plain) * 8 - (int64_t)s->bits.count);
 }
 
-struct place {
-	uint32_t left, done; /* MCUs in the interval, intervals begun */
-	uint64_t all;        /* MCUs left in the picture */
+struct progress {
+	uint64_t left, all; /* MCUs of the interval, of the picture */
+	uint32_t done;      /* intervals begun */
 };
 
-static bool begin_interval(struct scan *s, struct bits *b, struct place *at)
+static bool begin_interval(struct scan *s, struct progress *at)
 {
 	const uint32_t restart = s->f->restart;
 	const bool last = restart == 0 || at->all <= restart;
-	if (at->done > 0) {
-		const int64_t left = bits_left(s, b);
-		if (left < 0 || left > 7)
-			return false;
-	}
-	at->left = last ? (uint32_t)at->all : restart;
-	if (!next_interval(s, last ? 0xD9 : (uint8_t)(0xD0 + at->done % 8)))
+	if (at->done > 0 && bits_left(s) > 7)
 		return false;
-	at->done++;
-	*b = s->bits;
-	return true;
+	at->left = last ? at->all : restart;
+	return next_interval(s, last ? 0xD9 : (uint8_t)(0xD0 + at->done++ % 8));
 }
 
-INLINE bool read_mcus(struct scan *s, unsigned size)
+static bool read_mcu(struct scan *s, uint32_t mx, uint32_t my, uint8_t *const plane[3])
+{
+	for (unsigned i = 0; i < s->sink->wanted; i++)
+		if (!read_blocks(s, i, mx, my, plane[i]))
+			return false;
+	for (unsigned i = s->sink->wanted; i < s->f->components; i++)
+		if (!skip_blocks(s, i))
+			return false;
+	return bits_left(s) >= 0;
+}
+
+static bool read_mcus(struct scan *s)
 {
 	const struct pl_jb_frame *f = s->f;
 	const struct pl_jb_sink *sink = s->sink;
-	struct bits b = { 0, 0, NULL };
-	struct place at = { 0, 0, (uint64_t)f->mcus_w * f->mcus_h };
+	struct progress at = { 0, (uint64_t)f->mcus_w * f->mcus_h, 0 };
 	uint8_t *plane[3] = { sink->plane[0], sink->plane[1], sink->plane[2] };
 	for (uint32_t my = 0; my < f->mcus_h; my++) {
-		for (uint32_t mx = 0; mx < f->mcus_w; mx++, at.left--, at.all--) {
-			if (at.left == 0 && !begin_interval(s, &b, &at))
+		for (uint32_t mx = 0; mx < f->mcus_w; mx++, at.left--, at.all--)
+			if ((at.left == 0 && !begin_interval(s, &at)) ||
+			    !read_mcu(s, mx, my, plane))
 				return false;
-			for (unsigned i = 0; i < sink->wanted; i++)
-				if (!read_blocks(s, &b, i, size, mx, my, plane[i]))
-					return false;
-			for (unsigned i = sink->wanted; i < f->components; i++)
-				if (!skip_blocks(s, &b, i))
-					return false;
-			if (bits_left(s, &b) < 0)
-				return false;
-		}
 		for (unsigned i = 0; i < sink->wanted; i++) {
-			if (size > 1 && !flush(s, &s->group[i]))
+			if (!flush(s, &s->group[i]))
 				return false;
 			plane[i] += sink->step[i];
 		}
 		if (sink->row_done)
 			sink->row_done(sink->context, my);
 	}
-	return bits_left(s, &b) < 8;
-}
-
-INLINE bool read_sized(struct scan *s)
-{
-	switch (s->sink->size) {
-	case 1:
-		return read_mcus(s, 1);
-	case 2:
-		return read_mcus(s, 2);
-	case 4:
-		return read_mcus(s, 4);
-	default:
-		return read_mcus(s, 8);
-	}
-}
-
-#if defined(__x86_64__)
-BMI2 static bool read_bmi2(struct scan *s)
-{
-	return read_sized(s);
-}
-#endif
-
-static bool read_plain(struct scan *s)
-{
-	return read_sized(s);
+	return bits_left(s) < 8;
 }
 
 /* Tables that components share are made once. */
@@ -393,6 +418,14 @@ bool pl_jb_read_scan(
 		s->f = f;
 		s->sink = sink;
 		s->transform = sink->size == 8 ? k->by_1 : sink->size == 4 ? k->by_2 : k->by_4;
+		s->keep = keep_plain;
+		s->skip = skip_plain;
+#if defined(__x86_64__)
+		if (__builtin_cpu_supports("bmi2")) {
+			s->keep = keep_bmi2;
+			s->skip = skip_bmi2;
+		}
+#endif
 		s->at = data + f->scan;
 		s->end = data + len;
 		s->plain = plain;
@@ -401,12 +434,7 @@ bool pl_jb_read_scan(
 		init_groups(s);
 		mine = make_tables(s);
 	}
-#if defined(__x86_64__)
-	if (mine && __builtin_cpu_supports("bmi2"))
-		mine = read_bmi2(s);
-	else
-#endif
-		mine = mine && read_plain(s);
+	mine = mine && read_mcus(s);
 	free(plain);
 	free(s);
 	return mine;
