@@ -21,7 +21,7 @@ bool pl_jpeg_baseline_luma(const uint8_t *data, size_t len, const struct pl_img_
     unsigned by, struct pl_image *out);
 
 /* For tests and benchmarks, one setting for all. use(false): every file is somebody else's.
- * force: as pl_resample_force. */
+ * force: as pl_resample_force, BMI2 with AVX2. */
 void pl_jpeg_baseline_use(bool on);
 bool pl_jpeg_baseline_force(enum pl_simd level);
 
@@ -103,6 +103,7 @@ typedef bool pl_jb_transform(struct pl_jb_group *g);
 
 struct pl_jb_kernels {
 	pl_jb_transform *by_1, *by_2, *by_4;
+	bool bmi2; /* for the codes, where the processor has it */
 };
 const struct pl_jb_kernels *pl_jb_kernels(void);
 

@@ -421,7 +421,7 @@ bool pl_jb_read_scan(
 		s->keep = keep_plain;
 		s->skip = skip_plain;
 #if defined(__x86_64__)
-		if (__builtin_cpu_supports("bmi2")) {
+		if (k->bmi2 && __builtin_cpu_supports("bmi2")) {
 			s->keep = keep_bmi2;
 			s->skip = skip_bmi2;
 		}
