@@ -137,10 +137,10 @@ TARGET static bool NAME(by_1)(struct pl_jb_group *g)
 		NAME(pass8)(r, ONE_BITS + 5);
 		NAME(to_rows)(r, rows);
 #define PUT(i)                                                                           \
-	if (first + i < g->n)                                                            \
+	if (first + (i) < g->n)                                                            \
 		for (size_t y = 0; y < 4; y++)                                           \
-			NAME(put8)(g->dst[first + i] + 2 * y * g->stride, g->stride,     \
-			    LANE(rows[y], i));
+			NAME(put8)(g->dst[first + (i)] + 2 * y * g->stride, g->stride,     \
+			    LANE(rows[y], (i)));
 		EACH_LANE(PUT)
 #undef PUT
 	}
@@ -196,11 +196,11 @@ TARGET static bool NAME(by_2)(struct pl_jb_group *g)
 			return false;
 		const VEC rows = NAME(rows4)(r);
 #define PUT(i)                                                                           \
-	if (first + i < g->n) {                                                          \
+	if (first + (i) < g->n) {                                                          \
 		uint32_t four[4];                                                        \
-		_mm_storeu_si128((__m128i *)four, LANE(rows, i));                        \
+		_mm_storeu_si128((__m128i *)four, LANE(rows, (i)));                        \
 		for (size_t y = 0; y < 4; y++)                                           \
-			memcpy(g->dst[first + i] + y * g->stride, four + y, 4);          \
+			memcpy(g->dst[first + (i)] + y * g->stride, four + y, 4);          \
 	}
 		EACH_LANE(PUT)
 #undef PUT
@@ -241,10 +241,10 @@ TARGET static bool NAME(by_4)(struct pl_jb_group *g)
 			return false;
 		const VEC rows = NAME(rows2)(r);
 #define PUT(i)                                                                           \
-	if (first + i < g->n) {                                                          \
-		const uint32_t four = (uint32_t)_mm_cvtsi128_si32(LANE(rows, i));        \
-		memcpy(g->dst[first + i], &four, 2);                                     \
-		memcpy(g->dst[first + i] + g->stride, (const uint8_t *)&four + 2, 2);    \
+	if (first + (i) < g->n) {                                                          \
+		const uint32_t four = (uint32_t)_mm_cvtsi128_si32(LANE(rows, (i)));        \
+		memcpy(g->dst[first + (i)], &four, 2);                                     \
+		memcpy(g->dst[first + (i)] + g->stride, (const uint8_t *)&four + 2, 2);    \
 	}
 		EACH_LANE(PUT)
 #undef PUT

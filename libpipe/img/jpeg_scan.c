@@ -160,8 +160,11 @@ INLINE unsigned read_ac(struct bits *b, const struct pl_jb_table *t, bool keep, 
 		uint64_t e;
 		refill(b);
 		/* Four lookups take no more than 44 bits. */
-		if (step(b, t->pair, shift, keep, coef, &k, &e) && step(b, t->pair, shift, keep, coef, &k, &e) &&
-		    step(b, t->pair, shift, keep, coef, &k, &e) && step(b, t->pair, shift, keep, coef, &k, &e))
+		bool on = step(b, t->pair, shift, keep, coef, &k, &e);
+		on = on && step(b, t->pair, shift, keep, coef, &k, &e);
+		on = on && step(b, t->pair, shift, keep, coef, &k, &e);
+		on = on && step(b, t->pair, shift, keep, coef, &k, &e);
+		if (on)
 			continue;
 		/* A pair's second may belong to the next block, after the 64th. */
 		const unsigned advance = e >> 8 & 0xFF, next = k + advance;
@@ -251,7 +254,7 @@ static bool read_block(struct scan *s, unsigned i, uint8_t *dst)
 	const struct pl_jb_component *c = &s->f->c[i];
 	int16_t *coef = g->coef + (size_t)8 * g->n;
 	const bool keep = dst && s->sink->size > 1;
-	int32_t difference;
+	int32_t difference = 0;
 	const unsigned count =
 	    (keep ? s->keep : s->skip)(&s->bits, s->dc[i], s->ac[i], &difference, coef);
 	const int32_t dc = s->dc_before[i] + difference;
@@ -274,7 +277,7 @@ static bool read_block(struct scan *s, unsigned i, uint8_t *dst)
 static bool skip_blocks(struct scan *s, unsigned i)
 {
 	const struct pl_jb_component *c = &s->f->c[i];
-	int32_t difference;
+	int32_t difference = 0;
 	for (unsigned n = (unsigned)c->h * c->v; n > 0; n--)
 		if (s->skip(&s->bits, s->dc[i], s->ac[i], &difference, NULL) == 0)
 			return false;
@@ -335,7 +338,7 @@ static bool begin_interval(struct scan *s, struct progress *at)
 
 static bool read_mcu(struct scan *s, uint32_t mx, uint32_t my, uint8_t *const plane[3])
 {
-	for (unsigned i = 0; i < s->sink->wanted; i++)
+	for (unsigned i = 0; i < s->sink->wanted && i < 3; i++)
 		if (!read_blocks(s, i, mx, my, plane[i]))
 			return false;
 	for (unsigned i = s->sink->wanted; i < s->f->components; i++)
@@ -349,13 +352,14 @@ static bool read_mcus(struct scan *s)
 	const struct pl_jb_frame *f = s->f;
 	const struct pl_jb_sink *sink = s->sink;
 	struct progress at = { 0, (uint64_t)f->mcus_w * f->mcus_h, 0 };
+	const unsigned wanted = sink->wanted < 3 ? sink->wanted : 3;
 	uint8_t *plane[3] = { sink->plane[0], sink->plane[1], sink->plane[2] };
 	for (uint32_t my = 0; my < f->mcus_h; my++) {
 		for (uint32_t mx = 0; mx < f->mcus_w; mx++, at.left--, at.all--)
 			if ((at.left == 0 && !begin_interval(s, &at)) ||
 			    !read_mcu(s, mx, my, plane))
 				return false;
-		for (unsigned i = 0; i < sink->wanted; i++) {
+		for (unsigned i = 0; i < wanted; i++) {
 			if (!flush(s, &s->group[i]))
 				return false;
 			plane[i] += sink->step[i];

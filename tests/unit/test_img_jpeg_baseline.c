@@ -58,8 +58,15 @@ static bool same_at_every_level(const uint8_t *data, size_t len, const struct pl
 
 /* ---- shared data ---- */
 
+/* Sanitizers are slow: there a sample of the largest folder. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { STEP = 10 };
+#else
+enum { STEP = 1 };
+#endif
+
 struct tally {
-	size_t baseline, mine;
+	size_t met, baseline, mine;
 	bool every_level;
 };
 
@@ -69,6 +76,8 @@ static void meet(const uint8_t *data, size_t len, struct tally *t)
 	struct pl_img_info info;
 	if (pl_img_sniff(data, len) != PL_FORMAT_JPEG ||
 	    pl_img_probe(data, len, &lim, &info) != PL_REASON_KEEP)
+		return;
+	if (t->met++ % (t->every_level ? 1 : STEP) != 0)
 		return;
 	t->baseline += !info.progressive && (info.channels == 1 || info.channels == 3);
 	t->mine += t->every_level ? same_at_every_level(data, len, &info)
@@ -123,7 +132,7 @@ static void test_shared(void **state)
 		const char *name;
 		bool every_level;
 		size_t least; /* baseline files there */
-	} folders[] = { { "photos", true, 300 }, { "cc3m", false, 2000 }, { "formats", true, 0 },
+	} folders[] = { { "photos", true, 300 }, { "cc3m", false, 1900 / STEP }, { "formats", true, 0 },
 		{ "llava", true, 20 }, { "mmc4", true, 100 }, { "hostile", true, 0 } };
 	const char *shared = getenv("PLAIT_SHARED_DATA");
 	struct stat st;
