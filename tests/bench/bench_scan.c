@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Times the scan of an image (probe, decode, hash, statistics, XXH3) against
- * Huffman decoding alone, and the hash of decoded luma, over the JPEGs of tars.
- * usage: bench_scan TAR...; prints lines: name, unit, ours, peer, ratio */
+ * Huffman decoding alone, the hash of decoded luma, and our JPEG decoder against
+ * libjpeg, over the JPEGs of tars or single ones.
+ * usage: bench_scan TAR|JPEG...; prints lines: name, unit, ours, peer, ratio */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "libpipe/base/file.h"
 #include "libpipe/base/hash.h"
+#include "libpipe/img/jpeg_baseline.h"
 #include "libpipe/img/stats.h"
 
 enum { MOST = 4096, ROUNDS = 7 };
@@ -30,19 +32,28 @@ static double cpu(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* The baseline JPEGs of a plain tar. */
-static void add_tar(const uint8_t *b, size_t n)
+static void add_jpeg(const uint8_t *b, size_t n)
 {
 	const struct pl_img_limits lim = pl_img_limits_default();
 	struct pl_img_info info;
+	if (pl_img_probe(b, n, &lim, &info) == PL_REASON_KEEP && info.format == PL_FORMAT_JPEG &&
+	    info.channels == 3 && count < MOST)
+		items[count++] = (struct item){ b, n };
+}
+
+/* The colour JPEGs of a plain tar, or the one that this is. */
+static void add(const uint8_t *b, size_t n)
+{
+	if (pl_img_sniff(b, n) == PL_FORMAT_JPEG) {
+		add_jpeg(b, n);
+		return;
+	}
 	for (size_t at = 0; n - at >= 512 && b[at] != 0 && count < MOST;) {
 		size_t size = (size_t)strtoull((const char *)b + at + 124, NULL, 8);
 		at += 512;
 		if (size > n - at)
 			return;
-		if (pl_img_probe(b + at, size, &lim, &info) == PL_REASON_KEEP &&
-		    info.format == PL_FORMAT_JPEG && info.channels == 3)
-			items[count++] = (struct item){ b + at, size };
+		add_jpeg(b + at, size);
 		at += (size + 511) / 512 * 512;
 		if (at > n)
 			return;
@@ -121,6 +132,46 @@ static double hashing(void)
 	return total;
 }
 
+/* Every picture at a reduction, as planes or luma. */
+static void decode(unsigned by, bool luma)
+{
+	const struct pl_img_limits lim = pl_img_limits_default();
+	for (size_t i = 0; i < count; i++) {
+		struct pl_img_info info;
+		struct pl_planes planes = { 0 };
+		struct pl_image im = { 0 };
+		bool fit;
+		if (pl_img_probe(items[i].data, items[i].len, &lim, &info) != PL_REASON_KEEP)
+			continue;
+		const uint32_t w = info.width / by, h = info.height / by;
+		const struct pl_img_decode how = { w < h ? w : h, true };
+		if (luma)
+			(void)pl_img_decode(items[i].data, items[i].len, &info, &lim, &how, &im);
+		else
+			(void)pl_decode_jpeg_planes(
+			    items[i].data, items[i].len, &info, &lim, w, h, &planes, &fit);
+		free(planes.block);
+		pl_image_release(&im);
+	}
+}
+
+static void decoders(unsigned by, bool luma)
+{
+	double best[2] = { 1e9, 1e9 };
+	for (int round = 0; round < ROUNDS; round++)
+		for (int way = 0; way < 2; way++) {
+			pl_jpeg_baseline_use(way == 0);
+			double begun = cpu();
+			decode(by, luma);
+			double s = cpu() - begun;
+			best[way] = s < best[way] ? s : best[way];
+		}
+	pl_jpeg_baseline_use(true);
+	const double us = 1e6 / (double)count;
+	printf("img.jpeg.%s.%u\tus\t%.4g\t%.4g\t%.3g\n", luma ? "luma" : "planes", by, best[0] * us,
+	    best[1] * us, best[1] / best[0]);
+}
+
 int main(int argc, char **argv)
 {
 	struct pl_err err;
@@ -133,10 +184,10 @@ int main(int argc, char **argv)
 			fprintf(stderr, "bench_scan: %s\n", pl_err_format(&err, text, sizeof(text)));
 			return 3;
 		}
-		add_tar((const uint8_t *)data, len);
+		add((const uint8_t *)data, len);
 	}
 	if (count == 0) {
-		fprintf(stderr, "usage: bench_scan TAR... (plain tars with JPEGs)\n");
+		fprintf(stderr, "usage: bench_scan TAR|JPEG... (plain tars with JPEGs)\n");
 		return 2;
 	}
 	duel(best);
@@ -144,5 +195,9 @@ int main(int argc, char **argv)
 	printf("img.scan.huffman\timages/s\t%.4g\t%.4g\t%.3g\n", n / best[0], n / best[1], best[1] / best[0]);
 	double us = hashing() / n * 1e6;
 	printf("img.hash\tus\t%.3g\t60\t%.3g\n", us, 60 / us);
+	for (unsigned by = 1; by <= 8; by *= 2)
+		decoders(by, false);
+	for (unsigned by = 1; by <= 8; by *= 2)
+		decoders(by, true);
 	return 0;
 }
