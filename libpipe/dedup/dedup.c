@@ -234,7 +234,7 @@ enum pl_status pl_dedup_pairs(struct pl_dedup *d, uint32_t part, uint32_t parts,
     struct pl_err *err)
 {
 	struct near_join ctx = {.d = d, .poll = poll, .poll_ctx = poll_ctx};
-	const struct pl_join join = {.hashes = (const uint64_t(*)[4])d->hashes,
+	const struct pl_join join = {.hashes = d->hashes,
 	    .n = d->nnear,
 	    .distance = d->o.distance,
 	    .related = near_related,

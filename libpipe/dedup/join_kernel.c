@@ -37,7 +37,52 @@ static uint32_t scan_portable(const uint64_t h[4], const struct pl_join_block *b
 	return found;
 }
 
+/* The verify loops differ in how two hashes are compared only. A macro, since gcc 12 takes a function that does
+ * nothing but prefetch for one that does nothing. */
+enum { AHEAD = 64 };
+#if defined(__GNUC__) || defined(__clang__)
+#define FETCH_AHEAD(hashes, c, i, n) \
+	do { \
+		uint32_t ahead_ = (i) + AHEAD < (n) ? (i) + AHEAD : (n) - 1; \
+		__builtin_prefetch((hashes)[(c)[ahead_].a]); \
+		__builtin_prefetch((hashes)[(c)[ahead_].b]); \
+	} while (0)
+#else
+#define FETCH_AHEAD(hashes, c, i, n) ((void)0)
+#endif
+
+static uint32_t verify_portable(const uint64_t (*hashes)[4], const struct pl_join_candidate *c, uint32_t n,
+    unsigned distance, struct pl_pair *pairs)
+{
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const uint64_t *x = hashes[c[i].a], *y = hashes[c[i].b];
+		unsigned d = count_bits(x[0] ^ y[0]) + count_bits(x[1] ^ y[1]) + count_bits(x[2] ^ y[2]) + count_bits(x[3] ^ y[3]);
+		FETCH_AHEAD(hashes, c, i, n);
+		pairs[found] = (struct pl_pair){c[i].a, c[i].b, d};
+		found += d <= distance;
+	}
+	return found;
+}
+
 #if HAVE_X86
+__attribute__((target("popcnt"))) static uint32_t verify_popcnt(const uint64_t (*hashes)[4],
+    const struct pl_join_candidate *c, uint32_t n, unsigned distance, struct pl_pair *pairs)
+{
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const uint64_t *x = hashes[c[i].a], *y = hashes[c[i].b];
+		unsigned d = (unsigned)(__builtin_popcountll(x[0] ^ y[0]) + __builtin_popcountll(x[1] ^ y[1]) +
+		    __builtin_popcountll(x[2] ^ y[2]) + __builtin_popcountll(x[3] ^ y[3]));
+		FETCH_AHEAD(hashes, c, i, n);
+		pairs[found] = (struct pl_pair){c[i].a, c[i].b, d};
+		found += d <= distance;
+	}
+	return found;
+}
+
 __attribute__((target("popcnt"))) static uint32_t scan_popcnt(const uint64_t h[4],
     const struct pl_join_block *b, uint32_t from, unsigned distance, struct pl_join_hit *hits)
 {
@@ -107,6 +152,18 @@ pl_join_scan_fn *pl_join_scan(enum pl_join_kernel kernel)
 		return scan_avx512;
 #endif
 	return NULL;
+}
+
+/* One pair keeps a vector unit waiting for its memory, not for its arithmetic: popcnt serves AVX-512 too. */
+pl_join_verify_fn *pl_join_verify(enum pl_join_kernel kernel)
+{
+	if (kernel == PL_JOIN_PORTABLE)
+		return verify_portable;
+#if HAVE_X86
+	return pl_join_scan(kernel) ? verify_popcnt : NULL;
+#else
+	return NULL;
+#endif
 }
 
 enum pl_join_kernel pl_join_best(void)

@@ -26,6 +26,15 @@ typedef uint32_t pl_join_scan_fn(const uint64_t h[4], const struct pl_join_block
 
 /* NULL where this processor or compiler lacks it. */
 pl_join_scan_fn *pl_join_scan(enum pl_join_kernel kernel);
+
+/* Two hashes to compare, a < b. */
+struct pl_join_candidate { uint32_t a, b; };
+/* Write the candidates within the distance to pairs (room for n) in their order; returns how many. The hashes
+ * lie anywhere in memory, so they are fetched ahead. */
+typedef uint32_t pl_join_verify_fn(const uint64_t (*hashes)[4], const struct pl_join_candidate *c, uint32_t n,
+    unsigned distance, struct pl_pair *pairs);
+/* NULL as above. */
+pl_join_verify_fn *pl_join_verify(enum pl_join_kernel kernel);
 /* The fastest of this processor. */
 enum pl_join_kernel pl_join_best(void);
 const char *pl_join_kernel_name(enum pl_join_kernel kernel);

@@ -48,7 +48,7 @@ int main(int argc, char **argv)
 	if (hashes == NULL || n < 2)
 		return 3;
 	fill(hashes, n);
-	join.hashes = (const uint64_t (*)[4])hashes;
+	join.hashes = hashes;
 	pl_buf_init(&pairs, 0);
 	enum pl_status status = pl_file_write(argv[3], hashes, n * sizeof *hashes, &err);
 	double best = 0;

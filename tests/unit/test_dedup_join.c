@@ -67,7 +67,7 @@ static void brute_force(uint64_t (*h)[4], unsigned distance, struct pl_buf *out)
 static void join(
     uint64_t (*h)[4], unsigned distance, enum pl_join_kernel kernel, uint32_t parts, struct pl_buf *out)
 {
-	const struct pl_join j = {.hashes = (const uint64_t (*)[4])h, .n = N, .distance = distance};
+	const struct pl_join j = {.hashes = h, .n = N, .distance = distance};
 
 	for (uint32_t p = 0; p < parts; p++)
 		assert_int_equal(pl_join_part_with(&j, kernel, p, parts, out, NULL), PL_OK);
@@ -113,7 +113,7 @@ static void test_small(void **state)
 			h[i][w] = pl_draw64(9, i, w);
 	}
 	for (uint32_t n = 0; n <= 40; n++) {
-		const struct pl_join j = {.hashes = (const uint64_t (*)[4])h, .n = n, .distance = 256};
+		const struct pl_join j = {.hashes = h, .n = n, .distance = 256};
 		for (enum pl_join_kernel k = 0; k < PL_JOIN_KERNELS; k++) {
 			struct pl_buf got = {0};
 			if (!pl_join_scan(k))
@@ -135,7 +135,7 @@ static void test_related(void **state)
 {
 	uint64_t h[6][4] = {{0}};
 	const struct pl_join j = {
-	    .hashes = (const uint64_t(*)[4])h, .n = 6, .distance = 0, .related = only_odd_sums};
+	    .hashes = h, .n = 6, .distance = 0, .related = only_odd_sums};
 	struct pl_buf got = {0};
 
 	(void)state;
@@ -155,7 +155,7 @@ static void test_poll_and_ceiling(void **state)
 	uint64_t (*h)[4] = make_hashes();
 	int calls = 0;
 	struct pl_join j = {
-	    .hashes = (const uint64_t(*)[4])h, .n = N, .distance = 256, .poll = stop, .ctx = &calls};
+	    .hashes = h, .n = N, .distance = 256, .poll = stop, .ctx = &calls};
 	struct pl_buf got;
 
 	(void)state;

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Codes, covers, and the choice among them. Everything here is a function of
+ * its arguments alone, in arithmetic that every machine does alike: ranks
+ * choose for themselves and must choose the same. */
+#include "cover.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { WORDS = 1 << PL_COVER_RANK };
+
+/* ---- codes ---- */
+
+/* Walsh-Hadamard transform: f[v] becomes the sum over c of f[c] * (-1)^(c.v). */
+static void transform(double *f, unsigned rank)
+{
+	for (uint32_t half = 1; half < 1u << rank; half *= 2) {
+		for (uint32_t i = 0; i < 1u << rank; i += 2 * half) {
+			for (uint32_t k = i; k < i + half; k++) {
+				double a = f[k], b = f[k + half];
+				f[k] = a + b;
+				f[k + half] = a - b;
+			}
+		}
+	}
+}
+
+static unsigned parity(uint32_t x)
+{
+	x ^= x >> 16;
+	x ^= x >> 8;
+	x ^= x >> 4;
+	return 0x6996u >> (x & 15u) & 1u;
+}
+
+/* The sum is halved for the words that a column touches: the transform gives that mass for every column at
+ * once. mass[c] = 2^-weight of word c, updated. */
+static uint16_t next_column(unsigned rank, const double *mass, const uint8_t *used)
+{
+	double f[WORDS];
+	uint32_t best = 0;
+
+	memcpy(f, mass, sizeof(*f) << rank);
+	transform(f, rank);
+	for (uint32_t v = 1; v < 1u << rank; v++) {
+		if (best == 0 || used[v] < used[best] || (used[v] == used[best] && f[v] < f[best]))
+			best = v;
+	}
+	return (uint16_t)best;
+}
+
+static void add_column(unsigned rank, uint16_t column, double *mass, uint8_t *weight)
+{
+	for (uint32_t c = 1; c < 1u << rank; c++) {
+		if (parity(c & column)) {
+			mass[c] /= 2;
+			weight[c]++;
+		}
+	}
+}
+
+struct code {
+	unsigned rank, width;
+	uint16_t column[PL_COVER_WIDTH];
+	double mass[WORDS];
+	uint8_t weight[WORDS], used[WORDS];
+};
+
+static void code_begin(struct code *g, unsigned rank)
+{
+	memset(g, 0, sizeof(*g));
+	g->rank = rank;
+	for (uint32_t c = 1; c < 1u << rank; c++)
+		g->mass[c] = 1;
+}
+
+static void code_grow(struct code *g)
+{
+	uint16_t v = g->width < g->rank ? (uint16_t)(1u << g->width) : next_column(g->rank, g->mass, g->used);
+
+	g->column[g->width++] = v;
+	g->used[v]++;
+	add_column(g->rank, v, g->mass, g->weight);
+}
+
+void pl_cover_code(unsigned rank, unsigned width, uint16_t *columns)
+{
+	struct code g;
+
+	code_begin(&g, rank);
+	while (g.width < width)
+		code_grow(&g);
+	memcpy(columns, g.column, width * sizeof(*columns));
+}
+
+/* ---- covers ---- */
+
+/* collide[rank][width]: the sum over the masks of a block of the probability that two strangers agree on one. */
+struct table {
+	double power[PL_COVER_WIDTH + 1];   /* base^i */
+	bool known[PL_COVER_RANK + 1];
+	double collide[PL_COVER_RANK + 1][PL_COVER_WIDTH + 1];
+};
+
+static void table_begin(struct table *t, double base)
+{
+	memset(t, 0, sizeof(*t));
+	t->power[0] = 1;
+	for (unsigned i = 1; i <= PL_COVER_WIDTH; i++)
+		t->power[i] = t->power[i - 1] * base;
+}
+
+static void table_rank(struct table *t, unsigned rank)
+{
+	struct code g;
+
+	if (t->known[rank])
+		return;
+	t->known[rank] = true;
+	code_begin(&g, rank);
+	while (g.width < PL_COVER_WIDTH) {
+		double sum = 0;
+		code_grow(&g);
+		for (uint32_t c = 1; c < 1u << rank; c++)
+			sum += t->power[g.weight[c]];
+		t->collide[rank][g.width] = sum;
+	}
+}
+
+/* One way to cut the bits. */
+struct cut {
+	uint32_t nblocks, nmasks;
+	double collide;
+	uint8_t rank[PL_COVER_BLOCKS], width[PL_COVER_BLOCKS];
+};
+
+/* Bits go one by one where they save most; the sums are convex in the width, or nearly. */
+static void share_bits(struct cut *cut, const struct table *t, unsigned bits)
+{
+	while (bits > 0) {
+		double best = 0;
+		uint32_t at = PL_COVER_BLOCKS;
+		for (uint32_t b = 0; b < cut->nblocks; b++) {
+			const double *row = t->collide[cut->rank[b]];
+			double gain = cut->width[b] < PL_COVER_WIDTH ? row[cut->width[b]] - row[cut->width[b] + 1] : 0;
+			if (gain > best) {
+				best = gain;
+				at = b;
+			}
+		}
+		if (at == PL_COVER_BLOCKS)
+			return;   /* every block is full */
+		cut->width[at]++;
+		bits--;
+	}
+}
+
+/* Ranks as equal as can be: their sum is distance + 1, so that of two hashes within the distance some block
+ * differs in fewer bits than its rank. */
+static bool cut_into(struct cut *cut, struct table *t, unsigned bits, unsigned distance, uint32_t nblocks)
+{
+	unsigned sum = distance + 1, rank = sum / nblocks, more = sum % nblocks;
+
+	if (nblocks > sum || sum > bits || rank + (more > 0) > PL_COVER_RANK)
+		return false;
+	*cut = (struct cut){.nblocks = nblocks};
+	for (uint32_t b = 0; b < nblocks; b++) {
+		cut->rank[b] = (uint8_t)(rank + (b < more));
+		cut->width[b] = cut->rank[b];
+		table_rank(t, cut->rank[b]);
+		cut->nmasks += (1u << cut->rank[b]) - 1;
+	}
+	share_bits(cut, t, bits - sum);
+	for (uint32_t b = 0; b < nblocks; b++)
+		cut->collide += t->collide[cut->rank[b]][cut->width[b]];
+	return true;
+}
+
+static void block_masks(struct pl_cover_block *b, uint64_t *mask)
+{
+	uint16_t column[PL_COVER_WIDTH];
+
+	pl_cover_code(b->rank, b->width, column);
+	for (uint32_t c = 1; c < 1u << b->rank; c++) {
+		uint64_t m = 0;
+		for (unsigned i = 0; i < b->width; i++)
+			m |= (uint64_t)parity(c & column[i]) << i;
+		mask[c - 1] = m;
+	}
+}
+
+static enum pl_status build(struct pl_cover *c, const struct cut *cut, struct pl_err *err)
+{
+	unsigned shift = 0;
+
+	c->mask = malloc(cut->nmasks * sizeof(*c->mask));
+	if (!c->mask)
+		return pl_fail_nomem(err);
+	c->nblocks = cut->nblocks;
+	for (uint32_t i = 0; i < cut->nblocks; i++) {
+		struct pl_cover_block *b = &c->block[i];
+		*b = (struct pl_cover_block){.shift = (uint16_t)shift, .width = cut->width[i], .rank = cut->rank[i],
+		    .first = c->nmasks, .masks = (1u << cut->rank[i]) - 1};
+		block_masks(b, c->mask + c->nmasks);
+		shift += b->width;
+		c->nmasks += b->masks;
+	}
+	c->whole = c->distance == 0;
+	return PL_OK;
+}
+
+static enum pl_status check(unsigned bits, double base, struct pl_err *err)
+{
+	if (bits != 64 && bits != 256)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "hashes have 64 or 256 bits, not %u", bits);
+	if (!(base >= 0.5 && base < 1))
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "a bit of two strangers agrees with probability %g?", base);
+	return PL_OK;
+}
+
+enum pl_status pl_cover_make(struct pl_cover *c, unsigned bits, unsigned distance, uint32_t nblocks, double base,
+    struct pl_err *err)
+{
+	struct table t;
+	struct cut cut;
+	enum pl_status st = check(bits, base, err);
+
+	*c = (struct pl_cover){.bits = bits, .distance = distance};
+	if (st != PL_OK)
+		return st;
+	table_begin(&t, base);
+	if (nblocks == 0 || nblocks > PL_COVER_BLOCKS || !cut_into(&cut, &t, bits, distance, nblocks))
+		return pl_fail(err, PL_ERR_UNSUPPORTED, PL_SEV_JOB, NULL, "no cover of %u bits for distance %u in %u blocks", bits,
+		    distance, (unsigned)nblocks);
+	return build(c, &cut, err);
+}
+
+enum pl_status pl_cover_choose(struct pl_cover *c, unsigned bits, unsigned distance, uint64_t n, double base,
+    struct pl_err *err)
+{
+	struct table t;
+	struct cut best = {0};
+	double pairs = (double)n * ((double)n - 1) / 2, cost = pairs * pl_cover_compare_ns();
+	enum pl_status st = check(bits, base, err);
+
+	*c = (struct pl_cover){.bits = bits, .distance = distance};
+	if (st != PL_OK)
+		return st;
+	table_begin(&t, base);
+	for (uint32_t nblocks = 1; nblocks <= PL_COVER_BLOCKS; nblocks++) {
+		struct cut cut;
+		double ns;
+		if (!cut_into(&cut, &t, bits, distance, nblocks))
+			continue;
+		ns = cut.nmasks * (double)n * pl_cover_key_ns(n) + pairs * cut.collide * pl_cover_verify_ns(n);
+		if (ns < cost) {
+			cost = ns;
+			best = cut;
+		}
+	}
+	c->seconds = cost / 1e9;
+	return best.nblocks > 0 ? build(c, &best, err) : PL_OK;
+}
+
+void pl_cover_release(struct pl_cover *c)
+{
+	free(c->mask);
+	c->mask = NULL;
+	c->nblocks = c->nmasks = 0;
+}
+
+static bool any_mask(const uint64_t *mask, uint32_t n, uint64_t differ)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if ((differ & mask[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool pl_cover_lowest(const struct pl_cover *c, uint32_t block, uint32_t mask, const uint64_t x[4], const uint64_t y[4])
+{
+	const struct pl_cover_block *b = &c->block[block];
+	uint64_t differ;
+
+	for (uint32_t i = 0; i < block; i++) {
+		differ = pl_cover_word(c, i, x) ^ pl_cover_word(c, i, y);
+		if (any_mask(c->mask + c->block[i].first, c->block[i].masks, differ))
+			return false;
+	}
+	differ = pl_cover_word(c, block, x) ^ pl_cover_word(c, block, y);
+	return (differ & c->mask[mask]) == 0 && !any_mask(c->mask + b->first, mask - b->first, differ);
+}
+
+/* ---- the model ---- */
+
+/* More hashes than caches hold cost a little more with every doubling. In whole steps, since logarithms are not
+ * the same everywhere. */
+static double growing(uint64_t n, double ns, double each)
+{
+	for (n >>= 20; n > 1; n >>= 1)
+		ns += each;
+	return ns;
+}
+
+double pl_cover_key_ns(uint64_t n)
+{
+	return growing(n, 6.2, 0.35);
+}
+
+double pl_cover_verify_ns(uint64_t n)
+{
+	return growing(n, 15, 1);
+}
+
+double pl_cover_compare_ns(void)
+{
+	return 0.09;
+}

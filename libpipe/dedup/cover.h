@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Covers: masks of which any two hashes within a distance agree on at least
+ * one. The bits, after a fixed permutation, are cut into blocks; the masks of a
+ * block are the nonzero words of a binary linear code, and README.md says why
+ * none is missed and what a cover costs. Internal to this room and its tests. */
+#ifndef PL_DEDUP_COVER_H
+#define PL_DEDUP_COVER_H
+
+#include "libpipe/base/err.h"
+
+enum {
+	PL_COVER_BLOCKS = 64,   /* blocks of a cover, at most */
+	PL_COVER_WIDTH = 64,    /* bits of a block, at most */
+	PL_COVER_RANK = 10      /* rank of a block's code, at most: 1,023 masks */
+};
+
+struct pl_cover_block {
+	uint16_t shift, width;   /* bits shift .. shift + width - 1 of the permuted hash */
+	uint16_t rank;           /* two blocks that differ in fewer bits agree on a mask */
+	uint32_t first, masks;   /* its masks by number; masks = 2^rank - 1 */
+};
+
+struct pl_cover {
+	unsigned bits, distance;
+	bool whole;              /* distance 0: the one key is made of all bits, see pl_cover_word */
+	uint32_t nblocks;        /* 0: no cover; compare everything */
+	struct pl_cover_block block[PL_COVER_BLOCKS];
+	uint32_t nmasks;
+	uint64_t *mask;          /* owned */
+	double seconds;          /* what the model says, 0 unless chosen by it */
+};
+
+/* Generator of the [width, rank] code: width columns, nonzero vectors of rank bits. The first rank columns are
+ * the unit vectors, so the rank is full. Column by column the vector is taken that makes the sum over nonzero
+ * words of 2^-weight smallest, among the least used vectors. Needs 1 <= rank <= PL_COVER_RANK, rank <= width <= 64. */
+void pl_cover_code(unsigned rank, unsigned width, uint16_t *columns);
+
+/* The cover of nblocks blocks for this distance; base: the probability that one bit of two strangers agrees,
+ * 0.5 for uniform hashes, decides how bits are shared out. PL_ERR_UNSUPPORTED: there is none (distance too large
+ * for so few blocks or bits). Release with pl_cover_release. */
+PL_MUST_CHECK enum pl_status pl_cover_make(struct pl_cover *c, unsigned bits, unsigned distance, uint32_t nblocks, double base,
+    struct pl_err *err);
+/* The cheapest cover for n hashes; nblocks is 0 where comparing everything is cheaper still. */
+PL_MUST_CHECK enum pl_status pl_cover_choose(struct pl_cover *c, unsigned bits, unsigned distance, uint64_t n, double base,
+    struct pl_err *err);
+void pl_cover_release(struct pl_cover *c);
+
+/* The cost model, in nanoseconds. README.md tells where the constants come from. */
+double pl_cover_key_ns(uint64_t n);
+double pl_cover_verify_ns(uint64_t n);
+double pl_cover_compare_ns(void);   /* of one pair in tiles */
+
+/* The bits of a block as a word, the lowest first; of a whole cover a hash of all bits. */
+static inline uint64_t pl_cover_word(const struct pl_cover *c, uint32_t block, const uint64_t h[4])
+{
+	const struct pl_cover_block *b = &c->block[block];
+	unsigned at = b->shift / 64, by = b->shift % 64;
+	uint64_t word;
+
+	if (c->whole) {
+		word = h[0] * 0x9E3779B97F4A7C15u;
+		for (unsigned w = 1; w < 4; w++)
+			word = ((word ^ word >> 29) + h[w]) * 0xBF58476D1CE4E5B9u;
+		return word ^ word >> 32;
+	}
+	word = h[at] >> by;
+	if (by + b->width > 64)
+		word |= h[at + 1] << (64 - by);
+	return b->width == 64 ? word : word & (((uint64_t)1 << b->width) - 1);
+}
+
+/* Is mask the lowest-numbered on which x and y agree? */
+bool pl_cover_lowest(const struct pl_cover *c, uint32_t block, uint32_t mask, const uint64_t x[4], const uint64_t y[4]);
+
+/* permutation[i]: the bit of the hash that becomes bit i. The same for all time; bits is 64 or 256. */
+void pl_cover_permutation(unsigned bits, uint8_t permutation[256]);
+
+/* How hashes are permuted and keys made; every kind gives the same. */
+enum pl_cover_kernel { PL_COVER_PORTABLE, PL_COVER_AVX512, PL_COVER_KERNELS };
+bool pl_cover_kernel_usable(enum pl_cover_kernel kernel);
+enum pl_cover_kernel pl_cover_kernel_best(void);
+/* Permute n hashes in place. */
+PL_MUST_CHECK enum pl_status pl_cover_permute(enum pl_cover_kernel kernel, unsigned bits, uint64_t (*hashes)[4], uint64_t n,
+    struct pl_err *err);
+/* Are all popcounts even? Then so are all distances. */
+bool pl_cover_even(const uint64_t (*hashes)[4], uint64_t n);
+
+/* Keys of n words under a mask: hash = (word & mask) * an odd number; kept are those whose top `bits` bits are `range`,
+ * as hash << bits with the low 32 bits replaced by first + i. Returns how many; keys has room for n + 8. */
+typedef size_t pl_cover_keys_fn(const uint64_t *words, size_t n, uint64_t mask, uint32_t first, unsigned bits, uint64_t range,
+    uint64_t *keys);
+pl_cover_keys_fn *pl_cover_keys(enum pl_cover_kernel kernel);
+#define PL_COVER_MULTIPLIER 0xD1342543DE82EF95u
+
+#endif

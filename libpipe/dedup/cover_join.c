@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plans: permute, look at the hashes, choose the cover, fit units into memory,
+ * find hot buckets, predict the cost. Whatever a plan decides depends on the
+ * hashes, n, distance, bits and memory only, so that all ranks decide alike. */
+#include "cover_join.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	SMALL = 4096,                /* fewer hashes are compared in tiles without further thought */
+	TILES_PER_PART = 64,         /* of the exhaustive join: some 10 ms of work */
+	SAMPLE = 8192,
+	HOT_SAMPLE_MIN = 4096, HOT_SAMPLE_MAX = 1 << 20,
+	HOT_SEEN = 32,               /* members of a bucket in the sample, at least, to trust the estimate */
+	HOT_PER_MASK = 16,
+	SHARES_MAX = 1 << 20
+};
+#define HOT_SIZE ((uint64_t)1 << 17)     /* 2^33 pairs: some seconds in tiles */
+#define FIXED_BYTES ((uint64_t)4 << 20)  /* tables of parts, candidates, tiles */
+
+/* ---- what the hashes are like ---- */
+
+/* How often two strangers agree on 8 neighbouring (permuted) bits tells what a bit is worth: base^8. */
+static double measure_base(const struct pl_join *j)
+{
+	uint64_t n = j->n < SAMPLE ? j->n : SAMPLE, same = 0;
+	double agree;
+
+	if (n < 2)
+		return 0.5;
+	for (unsigned byte = 0; byte < j->bits / 8; byte++) {
+		uint32_t count[256] = {0};
+		for (uint64_t i = 0; i < n; i++)
+			count[j->hashes[i * j->n / n][byte / 8] >> 8 * (byte % 8) & 255u]++;
+		for (unsigned v = 0; v < 256; v++)
+			same += (uint64_t)count[v] * (count[v] > 0 ? count[v] - 1 : 0);
+	}
+	agree = (double)same / ((double)n * (double)(n - 1) * (j->bits / 8));
+	for (int i = 0; i < 3; i++) {   /* the square root is exact to the last bit everywhere; pow() is not */
+		double low = 0, high = 1;
+		for (int k = 0; k < 60; k++) {
+			double mid = (low + high) / 2;
+			if (mid * mid < agree)
+				low = mid;
+			else
+				high = mid;
+		}
+		agree = high;
+	}
+	return agree < 0.5 ? 0.5 : agree > 0.9 ? 0.9 : agree;
+}
+
+struct sample {
+	uint64_t n;
+	uint64_t *word, *key;        /* of a block; under a mask */
+	uint32_t *count;             /* open addressing, `size` places */
+	uint64_t size;
+};
+
+static void sample_free(struct sample *s)
+{
+	free(s->word);
+	free(s->key);
+	free(s->count);
+}
+
+static enum pl_status add_hot(struct pl_join_plan *p, uint32_t mask, uint64_t word, uint64_t size, struct pl_err *err)
+{
+	struct pl_hot *hot = realloc(p->hot, (p->nhot + 1) * sizeof(*hot));
+	double pairs = (double)size * (double)size / 2, share = (double)HOT_SIZE * (double)HOT_SIZE / 2;
+
+	if (!hot)
+		return pl_fail_nomem(err);
+	if (share < 16.0 * p->join.n)
+		share = 16.0 * p->join.n;    /* every share looks at all hashes once */
+	p->hot = hot;
+	hot[p->nhot++] = (struct pl_hot){.mask = mask, .word = word, .size = size,
+	    .shares = pairs / share >= SHARES_MAX ? SHARES_MAX : (uint32_t)(pairs / share) + 1};
+	return PL_OK;
+}
+
+/* Count the sample's keys under a mask; those that many hashes seem to share are hot. */
+static enum pl_status sample_mask(struct pl_join_plan *p, struct sample *s, uint32_t mask, struct pl_err *err)
+{
+	size_t first = p->nhot;
+	enum pl_status st = PL_OK;
+
+	memset(s->count, 0, (size_t)s->size * sizeof(*s->count));
+	for (uint64_t i = 0; i < s->n && st == PL_OK; i++) {
+		uint64_t key = s->word[i] & p->cover.mask[mask];
+		uint64_t at = key * PL_COVER_MULTIPLIER >> 32 & (s->size - 1);
+		while (s->count[at] > 0 && s->key[at] != key)
+			at = (at + 1) & (s->size - 1);
+		s->key[at] = key;
+		s->count[at]++;
+	}
+	for (uint64_t at = 0; at < s->size && st == PL_OK; at++) {
+		uint64_t size = (uint64_t)s->count[at] * p->join.n / s->n;
+		if (s->count[at] >= HOT_SEEN && size >= HOT_SIZE && p->nhot - first < HOT_PER_MASK)
+			st = add_hot(p, mask, s->key[at], size, err);
+	}
+	return st;
+}
+
+static enum pl_status find_hot(struct pl_join_plan *p, struct pl_err *err)
+{
+	struct sample s = {.n = p->join.n / 1024, .size = 2};
+	enum pl_status st = PL_OK;
+
+	if (p->join.n < HOT_SIZE)
+		return PL_OK;
+	s.n = s.n < HOT_SAMPLE_MIN ? HOT_SAMPLE_MIN : s.n > HOT_SAMPLE_MAX ? HOT_SAMPLE_MAX : s.n;
+	while (s.size < 2 * s.n)
+		s.size *= 2;
+	s.word = malloc((size_t)s.n * sizeof(*s.word));
+	s.key = malloc((size_t)s.size * sizeof(*s.key));
+	s.count = malloc((size_t)s.size * sizeof(*s.count));
+	if (!s.word || !s.key || !s.count)
+		st = pl_fail_nomem(err);
+	for (uint32_t b = 0; b < p->cover.nblocks && st == PL_OK; b++) {
+		const struct pl_cover_block *block = &p->cover.block[b];
+		for (uint64_t i = 0; i < s.n; i++)
+			s.word[i] = pl_cover_word(&p->cover, b, p->join.hashes[i * p->join.n / s.n]);
+		for (uint32_t m = 0; m < block->masks && st == PL_OK; m++)
+			st = sample_mask(p, &s, block->first + m, err);
+	}
+	sample_free(&s);
+	return st;
+}
+
+/* ---- units ---- */
+
+static unsigned log2_up(uint64_t x)
+{
+	unsigned bits = 0;
+
+	while (bits < 63 && (uint64_t)1 << bits < x)
+		bits++;
+	return bits;
+}
+
+/* Chunks that the entries of one range need: an eighth more than if keys were even, and a last chunk a part. */
+static uint64_t range_chunks(const struct pl_join_plan *p, unsigned range_bits, unsigned *part_bits)
+{
+	uint64_t entries = (p->join.n >> range_bits) + 1;
+	unsigned bits = log2_up((entries + PL_PART_ENTRIES - 1) / PL_PART_ENTRIES);
+
+	*part_bits = bits < PL_PART_BITS ? bits : PL_PART_BITS;
+	return (entries + entries / 8) / (PL_CHUNK_BYTES / 8) + ((uint64_t)1 << *part_bits) + 1;
+}
+
+static enum pl_status fit_memory(struct pl_join_plan *p, uint64_t memory, struct pl_err *err)
+{
+	uint64_t chunks, words = (uint64_t)p->join.n * sizeof(uint64_t), bytes;
+	bool keep_words;
+
+	for (;; p->range_bits++) {
+		chunks = range_chunks(p, p->range_bits, &p->part_bits);
+		bytes = FIXED_BYTES + chunks * (PL_CHUNK_BYTES + sizeof(uint32_t));
+		if (bytes <= memory && p->join.n >> p->range_bits <= (uint64_t)1 << PL_RANGE_ENTRIES_LOG2)
+			break;
+		if (p->range_bits == PL_RANGE_BITS || p->join.n >> p->range_bits <= PL_CHUNK_BYTES / 8)
+			return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL,
+			    "a join of %u hashes needs at least %u MiB of scratch memory, and is given %u", (unsigned)p->join.n,
+			    (unsigned)(bytes >> 20) + 1, (unsigned)(memory >> 20));
+	}
+	keep_words = memory - bytes >= words;
+	p->scratch_bytes = bytes + (keep_words ? words : 0);
+	return pl_scratch_new(p, keep_words, chunks, err);
+}
+
+static void count_units(struct pl_join_plan *p)
+{
+	p->units = (uint64_t)p->cover.nmasks << p->range_bits;
+	for (size_t i = 0; i < p->nhot; i++)
+		p->units += p->hot[i].shares;
+}
+
+/* Without a cover: parts of tiles. */
+static void count_parts(struct pl_join_plan *p)
+{
+	uint64_t blocks = ((uint64_t)p->join.n + PL_JOIN_TILE - 1) / PL_JOIN_TILE, tiles = blocks * (blocks + 1) / 2;
+	uint64_t parts = (tiles + TILES_PER_PART - 1) / TILES_PER_PART;
+
+	p->parts = parts < 1 ? 1 : parts > 1u << 20 ? 1u << 20 : (uint32_t)parts;
+	p->units = p->parts;
+}
+
+/* ---- the plan ---- */
+
+static enum pl_status look_at_hashes(struct pl_join_plan *p, uint32_t nblocks, struct pl_err *err)
+{
+	const struct pl_join *j = &p->join;
+	unsigned distance = j->distance;
+	enum pl_cover_kernel kernel = p->kernel == PL_JOIN_AVX512 ? pl_cover_kernel_best() : PL_COVER_PORTABLE;
+	enum pl_status st = PL_OK;
+
+	p->keys = pl_cover_keys(kernel);
+	if (!j->permuted)
+		st = pl_cover_permute(kernel, j->bits, j->hashes, j->n, err);
+	if (st != PL_OK)
+		return st;
+	if (distance % 2 == 1 && pl_cover_even(pl_join_hashes(p), j->n))
+		distance--;
+	p->base = measure_base(j);
+	return nblocks > 0 ? pl_cover_make(&p->cover, j->bits, distance, nblocks, p->base, err)
+	                   : pl_cover_choose(&p->cover, j->bits, distance, j->n, p->base, err);
+}
+
+static enum pl_status make_plan(struct pl_join_plan *p, uint32_t nblocks, uint64_t memory, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+
+	if (p->join.n >= SMALL || nblocks > 0)
+		st = look_at_hashes(p, nblocks, err);
+	if (st == PL_OK && p->cover.nblocks > 0)
+		st = find_hot(p, err);
+	if (st == PL_OK && p->cover.nblocks > 0)
+		st = fit_memory(p, memory, err);
+	if (st != PL_OK)
+		return st;
+	if (p->cover.nblocks > 0)
+		count_units(p);
+	else
+		count_parts(p);
+	return PL_OK;
+}
+
+enum pl_status pl_join_plan_with(struct pl_join_plan **out, const struct pl_join *j, enum pl_join_kernel kernel,
+    uint32_t nblocks, uint64_t memory, struct pl_err *err)
+{
+	unsigned bits = j->bits ? j->bits : 256;
+	struct pl_join_plan *p;
+	enum pl_status st;
+
+	if ((bits != 64 && bits != 256) || j->distance > 256 || j->n > UINT32_MAX - 1)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "no join of %u hashes of %u bits at distance %u", (unsigned)j->n,
+		    bits, j->distance);
+	if (!pl_join_scan(kernel))
+		return pl_fail(err, PL_ERR_UNSUPPORTED, PL_SEV_JOB, NULL, "this processor has no kernel '%s'",
+		    pl_join_kernel_name(kernel));
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return pl_fail_nomem(err);
+	p->join = *j;
+	p->join.bits = bits;
+	p->kernel = kernel;
+	p->scan = pl_join_scan(kernel);
+	p->verify = pl_join_verify(kernel);
+	st = make_plan(p, nblocks, memory, err);
+	if (st != PL_OK) {
+		pl_join_plan_free(p);
+		return st;
+	}
+	*out = p;
+	return PL_OK;
+}
+
+enum pl_status pl_join_plan_new(struct pl_join_plan **p, const struct pl_join *j, uint64_t memory, struct pl_err *err)
+{
+	return pl_join_plan_with(p, j, pl_join_best(), 0, memory, err);
+}
+
+void pl_join_plan_free(struct pl_join_plan *p)
+{
+	if (!p)
+		return;
+	pl_cover_release(&p->cover);
+	pl_scratch_free(&p->s);
+	free(p->hot);
+	free(p);
+}
+
+uint64_t pl_join_plan_units(const struct pl_join_plan *p)
+{
+	return p->units;
+}
+
+enum pl_status pl_join_unit(struct pl_join_plan *p, uint64_t unit, struct pl_buf *out, struct pl_err *err)
+{
+	uint64_t ranges = (uint64_t)1 << p->range_bits;
+
+	if (unit >= p->units)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "the join has no unit %llu", (unsigned long long)unit);
+	if (p->cover.nblocks == 0)
+		return pl_join_part_with(&p->join, p->kernel, (uint32_t)unit, p->parts, out, err);
+	if (unit < p->cover.nmasks * ranges)
+		return pl_join_range(p, (uint32_t)(unit / ranges), unit % ranges, out, err);
+	unit -= p->cover.nmasks * ranges;
+	for (const struct pl_hot *hot = p->hot;; hot++) {
+		if (unit < hot->shares)
+			return pl_join_hot(p, hot, (uint32_t)unit, out, err);
+		unit -= hot->shares;
+	}
+}
+
+/* ---- cost ---- */
+
+static unsigned weight(uint64_t mask)
+{
+	unsigned n = 0;
+
+	for (; mask; mask &= mask - 1)
+		n++;
+	return n;
+}
+
+/* Pairs of strangers that agree under a mask, if bits were independent. */
+static double expected(const struct pl_join_plan *p, uint32_t mask)
+{
+	double pairs = (double)p->join.n * ((double)p->join.n - 1) / 2;
+
+	for (unsigned i = weight(p->cover.mask[mask]); i > 0; i--)
+		pairs *= p->base;
+	return pairs;
+}
+
+/* What is counted beyond the expected comes of copies (the same under every mask) and of bits that hang together
+ * (in proportion): a line through the lightest and the heaviest mask. */
+static enum pl_status block_cost(struct pl_join_plan *p, const struct pl_cover_block *b, struct pl_join_cost *c,
+    struct pl_err *err)
+{
+	uint32_t light = b->first, heavy = b->first;
+	struct pl_tally at_light, at_heavy;
+	double slope, x, y;
+	enum pl_status st;
+
+	for (uint32_t m = b->first; m < b->first + b->masks; m++) {
+		light = weight(p->cover.mask[m]) < weight(p->cover.mask[light]) ? m : light;
+		heavy = weight(p->cover.mask[m]) > weight(p->cover.mask[heavy]) ? m : heavy;
+	}
+	st = pl_join_count(p, light, &at_light, err);
+	at_heavy = at_light;
+	if (st == PL_OK && heavy != light)
+		st = pl_join_count(p, heavy, &at_heavy, err);
+	if (st != PL_OK)
+		return st;
+	x = expected(p, heavy);
+	y = (double)at_heavy.pairs;
+	slope = expected(p, light) > x ? ((double)at_light.pairs - y) / (expected(p, light) - x) : 0;
+	slope = slope > 0 ? slope : 0;
+	for (uint32_t m = b->first; m < b->first + b->masks; m++)
+		c->candidates += y + slope * (expected(p, m) - x);
+	if (at_light.largest > c->largest_bucket)
+		c->largest_bucket = at_light.largest;
+	if (at_heavy.largest > c->largest_bucket)
+		c->largest_bucket = at_heavy.largest;
+	return PL_OK;
+}
+
+static enum pl_status cover_cost(struct pl_join_plan *p, struct pl_join_cost *c, struct pl_err *err)
+{
+	double tiled = 0;
+	enum pl_status st = PL_OK;
+
+	c->keys = (uint64_t)p->cover.nmasks * p->join.n;
+	c->scratch = p->scratch_bytes;
+	for (uint32_t b = 0; b < p->cover.nblocks && st == PL_OK; b++)
+		st = block_cost(p, &p->cover.block[b], c, err);
+	for (size_t i = 0; i < p->nhot; i++) {
+		tiled += (double)p->hot[i].size * ((double)p->hot[i].size - 1) / 2;
+		if (p->hot[i].size > c->largest_bucket)
+			c->largest_bucket = p->hot[i].size;
+	}
+	c->seconds = ((double)c->keys * pl_cover_key_ns(p->join.n) + c->candidates * pl_cover_verify_ns(p->join.n) +
+	    tiled * pl_cover_compare_ns()) / 1e9;
+	c->candidates += tiled;
+	return st;
+}
+
+enum pl_status pl_join_plan_cost(struct pl_join_plan *p, struct pl_join_cost *c, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+
+	*c = (struct pl_join_cost){0};
+	if (p->cover.nblocks > 0) {
+		st = cover_cost(p, c, err);
+	} else {
+		c->candidates = (double)p->join.n * ((double)p->join.n - 1) / 2;
+		c->seconds = c->candidates * pl_cover_compare_ns() / 1e9;
+	}
+	if (st == PL_OK && p->join.budget > 0 && c->candidates > p->join.budget)
+		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL,
+		    "%.3g pairs of hashes would have to be looked at, the largest bucket holds %llu, and the budget is %.3g: "
+		    "lower the distance, raise the budget, or filter flat images by a higher min_quality",
+		    c->candidates, (unsigned long long)c->largest_bucket, p->join.budget);
+	return st;
+}

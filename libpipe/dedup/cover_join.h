@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a plan is made of, between its making (cover_join.c) and its units
+ * (cover_unit.c). Internal to this room and its tests. */
+#ifndef PL_DEDUP_COVER_JOIN_H
+#define PL_DEDUP_COVER_JOIN_H
+
+#include "cover.h"
+#include "join_kernel.h"
+
+enum {
+	PL_PART_ENTRIES = 2048,      /* hashes of a part that grouping aims at: its tables stay near the core */
+	PL_PART_BITS = 12,           /* log2 of parts of a range, at most */
+	PL_RANGE_ENTRIES_LOG2 = 28,  /* hashes of a range, at most: parts of 64 Ki */
+	PL_RANGE_BITS = 16,
+	PL_CHUNK_BYTES = 4096
+};
+
+/* A bucket so large that its pairs are shared out: hashes whose block is `word` under `mask`. */
+struct pl_hot {
+	uint32_t mask, shares;
+	uint64_t word, size;         /* size is estimated from a sample */
+};
+
+/* Scratch of one rank, reused from unit to unit. */
+struct pl_scratch {
+	/* The words of one block, or NULL where memory is short: then a strip at a time. */
+	uint64_t *words; uint32_t words_block;
+	/* Entries (fingerprint above index) of a range, by part, in chunks that hang together. */
+	uint64_t *pool; uint32_t *next_chunk; uint32_t nchunks, used;
+	uint64_t **at; uint32_t *head_chunk;      /* per part: where the next entry goes; its first chunk */
+	uint64_t *line;              /* per part: the line that its next entries make */
+	/* One part: entries, chains of entries whose fingerprints start alike. Grows with the largest part. */
+	uint64_t *entry; uint32_t *next, *pending, *slot; uint8_t *done; uint32_t cap; uint32_t slots;
+	struct pl_join_candidate *candidate; uint32_t ncandidates;
+	struct pl_pair *pair;
+	uint32_t *member; uint64_t nmember, cap_member;
+	struct pl_join_block *block; struct pl_join_hit *hit;
+};
+
+struct pl_join_plan {
+	struct pl_join join;
+	struct pl_cover cover;
+	double base;                 /* probability that one bit of two strangers agrees */
+	enum pl_join_kernel kernel;
+	pl_join_scan_fn *scan;
+	pl_join_verify_fn *verify;
+	pl_cover_keys_fn *keys;
+	uint32_t parts;              /* without a cover: parts of the exhaustive join */
+	unsigned range_bits, part_bits;
+	struct pl_hot *hot; size_t nhot;   /* by mask */
+	uint64_t units, scratch_bytes;
+	struct pl_scratch s;
+};
+
+/* What units do with buckets. */
+struct pl_tally { uint64_t pairs, largest; };   /* sum of s(s-1)/2, largest s, without hot buckets */
+
+/* pl_join_plan_new with a chosen kernel, and with a cover of nblocks blocks even where another or none is cheaper
+ * (0: the cheapest). */
+PL_MUST_CHECK enum pl_status pl_join_plan_with(struct pl_join_plan **p, const struct pl_join *j, enum pl_join_kernel kernel,
+    uint32_t nblocks, uint64_t memory, struct pl_err *err);
+
+/* cover_unit.c */
+PL_MUST_CHECK enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t chunks, struct pl_err *err);
+void pl_scratch_free(struct pl_scratch *s);
+/* The pairs of one key range of a mask. */
+PL_MUST_CHECK enum pl_status pl_join_range(struct pl_join_plan *p, uint32_t mask, uint64_t range, struct pl_buf *out,
+    struct pl_err *err);
+/* One share of a hot bucket. */
+PL_MUST_CHECK enum pl_status pl_join_hot(struct pl_join_plan *p, const struct pl_hot *hot, uint32_t share, struct pl_buf *out,
+    struct pl_err *err);
+/* Count the buckets of a mask instead of joining them. */
+PL_MUST_CHECK enum pl_status pl_join_count(struct pl_join_plan *p, uint32_t mask, struct pl_tally *tally, struct pl_err *err);
+/* The block that a mask belongs to. */
+uint32_t pl_join_block_of(const struct pl_join_plan *p, uint32_t mask);
+
+static inline const uint64_t (*pl_join_hashes(const struct pl_join_plan *p))[4]
+{
+	return (const uint64_t (*)[4])p->join.hashes;
+}
+
+#endif
