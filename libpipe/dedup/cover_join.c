@@ -68,7 +68,7 @@ static void sample_free(struct sample *s)
 static enum pl_status add_hot(struct pl_join_plan *p, uint32_t mask, uint64_t word, uint64_t size, struct pl_err *err)
 {
 	struct pl_hot *hot = realloc(p->hot, (p->nhot + 1) * sizeof(*hot));
-	double pairs = (double)size * (double)size / 2, share = (double)HOT_SIZE * (double)HOT_SIZE / 2;
+	double pairs = (double)size * (double)size / 2, share = (double)p->how.hot_size * (double)p->how.hot_size / 2;
 
 	if (!hot)
 		return pl_fail_nomem(err);
@@ -97,7 +97,7 @@ static enum pl_status sample_mask(struct pl_join_plan *p, struct sample *s, uint
 	}
 	for (uint64_t at = 0; at < s->size && st == PL_OK; at++) {
 		uint64_t size = (uint64_t)s->count[at] * p->join.n / s->n;
-		if (s->count[at] >= HOT_SEEN && size >= HOT_SIZE && p->nhot - first < HOT_PER_MASK)
+		if (s->count[at] >= HOT_SEEN && size >= p->how.hot_size && p->nhot - first < HOT_PER_MASK)
 			st = add_hot(p, mask, s->key[at], size, err);
 	}
 	return st;
@@ -108,9 +108,10 @@ static enum pl_status find_hot(struct pl_join_plan *p, struct pl_err *err)
 	struct sample s = {.n = p->join.n / 1024, .size = 2};
 	enum pl_status st = PL_OK;
 
-	if (p->join.n < HOT_SIZE)
+	if (p->join.n < p->how.hot_size)
 		return PL_OK;
 	s.n = s.n < HOT_SAMPLE_MIN ? HOT_SAMPLE_MIN : s.n > HOT_SAMPLE_MAX ? HOT_SAMPLE_MAX : s.n;
+	s.n = s.n < p->join.n ? s.n : p->join.n;
 	while (s.size < 2 * s.n)
 		s.size *= 2;
 	s.word = malloc((size_t)s.n * sizeof(*s.word));
@@ -189,11 +190,11 @@ static void count_parts(struct pl_join_plan *p)
 
 /* ---- the plan ---- */
 
-static enum pl_status look_at_hashes(struct pl_join_plan *p, uint32_t nblocks, struct pl_err *err)
+static enum pl_status look_at_hashes(struct pl_join_plan *p, struct pl_err *err)
 {
 	const struct pl_join *j = &p->join;
 	unsigned distance = j->distance;
-	enum pl_cover_kernel kernel = p->kernel == PL_JOIN_AVX512 ? pl_cover_kernel_best() : PL_COVER_PORTABLE;
+	enum pl_cover_kernel kernel = p->how.kernel == PL_JOIN_AVX512 ? pl_cover_kernel_best() : PL_COVER_PORTABLE;
 	enum pl_status st = PL_OK;
 
 	p->keys = pl_cover_keys(kernel);
@@ -204,16 +205,16 @@ static enum pl_status look_at_hashes(struct pl_join_plan *p, uint32_t nblocks, s
 	if (distance % 2 == 1 && pl_cover_even(pl_join_hashes(p), j->n))
 		distance--;
 	p->base = measure_base(j);
-	return nblocks > 0 ? pl_cover_make(&p->cover, j->bits, distance, nblocks, p->base, err)
-	                   : pl_cover_choose(&p->cover, j->bits, distance, j->n, p->base, err);
+	return p->how.nblocks > 0 ? pl_cover_make(&p->cover, j->bits, distance, p->how.nblocks, p->base, err)
+	                          : pl_cover_choose(&p->cover, j->bits, distance, j->n, p->base, err);
 }
 
-static enum pl_status make_plan(struct pl_join_plan *p, uint32_t nblocks, uint64_t memory, struct pl_err *err)
+static enum pl_status make_plan(struct pl_join_plan *p, uint64_t memory, struct pl_err *err)
 {
 	enum pl_status st = PL_OK;
 
-	if (p->join.n >= SMALL || nblocks > 0)
-		st = look_at_hashes(p, nblocks, err);
+	if (p->join.n >= SMALL || p->how.nblocks > 0)
+		st = look_at_hashes(p, err);
 	if (st == PL_OK && p->cover.nblocks > 0)
 		st = find_hot(p, err);
 	if (st == PL_OK && p->cover.nblocks > 0)
@@ -227,8 +228,8 @@ static enum pl_status make_plan(struct pl_join_plan *p, uint32_t nblocks, uint64
 	return PL_OK;
 }
 
-enum pl_status pl_join_plan_with(struct pl_join_plan **out, const struct pl_join *j, enum pl_join_kernel kernel,
-    uint32_t nblocks, uint64_t memory, struct pl_err *err)
+enum pl_status pl_join_plan_with(struct pl_join_plan **out, const struct pl_join *j, const struct pl_join_how *how,
+    uint64_t memory, struct pl_err *err)
 {
 	unsigned bits = j->bits ? j->bits : 256;
 	struct pl_join_plan *p;
@@ -237,18 +238,20 @@ enum pl_status pl_join_plan_with(struct pl_join_plan **out, const struct pl_join
 	if ((bits != 64 && bits != 256) || j->distance > 256 || j->n > UINT32_MAX - 1)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "no join of %u hashes of %u bits at distance %u", (unsigned)j->n,
 		    bits, j->distance);
-	if (!pl_join_scan(kernel))
+	if (!pl_join_scan(how->kernel))
 		return pl_fail(err, PL_ERR_UNSUPPORTED, PL_SEV_JOB, NULL, "this processor has no kernel '%s'",
-		    pl_join_kernel_name(kernel));
+		    pl_join_kernel_name(how->kernel));
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return pl_fail_nomem(err);
 	p->join = *j;
 	p->join.bits = bits;
-	p->kernel = kernel;
-	p->scan = pl_join_scan(kernel);
-	p->verify = pl_join_verify(kernel);
-	st = make_plan(p, nblocks, memory, err);
+	p->how = *how;
+	if (p->how.hot_size == 0)
+		p->how.hot_size = HOT_SIZE;
+	p->scan = pl_join_scan(how->kernel);
+	p->verify = pl_join_verify(how->kernel);
+	st = make_plan(p, memory, err);
 	if (st != PL_OK) {
 		pl_join_plan_free(p);
 		return st;
@@ -259,7 +262,9 @@ enum pl_status pl_join_plan_with(struct pl_join_plan **out, const struct pl_join
 
 enum pl_status pl_join_plan_new(struct pl_join_plan **p, const struct pl_join *j, uint64_t memory, struct pl_err *err)
 {
-	return pl_join_plan_with(p, j, pl_join_best(), 0, memory, err);
+	const struct pl_join_how how = {.kernel = pl_join_best()};
+
+	return pl_join_plan_with(p, j, &how, memory, err);
 }
 
 void pl_join_plan_free(struct pl_join_plan *p)
@@ -284,7 +289,7 @@ enum pl_status pl_join_unit(struct pl_join_plan *p, uint64_t unit, struct pl_buf
 	if (unit >= p->units)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "the join has no unit %llu", (unsigned long long)unit);
 	if (p->cover.nblocks == 0)
-		return pl_join_part_with(&p->join, p->kernel, (uint32_t)unit, p->parts, out, err);
+		return pl_join_part_with(&p->join, p->how.kernel, (uint32_t)unit, p->parts, out, err);
 	if (unit < p->cover.nmasks * ranges)
 		return pl_join_range(p, (uint32_t)(unit / ranges), unit % ranges, out, err);
 	unit -= p->cover.nmasks * ranges;

@@ -15,6 +15,13 @@ enum {
 	PL_CHUNK_BYTES = 4096
 };
 
+/* How a plan is made; all 0 but the kernel is what pl_join_plan_new does. */
+struct pl_join_how {
+	enum pl_join_kernel kernel;
+	uint32_t nblocks;            /* a cover of so many blocks, even where another or none is cheaper */
+	uint64_t hot_size;           /* from how many hashes on a bucket is shared out; 0: 2^17 */
+};
+
 /* A bucket so large that its pairs are shared out: hashes whose block is `word` under `mask`. */
 struct pl_hot {
 	uint32_t mask, shares;
@@ -41,7 +48,7 @@ struct pl_join_plan {
 	struct pl_join join;
 	struct pl_cover cover;
 	double base;                 /* probability that one bit of two strangers agrees */
-	enum pl_join_kernel kernel;
+	struct pl_join_how how;
 	pl_join_scan_fn *scan;
 	pl_join_verify_fn *verify;
 	pl_cover_keys_fn *keys;
@@ -55,10 +62,9 @@ struct pl_join_plan {
 /* What units do with buckets. */
 struct pl_tally { uint64_t pairs, largest; };   /* sum of s(s-1)/2, largest s, without hot buckets */
 
-/* pl_join_plan_new with a chosen kernel, and with a cover of nblocks blocks even where another or none is cheaper
- * (0: the cheapest). */
-PL_MUST_CHECK enum pl_status pl_join_plan_with(struct pl_join_plan **p, const struct pl_join *j, enum pl_join_kernel kernel,
-    uint32_t nblocks, uint64_t memory, struct pl_err *err);
+/* pl_join_plan_new in a chosen way. */
+PL_MUST_CHECK enum pl_status pl_join_plan_with(struct pl_join_plan **p, const struct pl_join *j, const struct pl_join_how *how,
+    uint64_t memory, struct pl_err *err);
 
 /* cover_unit.c */
 PL_MUST_CHECK enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t chunks, struct pl_err *err);

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The codes and covers of the join: no pattern of differing bits within the
+ * distance may miss every mask. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "libpipe/base/hash.h"
+#include "libpipe/dedup/cover.h"
+
+enum { EXHAUSTIVE = 60000, RANDOM = 3000, DISTANCES = 41 };
+
+static unsigned bits_of(uint64_t x)
+{
+	unsigned n = 0;
+
+	for (; x; x &= x - 1)
+		n++;
+	return n;
+}
+
+static uint32_t even(uint32_t x)
+{
+	return bits_of(x) % 2 == 0;
+}
+
+/* ---- one code ---- */
+
+struct code { unsigned rank, width; uint16_t column[64]; uint64_t mask[1 << PL_COVER_RANK]; };
+
+static void code_make(struct code *c, unsigned rank, unsigned width)
+{
+	*c = (struct code){.rank = rank, .width = width};
+	pl_cover_code(rank, width, c->column);
+	for (uint32_t m = 1; m < 1u << rank; m++) {
+		for (unsigned i = 0; i < width; i++)
+			c->mask[m] |= (uint64_t)!even(m & c->column[i]) << i;
+	}
+}
+
+static bool missed(const struct code *c, uint64_t pattern)
+{
+	for (uint32_t m = 1; m < 1u << c->rank; m++) {
+		if ((c->mask[m] & pattern) == 0)
+			return false;
+	}
+	return true;
+}
+
+/* By elimination: a message that gives 0 on all columns of the pattern. Rows are the columns, unknowns the
+ * message's bits. */
+static uint32_t null_message(const struct code *c, uint64_t pattern)
+{
+	uint32_t pivot[PL_COVER_RANK] = {0}, message;
+	unsigned free_bit = PL_COVER_RANK;
+
+	for (unsigned i = 0; i < c->width; i++) {
+		uint32_t row = pattern >> i & 1u ? c->column[i] : 0;
+		for (unsigned k = 0; k < c->rank && row; k++) {
+			if ((row >> k & 1u) == 0)
+				continue;
+			if (pivot[k] == 0) {
+				pivot[k] = row;
+				break;
+			}
+			row ^= pivot[k];
+		}
+	}
+	for (unsigned k = 0; k < c->rank; k++)
+		free_bit = pivot[k] == 0 ? k : free_bit;
+	if (free_bit == PL_COVER_RANK)
+		return 0;
+	message = 1u << free_bit;
+	/* back substitution: pivot[k] has bit k and higher bits only */
+	for (unsigned k = free_bit; k-- > 0;) {
+		if (pivot[k] && !even(pivot[k] & message))
+			message |= 1u << k;
+	}
+	return message;
+}
+
+static void check_pattern(const struct code *c, uint64_t pattern)
+{
+	uint32_t message = null_message(c, pattern);
+
+	if (missed(c, pattern))
+		fail_msg("[%u,%u]: pattern %llx meets every mask", c->width, c->rank, (unsigned long long)pattern);
+	assert_int_not_equal(message, 0);
+	assert_true((c->mask[message] & pattern) == 0 && c->mask[message] != 0);
+}
+
+static double choose_count(unsigned n, unsigned k)
+{
+	double r = 1;
+
+	for (unsigned i = 0; i < k; i++)
+		r = r * (n - i) / (i + 1);
+	return r;
+}
+
+/* All patterns of exactly `weight` bits below `width`, by Gosper's next combination. */
+static void check_all(const struct code *c, unsigned weight)
+{
+	uint64_t end = c->width == 64 ? UINT64_MAX : ((uint64_t)1 << c->width) - 1;
+	uint64_t p = ((uint64_t)1 << weight) - 1;
+
+	if (weight == 0) {
+		check_pattern(c, 0);
+		return;
+	}
+	while (p <= end) {
+		uint64_t low = p & (~p + 1), up = p + low;
+		check_pattern(c, p);
+		if (up < p || up == 0)
+			return;
+		p = up | ((p ^ up) / low >> 2);
+	}
+}
+
+static void check_some(const struct code *c, unsigned weight)
+{
+	for (unsigned at = 0; at + weight <= c->width; at++)        /* runs and combs */
+		check_pattern(c, (((uint64_t)1 << weight) - 1) << at);
+	for (unsigned step = 2; step * weight <= c->width; step++) {
+		uint64_t p = 0;
+		for (unsigned i = 0; i < weight; i++)
+			p |= (uint64_t)1 << i * step;
+		check_pattern(c, p);
+	}
+	for (uint64_t i = 0; i < RANDOM; i++) {
+		uint64_t p = 0, draw = pl_draw64(c->rank, c->width, i);
+		while (bits_of(p) < weight) {
+			p |= (uint64_t)1 << draw % c->width;
+			draw = pl_mix64(draw);
+		}
+		check_pattern(c, p);
+	}
+}
+
+static void check_code(unsigned rank, unsigned width)
+{
+	struct code c;
+	uint32_t distinct = 0, used[1 << PL_COVER_RANK] = {0}, all = 0;
+
+	code_make(&c, rank, width);
+	for (unsigned i = 0; i < width; i++) {
+		assert_in_range(c.column[i], 1, (1u << rank) - 1);
+		distinct += used[c.column[i]]++ == 0;
+		all |= 1u << i < 1u << rank && c.column[i] == 1u << i ? 1u << i : 0;
+	}
+	assert_int_equal(all, (1u << rank) - 1);   /* unit vectors first: full rank */
+	assert_int_equal(distinct, width < (1u << rank) - 1 ? width : (1u << rank) - 1);
+	for (unsigned weight = 0; weight < rank && weight <= width; weight++) {
+		if (choose_count(width, weight) <= EXHAUSTIVE)
+			check_all(&c, weight);
+		else
+			check_some(&c, weight);
+	}
+}
+
+/* Every code that a cover for distances 0..40 is made of, at any number of hashes. */
+static void test_codes(void **state)
+{
+	static bool seen[PL_COVER_RANK + 1][PL_COVER_WIDTH + 1];
+	uint32_t codes = 0;
+
+	(void)state;
+	for (unsigned d = 0; d < DISTANCES; d++) {
+		for (unsigned bits = 64; bits <= 256; bits += 192) {
+			for (uint32_t blocks = 1; blocks <= PL_COVER_BLOCKS; blocks++) {
+				struct pl_cover c;
+				if (pl_cover_make(&c, bits, d, blocks, 0.5, NULL) != PL_OK)
+					continue;
+				for (uint32_t b = 0; b < c.nblocks; b++)
+					seen[c.block[b].rank][c.block[b].width] = true;
+				pl_cover_release(&c);
+			}
+		}
+	}
+	for (unsigned rank = 1; rank <= PL_COVER_RANK; rank++) {
+		for (unsigned width = rank; width <= PL_COVER_WIDTH; width++) {
+			if (seen[rank][width] || rank <= 4) {
+				check_code(rank, width);
+				codes++;
+			}
+		}
+	}
+	print_message("%u codes\n", (unsigned)codes);
+	assert_true(codes > 100);
+}
+
+/* ---- covers ---- */
+
+static void check_cover(const struct pl_cover *c)
+{
+	unsigned sum = 0, at = 0;
+	uint32_t masks = 0;
+
+	for (uint32_t b = 0; b < c->nblocks; b++) {
+		const struct pl_cover_block *k = &c->block[b];
+		struct code code;
+		assert_int_equal(k->shift, at);
+		assert_int_equal(k->first, masks);
+		assert_int_equal(k->masks, (1u << k->rank) - 1);
+		code_make(&code, k->rank, k->width);
+		assert_memory_equal(c->mask + k->first, code.mask + 1, k->masks * sizeof(uint64_t));
+		sum += k->rank;
+		at += k->width;
+		masks += k->masks;
+	}
+	assert_int_equal(sum, c->distance + 1);
+	assert_int_equal(masks, c->nmasks);
+	assert_true(at <= c->bits);
+}
+
+static void flip(uint64_t h[4], unsigned bit)
+{
+	h[bit / 64] ^= (uint64_t)1 << bit % 64;
+}
+
+/* Two hashes that differ in at most `distance` random bits agree on a mask, and under one of them first. */
+static void check_pairs(const struct pl_cover *c, uint64_t seed)
+{
+	for (uint64_t i = 0; i < 40; i++) {
+		uint64_t x[4] = {0}, y[4];
+		uint32_t lowest = 0;
+		for (unsigned w = 0; w < c->bits / 64; w++)
+			x[w] = pl_draw64(seed, i, w);
+		memcpy(y, x, sizeof(y));
+		for (unsigned k = 0; k < (i % 4 == 0 ? i : 40) && k < c->distance; k++)
+			flip(y, (unsigned)(pl_draw64(seed, i, 100 + k) % (i % 2 ? c->bits : c->bits / 4)));
+		for (uint32_t b = 0; b < c->nblocks; b++) {
+			for (uint32_t m = c->block[b].first; m < c->block[b].first + c->block[b].masks; m++)
+				lowest += pl_cover_lowest(c, b, m, x, y);
+		}
+		assert_int_equal(lowest, 1);
+	}
+}
+
+static void test_covers(void **state)
+{
+	static const uint64_t sizes[] = {2, 5000, 100000, 1000000, 10000000, 1000000000, 4000000000};
+	static const double bases[] = {0.5, 0.6};
+
+	(void)state;
+	for (unsigned d = 0; d < DISTANCES; d++) {
+		for (unsigned bits = 64; bits <= 256; bits += 192) {
+			for (size_t i = 0; i < PL_ARRAY_LEN(sizes) * 2; i++) {
+				struct pl_cover c;
+				assert_int_equal(pl_cover_choose(&c, bits, d, sizes[i / 2], bases[i % 2], NULL), PL_OK);
+				if (c.nblocks > 0) {
+					check_cover(&c);
+					check_pairs(&c, d * 7 + i);
+				}
+				pl_cover_release(&c);
+			}
+		}
+	}
+}
+
+static void test_choice(void **state)
+{
+	struct pl_cover c;
+
+	(void)state;
+	assert_int_equal(pl_cover_choose(&c, 256, 0, 1000000, 0.5, NULL), PL_OK);
+	assert_int_equal(c.nmasks, 1);
+	assert_true(c.whole);
+	pl_cover_release(&c);
+	assert_int_equal(pl_cover_choose(&c, 256, 16, 1000000, 0.5, NULL), PL_OK);
+	assert_in_range(c.nmasks, 25, 40);
+	pl_cover_release(&c);
+	assert_int_equal(pl_cover_choose(&c, 256, 31, 1000000, 0.5, NULL), PL_OK);
+	assert_in_range(c.nmasks, 150, 400);
+	pl_cover_release(&c);
+	assert_int_equal(pl_cover_choose(&c, 256, 31, 1000000000, 0.5, NULL), PL_OK);
+	assert_int_equal(c.nblocks, 4);
+	pl_cover_release(&c);
+	/* few hashes, or a distance that everything is within */
+	assert_int_equal(pl_cover_choose(&c, 256, 31, 100, 0.5, NULL), PL_OK);
+	assert_int_equal(c.nblocks, 0);
+	assert_int_equal(pl_cover_choose(&c, 256, 256, 1000000, 0.5, NULL), PL_OK);
+	assert_int_equal(c.nblocks, 0);
+	assert_int_equal(pl_cover_make(&c, 256, 31, 2, 0.5, NULL), PL_ERR_UNSUPPORTED);   /* rank 16 */
+	assert_int_equal(pl_cover_make(&c, 100, 3, 2, 0.5, NULL), PL_ERR_USAGE);
+	assert_int_equal(pl_cover_choose(&c, 256, 3, 10, 0.2, NULL), PL_ERR_USAGE);
+}
+
+/* ---- permutation and keys ---- */
+
+static void test_permute(void **state)
+{
+	enum { N = 300 };
+	static uint64_t h[N][4], one[N][4], two[N][4];
+
+	(void)state;
+	for (unsigned bits = 64; bits <= 256; bits += 192) {
+		uint8_t permutation[256];
+		bool used[256] = {false};
+		pl_cover_permutation(bits, permutation);
+		for (unsigned i = 0; i < 256; i++) {
+			assert_false(used[permutation[i]]);
+			used[permutation[i]] = true;
+			assert_true(i < bits || permutation[i] == i);
+		}
+		for (uint64_t i = 0; i < N; i++) {
+			for (uint64_t w = 0; w < 4; w++)
+				h[i][w] = w < bits / 64 ? pl_draw64(3, i, w) : 0;
+		}
+		memcpy(one, h, sizeof(h));
+		assert_int_equal(pl_cover_permute(PL_COVER_PORTABLE, bits, one, N, NULL), PL_OK);
+		for (uint64_t i = 0; i < N; i++) {
+			for (unsigned k = 0; k < 256; k++)
+				assert_int_equal(one[i][k / 64] >> k % 64 & 1, h[i][permutation[k] / 64] >> permutation[k] % 64 & 1);
+		}
+		if (!pl_cover_kernel_usable(PL_COVER_AVX512))
+			continue;
+		memcpy(two, h, sizeof(h));
+		assert_int_equal(pl_cover_permute(PL_COVER_AVX512, bits, two, N, NULL), PL_OK);
+		assert_memory_equal(one, two, sizeof(one));
+	}
+}
+
+static void test_even(void **state)
+{
+	uint64_t h[50][4] = {{0}};
+
+	(void)state;
+	assert_true(pl_cover_even((const uint64_t(*)[4])h, 50));
+	for (unsigned i = 0; i < 50; i++) {
+		flip(h[i], i * 5);
+		assert_false(pl_cover_even((const uint64_t(*)[4])h, 50));
+		flip(h[i], 255 - i);
+		assert_true(pl_cover_even((const uint64_t(*)[4])h, 50));
+	}
+}
+
+static void test_keys(void **state)
+{
+	enum { N = 1003 };
+	static uint64_t words[N], one[N + 8], two[N + 8];
+
+	(void)state;
+	for (uint64_t i = 0; i < N; i++)
+		words[i] = pl_draw64(4, i, 0);
+	for (unsigned bits = 0; bits <= 6; bits += 3) {
+		size_t all = 0;
+		for (uint64_t range = 0; range < (uint64_t)1 << bits; range++) {
+			size_t n = pl_cover_keys(PL_COVER_PORTABLE)(words, N, 0xFFFF0F0F0F0F00FFu, 77, bits, range, one);
+			for (size_t i = 0; i < n; i++) {
+				uint64_t h = (words[(uint32_t)one[i] - 77] & 0xFFFF0F0F0F0F00FFu) * PL_COVER_MULTIPLIER;
+				assert_true(bits == 0 || h >> (64 - bits) == range);
+				assert_int_equal(one[i] >> 32, (h << bits) >> 32);
+			}
+			all += n;
+			if (!pl_cover_kernel_usable(PL_COVER_AVX512))
+				continue;
+			assert_int_equal(pl_cover_keys(PL_COVER_AVX512)(words, N, 0xFFFF0F0F0F0F00FFu, 77, bits, range, two), n);
+			assert_memory_equal(one, two, n * sizeof(*one));
+		}
+		assert_int_equal(all, N);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_codes),
+		cmocka_unit_test(test_covers),
+		cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_permute),
+		cmocka_unit_test(test_even),
+		cmocka_unit_test(test_keys),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
