@@ -76,8 +76,10 @@ static void code_begin(struct code *g, unsigned rank)
 
 static void code_grow(struct code *g)
 {
-	uint16_t v = g->width < g->rank ? (uint16_t)(1u << g->width) : next_column(g->rank, g->mass, g->used);
+	uint16_t v = (uint16_t)(1u << g->width % 16);   /* a unit vector */
 
+	if (g->width >= g->rank)
+		v = next_column(g->rank, g->mass, g->used);
 	g->column[g->width++] = v;
 	g->used[v]++;
 	add_column(g->rank, v, g->mass, g->weight);

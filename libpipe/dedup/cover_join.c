@@ -25,19 +25,20 @@ enum {
 static double measure_base(const struct pl_join *j)
 {
 	uint64_t n = j->n < SAMPLE ? j->n : SAMPLE, same = 0;
+	unsigned bytes = j->bits / 8;
 	double agree;
 
 	if (n < 2)
 		return 0.5;
-	for (unsigned byte = 0; byte < j->bits / 8; byte++) {
+	for (unsigned byte = 0; byte < bytes; byte++) {
 		uint32_t count[256] = {0};
 		for (uint64_t i = 0; i < n; i++)
 			count[j->hashes[i * j->n / n][byte / 8] >> 8 * (byte % 8) & 255u]++;
 		for (unsigned v = 0; v < 256; v++)
 			same += (uint64_t)count[v] * (count[v] > 0 ? count[v] - 1 : 0);
 	}
-	agree = (double)same / ((double)n * (double)(n - 1) * (j->bits / 8));
-	for (int i = 0; i < 3; i++) {   /* the square root is exact to the last bit everywhere; pow() is not */
+	agree = (double)same / ((double)n * (double)(n - 1) * (double)bytes);
+	for (int i = 0; i < 3; i++) {   /* square roots by halving: a libm's pow() is not the same everywhere */
 		double low = 0, high = 1;
 		for (int k = 0; k < 60; k++) {
 			double mid = (low + high) / 2;
@@ -96,7 +97,7 @@ static enum pl_status sample_mask(struct pl_join_plan *p, struct sample *s, uint
 		s->count[at]++;
 	}
 	for (uint64_t at = 0; at < s->size && st == PL_OK; at++) {
-		uint64_t size = (uint64_t)s->count[at] * p->join.n / s->n;
+		uint64_t size = s->count[at] * (uint64_t)p->join.n / (s->n > 0 ? s->n : 1);
 		if (s->count[at] >= HOT_SEEN && size >= p->how.hot_size && p->nhot - first < HOT_PER_MASK)
 			st = add_hot(p, mask, s->key[at], size, err);
 	}
@@ -108,7 +109,7 @@ static enum pl_status find_hot(struct pl_join_plan *p, struct pl_err *err)
 	struct sample s = {.n = p->join.n / 1024, .size = 2};
 	enum pl_status st = PL_OK;
 
-	if (p->join.n < p->how.hot_size)
+	if (p->join.n < p->how.hot_size || p->join.n < 2)
 		return PL_OK;
 	s.n = s.n < HOT_SAMPLE_MIN ? HOT_SAMPLE_MIN : s.n > HOT_SAMPLE_MAX ? HOT_SAMPLE_MAX : s.n;
 	s.n = s.n < p->join.n ? s.n : p->join.n;

@@ -130,7 +130,7 @@ TARGET static size_t keys_avx512(const uint64_t *words, size_t n, uint64_t mask,
 	size_t found = 0;
 
 	for (size_t i = 0; i < n; i += 8) {
-		__mmask8 lanes = n - i >= 8 ? 0xFF : (__mmask8)((1u << (n - i)) - 1);
+		__mmask8 lanes = (__mmask8)((1u << (n - i < 8 ? n - i : 8)) - 1);
 		__m512i h = _mm512_mullo_epi64(_mm512_and_si512(_mm512_maskz_loadu_epi64(lanes, words + i), m), odd);
 		__m512i key = _mm512_or_si512(_mm512_and_si512(_mm512_sll_epi64(h, left), high), _mm512_and_si512(index, low));
 		if (bits > 0) {

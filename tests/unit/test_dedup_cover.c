@@ -149,7 +149,7 @@ static void check_code(unsigned rank, unsigned width)
 	for (unsigned i = 0; i < width; i++) {
 		assert_in_range(c.column[i], 1, (1u << rank) - 1);
 		distinct += used[c.column[i]]++ == 0;
-		all |= 1u << i < 1u << rank && c.column[i] == 1u << i ? 1u << i : 0;
+		all |= i < rank && c.column[i] == 1u << i ? 1u << i : 0;
 	}
 	assert_int_equal(all, (1u << rank) - 1);   /* unit vectors first: full rank */
 	assert_int_equal(distinct, width < (1u << rank) - 1 ? width : (1u << rank) - 1);

@@ -191,7 +191,7 @@ static void check_kernels(const struct pl_join *j, uint32_t nblocks, const struc
 static void test_all_distances(void **state)
 {
 	static const struct { unsigned distance; uint32_t nblocks; } cases[] = {{0, 0}, {0, 1}, {8, 0}, {8, 3}, {15, 0}, {15, 8},
-	    {16, 0}, {16, 5}, {30, 6}, {31, 0}, {31, 7}, {40, 8}, {40, 12}};
+	    {16, 0}, {16, 5}, {30, 6}, {31, 0}, {31, 7}, {40, 8}, {40, 0}};
 	uint32_t n = size();
 
 	(void)state;
