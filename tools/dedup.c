@@ -10,6 +10,9 @@ static int64_t text_ngram = PL_TEXT_NGRAM_DEFAULT, text_bands = PL_TEXT_BANDS_DE
 static double text_jaccard = PL_TEXT_JACCARD_DEFAULT;
 static uint64_t text_max_pairs = PL_TEXT_PAIRS_DEFAULT;
 static struct pl_strlist against;
+static int cluster;
+static uint64_t memory;
+static const char *scratch;
 
 static const struct pl_opt options[] = {
 	{ 'd', "distance", PL_OPT_INT, &distance, "BITS", "largest Hamming distance of near duplicates", 0, 128, NULL },
@@ -24,6 +27,9 @@ static const struct pl_opt options[] = {
 	{ 0, "text-jaccard", PL_OPT_REAL, &text_jaccard, "J", "smallest Jaccard index of near texts (0.8)", 0.01, 1, NULL },
 	{ 0, "text-max-pairs", PL_OPT_SIZE, &text_max_pairs, "N", "give up when one rank has more candidate pairs than this (2^28)", 1, 1e12, NULL },
 	{ 0, "within-only", PL_OPT_FLAG, &within_only, NULL, "look for duplicates inside each corpus, not between them", 0, 0, NULL },
+	{ 0, "cluster", PL_OPT_CHOICE, &cluster, "HOW", "who stays of images near each other: stars (default) or the first of each chain", 0, 0, pl_cluster_names },
+	{ 0, "memory", PL_OPT_SIZE, &memory, "SIZE", "memory that dedup may take on a node (default: 80 % of what the node or its control group has)", 64e6, 1e15, NULL },
+	{ 0, "scratch", PL_OPT_STR, &scratch, "DIR", "directory on a local disk of each node for what does not fit into that memory", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
 
@@ -34,7 +40,9 @@ static const struct pl_tool tool = {
 	.description =
 	    "Finds every pair of images within the distance, with no miss, and keeps greedy stars: every dropped image is within the "
 	    "distance of a kept one, no two kept ones are, and nothing chains. Larger and better pictures survive. Verdicts are written "
-	    "beside the tables with the survivor of each dropped row; the same at any rank count.",
+	    "beside the tables with the survivor of each dropped row, and dedup.clusters.npy lists them by survivor; the same at any rank "
+	    "count and with any --memory. With --cluster components images that hang together by a chain of near ones count as one, and only "
+	    "the first stays: more is dropped, some of it far from what stays.",
 	.examples = "plait dedup corpora/cc3m corpora/laion --against corpora/coco-val",
 	.opts = options,
 	.common = &common,
@@ -76,6 +84,9 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 	step.options.min_quality = (unsigned)min_quality;
 	step.options.text = !no_text;
 	step.options.across = !within_only;
+	step.options.cluster = (enum pl_cluster)cluster;
+	step.memory = memory;
+	step.scratch = scratch;
 	st = step_dedup(t, &step, err);
 done:
 	pl_names_release(&corpora);

@@ -6,11 +6,16 @@ static struct pl_common common = { .max_reject = -1 };
 static const char *out, *work;
 static bool keep_going, dry_run, no_verify;
 
+static uint64_t memory;
+static const char *scratch;
+
 static const struct pl_opt options[] = {
 	{ 'o', "output", PL_OPT_STR, &out, "DIR", "directory of the data set; default: the recipe's", 0, 0, NULL },
 	{ 0, "work", PL_OPT_STR, &work, "DIR", "directory of corpora and plan; default: the recipe's", 0, 0, NULL },
 	{ 'n', "dry-run", PL_OPT_FLAG, &dry_run, NULL, "go as far as the table of quotas; make no plan and no shards", 0, 0, NULL },
 	{ 0, "keep-going", PL_OPT_FLAG, &keep_going, NULL, "leave out shards that cannot be read, instead of failing", 0, 0, NULL },
+	{ 0, "memory", PL_OPT_SIZE, &memory, "SIZE", "memory that dedup may take on a node (default: 80 % of what there is)", 64e6, 1e15, NULL },
+	{ 0, "scratch", PL_OPT_STR, &scratch, "DIR", "directory on a local disk of each node for what dedup cannot hold in memory", 0, 0, NULL },
 	{ 0, "no-verify", PL_OPT_FLAG, &no_verify, NULL, "leave the last check out", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
@@ -86,12 +91,15 @@ static enum pl_status dedup(struct job *j, struct pl_err *err)
 	step.n = r->nsources;
 	step.against = step.corpora + r->nsources;
 	step.nagainst = r->dedup.against.n;
+	step.memory = memory;
+	step.scratch = scratch;
 	step.options.near = r->dedup.near;
 	step.options.distance = (unsigned)r->dedup.threshold;
 	step.options.min_quality = (unsigned)r->dedup.min_quality;
 	step.options.text = r->dedup.text;
 	step.options.near_text = r->dedup.near_text;
 	step.options.across = r->dedup.across;
+	step.options.cluster = (enum pl_cluster)r->dedup.cluster;
 	return r->dedup.enabled ? step_dedup(j->t, &step, err) : step_undedup(j->t, step.corpora, step.n, err);
 }
 

@@ -95,6 +95,12 @@ enum pl_status steps_remove_verdicts(const char *dir, const char *unit, unsigned
 		if (st == PL_OK && unlink((char *)path.data) != 0 && errno != ENOENT)
 			st = pl_fail_errno(err, PL_SEV_JOB, (char *)path.data, "cannot remove old verdicts");
 	}
+	if (st == PL_OK && (tables & STEPS_DEDUP) != 0) {
+		pl_buf_clear(&path);
+		st = pl_buf_addf(&path, err, "%s/%s", dir, STEPS_CLUSTERS);
+		if (st == PL_OK && unlink((char *)path.data) != 0 && errno != ENOENT)
+			st = pl_fail_errno(err, PL_SEV_JOB, (char *)path.data, "cannot remove old clusters");
+	}
 	pl_buf_release(&path);
 	return st;
 }

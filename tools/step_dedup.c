@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dedup: the pair join is shared out over the ranks in parts, every rank then
- * decides the same survivors, and verdict tables are written shard by shard. */
+/* Dedup: every rank reads its share of the shards, the units of the pair join go
+ * out by ticket, survivors are decided by all together, and every rank writes the
+ * verdicts of the shards it has read. */
 #include "libpipe/base/hash.h"
+#include "libpipe/base/human.h"
 #include "libpipe/base/json.h"
 #include "libpipe/dedup/dedup.h"
+#include "step_dedup_parts.h"
 #include "step_dedup_text.h"
 #include "steps.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* More parts than ranks, so that an uneven join still ends together; a constant, so that nothing depends on the rank count. */
-#define PARTS 256u
+/* Tickets of the join, at most: each is a run of its units, which are neighbours. */
+#define TICKETS ((uint64_t)4096)
 
 /* No shard's record has a dot in its name. */
 #define RECORD "dedup.step"
@@ -21,8 +24,9 @@ struct dedup {
 	struct pl_corpus *corpora, *evals;
 	struct pl_corpus **corpus_list, **eval_list;
 	struct pl_dedup *work;
-	struct pl_buf pairs;               /* this rank's */
-	size_t corpus;                     /* the one being written */
+	struct dedup_parts parts;
+	uint64_t tickets;
+	double join_seconds;
 	uint64_t digest[2];
 	struct near_text_counts texts;
 	bool done;
@@ -51,29 +55,48 @@ static enum pl_status open_all(struct dedup *d, struct pl_err *err)
 	return d->corpus_list == NULL || d->eval_list == NULL ? pl_fail_nomem(err) : PL_OK;
 }
 
-/* What filter said enters the digest byte by byte: one byte a sample. */
-static enum pl_status digest_corpus(struct tool *tool, struct pl_hasher *h, const struct pl_corpus *c, struct pl_err *err)
+/* A digest of what filter said of each shard, two words a shard; each rank does its own and they are added up. */
+static enum pl_status digest_shards(struct tool *t, const struct pl_corpus *c, uint64_t *words, struct pl_err *err)
 {
+	size_t rank = (size_t)pl_job_rank(t->job), size = (size_t)pl_job_size(t->job);
 	enum pl_status st = PL_OK;
 
-	pl_hasher_add(h, c->digest, sizeof(c->digest));
-	for (size_t i = 0; i < c->nshards && st == PL_OK; i++) {
-		struct pl_tables t = { 0 };
-		st = pl_tables_open(&t, c, i, err);
-		if (st != PL_OK)
-			break;
-		pl_hasher_add(h, t.filter.rows, (size_t)t.filter.nrows * t.filter.row_size);
-		pl_hasher_add(h, t.filter_images.rows, (size_t)t.filter_images.nrows * t.filter_images.row_size);
-		pl_tables_close(&t);
-		st = tool_poll(tool, err);
+	for (size_t i = rank; i < c->nshards && st == PL_OK; i += size) {
+		struct pl_tables tables = { 0 };
+		struct pl_hasher *h = pl_hasher_new();
+		st = h == NULL ? pl_fail_nomem(err) : pl_tables_open(&tables, c, i, err);
+		if (st == PL_OK) {
+			uint64_t sizes[2] = { tables.filter.nrows * tables.filter.row_size, tables.filter_images.nrows * tables.filter_images.row_size };
+			pl_hasher_add(h, sizes, sizeof(sizes));
+			pl_hasher_add(h, tables.filter.rows, (size_t)sizes[0]);
+			pl_hasher_add(h, tables.filter_images.rows, (size_t)sizes[1]);
+			pl_hasher_digest(h, words + 2 * i);
+			pl_tables_close(&tables);
+			st = tool_poll(t, err);
+		}
+		pl_hasher_free(h);
 	}
+	return st;
+}
+
+static enum pl_status digest_corpus(struct tool *t, struct pl_hasher *h, const struct pl_corpus *c, struct pl_err *err)
+{
+	uint64_t *words = calloc(2 * c->nshards + 1, sizeof(*words));
+	enum pl_status st = words == NULL ? pl_fail_nomem(err) : digest_shards(t, c, words, err);
+
+	if ((st = pl_job_agree(t->job, st, err)) == PL_OK) {
+		pl_job_sum(t->job, words, 2 * c->nshards);
+		pl_hasher_add(h, c->digest, sizeof(c->digest));
+		pl_hasher_add(h, words, 2 * c->nshards * sizeof(*words));
+	}
+	free(words);
 	return st;
 }
 
 static enum pl_status digest_of(struct tool *t, struct dedup *d, struct pl_err *err)
 {
 	const struct pl_dedup_options *o = &d->step->options;
-	uint64_t numbers[] = { 1, o->near, o->distance, o->min_quality, o->text, o->across, d->step->n, d->step->nagainst };
+	uint64_t numbers[] = { 2, o->cluster, o->near, o->distance, o->min_quality, o->text, o->across, d->step->n, d->step->nagainst };
 	struct pl_hasher *h = pl_hasher_new();
 	enum pl_status st = PL_OK;
 
@@ -106,33 +129,67 @@ static enum pl_status check_done(struct tool *t, struct dedup *d, struct pl_err 
 	return st;
 }
 
-static enum pl_status join_unit(struct tool *t, void *ctx, uint64_t part, const char *name, struct pl_err *err)
+/* Ticket 0 predicts the cost while the others join already. */
+static enum pl_status join_ticket(struct tool *t, void *ctx, uint64_t ticket, const char *name, struct pl_err *err)
 {
 	struct dedup *d = ctx;
+	uint64_t units = pl_dedup_units(d->work), from, to;
+	enum pl_status st = PL_OK;
 
 	(void)name;
-	return pl_dedup_pairs(d->work, (uint32_t)part, PARTS, tool_poll, t, &d->pairs, err);
+	(void)t;
+	if (ticket == 0)
+		return pl_dedup_predict(d->work, err);
+	from = (uint64_t)((double)units / (double)d->tickets * (double)(ticket - 1));
+	to = ticket == d->tickets ? units : (uint64_t)((double)units / (double)d->tickets * (double)ticket);
+	for (uint64_t unit = from; unit < to && st == PL_OK; unit++)
+		st = pl_dedup_join(d->work, unit, err);
+	return st;
 }
 
-static enum pl_status write_unit(struct tool *t, void *ctx, uint64_t shard, const char *name, struct pl_err *err)
+static enum pl_status join(struct tool *t, struct dedup *d, struct pl_err *err)
 {
-	struct dedup *d = ctx;
+	uint64_t units = pl_dedup_units(d->work);
+	double began = pl_now();
+	enum pl_status st;
+
+	d->tickets = units < TICKETS ? units : TICKETS;
+	tool_stage(t, "compare images", d->tickets + 1);
+	st = tool_for_units(t, d->tickets + 1, join_ticket, d, err);
+	d->join_seconds = pl_now() - began;
+	return st;
+}
+
+static enum pl_status write_shard(struct tool *t, struct dedup *d, size_t corpus, size_t shard, struct pl_err *err)
+{
 	struct pl_tables tables = { 0 };
 	struct pl_account ignored = { 0 };
 	enum pl_status st = PL_OK;
 
-	(void)name;
 	if (!d->done)
-		st = pl_dedup_write(d->work, d->corpus, shard, &ignored, err);
+		st = pl_dedup_write(d->work, corpus, shard, &ignored, err);
 	if (st == PL_OK)
-		st = pl_tables_open(&tables, &d->corpora[d->corpus], shard, err);
+		st = pl_tables_open(&tables, &d->corpora[corpus], shard, err);
 	if (st != PL_OK)
 		return st;
 	steps_count_verdicts(&tables, &t->account);
 	*(d->done ? &t->account.units_resumed : &t->account.units_done) += 1;
-	pl_job_count(t->job, 0, tables.samples.nrows, 0);
+	pl_job_count(t->job, 1, tables.samples.nrows, 0);
 	pl_tables_close(&tables);
-	return PL_OK;
+	return tool_poll(t, err);
+}
+
+/* The shards that this rank has read. */
+static enum pl_status write_corpus(struct tool *t, struct dedup *d, size_t corpus, struct pl_err *err)
+{
+	uint32_t rank = (uint32_t)pl_job_rank(t->job), size = (uint32_t)pl_job_size(t->job);
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i < d->corpora[corpus].nshards && st == PL_OK; i++)
+		if (rank == (d->done ? (uint32_t)(i % size) : pl_dedup_owner(d->work, corpus, i)))
+			st = write_shard(t, d, corpus, i, err);
+	st = pl_job_agree(t->job, st, err);
+	return st == PL_OK && !d->done ? pl_dedup_clusters(d->work, corpus, err) : st;
 }
 
 static enum pl_status write_record(struct dedup *d, size_t corpus, struct pl_err *err)
@@ -146,6 +203,8 @@ static enum pl_status write_record(struct dedup *d, size_t corpus, struct pl_err
 	st = steps_table_names(c, "dedup", &outputs, err);
 	if (st == PL_OK)
 		st = steps_table_names(c, "dedup-images", &outputs, err);
+	if (st == PL_OK)
+		st = pl_names_add(&outputs, STEPS_CLUSTERS, err);
 	if (st == PL_OK)
 		st = pl_record_write(&r, (const char *const *)outputs.items, outputs.len, NULL, err);
 	pl_names_release(&outputs);
@@ -176,7 +235,7 @@ static enum pl_status write_description(const struct dedup *d, size_t corpus, st
 		if (json_array_append_new(list, json_pack("{s:s,s:s,s:b}", "name", c->source.name, "dir", c->dir, "against", i >= s->n)) != 0)
 			st = pl_fail_nomem(err);
 	}
-	all = json_pack("{s:b,s:I,s:I,s:b,s:b,s:O}", "near", o->near, "distance", (json_int_t)o->distance, "min_quality",
+	all = json_pack("{s:b,s:s,s:I,s:I,s:b,s:b,s:O}", "near", o->near, "cluster", pl_cluster_names[o->cluster], "distance", (json_int_t)o->distance, "min_quality",
 	    (json_int_t)o->min_quality, "text", o->text, "across", o->across, "corpora", list);
 	if (st == PL_OK && (all == NULL || (o->near_text.on && !describe_near_text(all, &o->near_text))))
 		st = pl_fail_nomem(err);
@@ -193,25 +252,22 @@ static enum pl_status write_description(const struct dedup *d, size_t corpus, st
 
 static enum pl_status decide(struct tool *t, struct dedup *d, struct pl_err *err)
 {
-	struct pl_buf all;
 	struct pl_dedup_options options = d->step->options;
-	enum pl_status st;
+	enum pl_status st = dedup_parts_open(&d->parts, t, d->step->memory, d->step->scratch, err);
 
 	options.poll = tool_poll;
 	options.poll_ctx = t;
-	pl_buf_init(&all, (size_t)64 << 30);
-	st = pl_job_agree(t->job, pl_dedup_new(&d->work, d->corpus_list, d->step->n, d->eval_list, d->step->nagainst, &options, err), err);
-	if (st == PL_OK && options.near_text.on) {
+	if (st == PL_OK)
+		st = pl_dedup_new(&d->work, d->corpus_list, d->step->n, d->eval_list, d->step->nagainst, &options, &d->parts.parts, err);
+	st = pl_job_agree(t->job, st, err);
+	if (st == PL_OK && options.near_text.on)
 		st = step_near_texts(t, d->work, &options.near_text, &d->texts, err);
-		tool_stage(t, "dedup", PARTS);
-	}
 	if (st == PL_OK)
-		st = tool_for_units(t, PARTS, join_unit, d, err);
+		st = pl_dedup_load(d->work, err);
 	if (st == PL_OK)
-		st = pl_job_gather(t->job, d->pairs.data, d->pairs.len, &all, NULL, err);
+		st = join(t, d, err);
 	if (st == PL_OK)
-		st = pl_dedup_resolve(d->work, (struct pl_pair *)(void *)all.data, all.len / sizeof(struct pl_pair), err);
-	pl_buf_release(&all);
+		st = pl_dedup_decide(d->work, err);
 	return pl_job_agree(t->job, st, err);
 }
 
@@ -237,15 +293,15 @@ static enum pl_status write_all(struct tool *t, struct dedup *d, struct pl_err *
 
 	for (size_t i = 0; i < d->step->n; i++)
 		shards += d->corpora[i].nshards;
-	tool_stage(t, "write verdicts", shards);
-	for (d->corpus = 0; d->corpus < d->step->n && st == PL_OK; d->corpus++) {
-		st = tool_for_units(t, d->corpora[d->corpus].nshards, write_unit, d, err);
+	tool_stage(t, "write verdicts", shards / (uint64_t)pl_job_size(t->job));   /* rank 0 shows its own */
+	for (size_t i = 0; i < d->step->n && st == PL_OK; i++) {
+		st = write_corpus(t, d, i, err);
 		if (st == PL_OK && tool_is_root(t) && !d->done)
-			st = write_description(d, d->corpus, err);
+			st = write_description(d, i, err);
 		if (st == PL_OK && tool_is_root(t) && !d->done)
-			st = write_record(d, d->corpus, err);
+			st = write_record(d, i, err);
 		if (st == PL_OK && tool_is_root(t))
-			st = tool_announce(t, d->corpora[d->corpus].dir, err);
+			st = tool_announce(t, d->corpora[i].dir, err);
 		st = pl_job_agree(t->job, st, err);
 	}
 	return st;
@@ -263,6 +319,30 @@ static enum pl_status tell_near_texts(
 	    (unsigned long long)d->texts.too_long);
 }
 
+static enum pl_status tell_join(struct tool *t, struct dedup *d, const struct pl_dedup_stats *s, struct pl_buf *extra, struct pl_err *err)
+{
+	uint64_t held = pl_job_max(t->job, s->held), shared = pl_job_max(t->job, d->parts.shared_peak), filed = pl_job_max(t->job, d->parts.filed);
+	char a[24], b[24], c[24];
+
+	if (tool_is_root(t)) {
+		pl_log(PL_LOG_INFO, "%llu images, %llu distinct hashes, %llu pairs within %u, %s in %llu rounds; %llu images of low quality compared by bytes",
+		    (unsigned long long)s->images, (unsigned long long)s->distinct_hashes, (unsigned long long)s->pairs, d->step->options.distance,
+		    pl_cluster_names[d->step->options.cluster], (unsigned long long)s->rounds, (unsigned long long)s->low_quality);
+		pl_log(PL_LOG_INFO, "join: %s keys, %s candidates and %llu core seconds predicted, largest bucket %llu, %.1f s; a rank held %s beside %s a node",
+		    pl_human_count((double)s->keys, a, sizeof(a)), pl_human_count((double)s->candidates, b, sizeof(b)), (unsigned long long)s->seconds,
+		    (unsigned long long)s->largest_bucket, d->join_seconds, pl_human_bytes((double)(held + s->scratch), c, sizeof(c)),
+		    pl_human_bytes((double)shared, a, sizeof(a)));
+	}
+	return pl_buf_addf(extra, err,
+	    "\"images\":%llu,\"low_quality\":%llu,\"distinct_hashes\":%llu,\"pairs\":%llu,\"rounds\":%llu,\"join\":{\"units\":%llu,\"keys\":%llu,"
+	    "\"predicted_candidates\":%llu,\"predicted_seconds\":%llu,\"largest_bucket\":%llu,\"seconds\":%.3f},\"memory\":{\"rank\":%llu,"
+	    "\"join\":%llu,\"node\":%llu,\"scratch_file\":%llu}",
+	    (unsigned long long)s->images, (unsigned long long)s->low_quality, (unsigned long long)s->distinct_hashes, (unsigned long long)s->pairs,
+	    (unsigned long long)s->rounds, (unsigned long long)s->units, (unsigned long long)s->keys, (unsigned long long)s->candidates,
+	    (unsigned long long)s->seconds, (unsigned long long)s->largest_bucket, d->join_seconds, (unsigned long long)held,
+	    (unsigned long long)s->scratch, (unsigned long long)shared, (unsigned long long)filed);
+}
+
 static enum pl_status end(struct tool *t, struct dedup *d, struct pl_err *err)
 {
 	struct pl_dedup_stats s = { 0 };
@@ -273,15 +353,9 @@ static enum pl_status end(struct tool *t, struct dedup *d, struct pl_err *err)
 		return tool_step_end(t, NULL, err);
 	s = pl_dedup_stats(d->work);
 	pl_buf_init(&extra, 0);
-	st = pl_buf_addf(&extra, err, "\"images\":%llu,\"low_quality\":%llu,\"distinct_hashes\":%llu,\"pairs\":%llu",
-	    (unsigned long long)s.images, (unsigned long long)s.low_quality, (unsigned long long)s.distinct_hashes,
-	    (unsigned long long)s.pairs);
+	st = tell_join(t, d, &s, &extra, err);
 	if (st == PL_OK && d->step->options.near_text.on)
 		st = tell_near_texts(t, d, &s, &extra, err);
-	if (tool_is_root(t))
-		pl_log(PL_LOG_INFO, "%llu images, %llu distinct hashes, %llu pairs within %u; %llu images of low quality compared by bytes",
-		    (unsigned long long)s.images, (unsigned long long)s.distinct_hashes, (unsigned long long)s.pairs,
-		    d->step->options.distance, (unsigned long long)s.low_quality);
 	if (st == PL_OK)
 		st = tool_step_end(t, (char *)extra.data, err);
 	pl_buf_release(&extra);
@@ -294,8 +368,7 @@ enum pl_status step_dedup(struct tool *t, const struct dedup_step *s, struct pl_
 	enum pl_status st;
 
 	d.step = s;
-	pl_buf_init(&d.pairs, (size_t)64 << 30);
-	tool_step_begin(t, "dedup", PARTS);
+	tool_step_begin(t, "dedup", 0);
 	st = open_all(&d, err);
 	st = pl_job_agree(t->job, st, err);
 	for (size_t i = 0; i < s->n && st == PL_OK; i++)
@@ -314,7 +387,7 @@ enum pl_status step_dedup(struct tool *t, const struct dedup_step *s, struct pl_
 	st = end(t, &d, err);
 done:
 	pl_dedup_free(d.work);
-	pl_buf_release(&d.pairs);
+	dedup_parts_close(&d.parts);
 	free(d.corpus_list);
 	free(d.eval_list);
 	steps_close_corpora(d.corpora, s->n);

@@ -35,6 +35,8 @@ struct dedup_step {
 	const char *const *corpora; size_t n;
 	const char *const *against; size_t nagainst;   /* corpora of evaluation sets */
 	struct pl_dedup_options options;
+	uint64_t memory;                               /* bytes of a node; 0 = most of what there is */
+	const char *scratch;                           /* directory for what memory does not hold; NULL = none */
 };
 PL_MUST_CHECK enum pl_status step_dedup(struct tool *t, const struct dedup_step *s, struct pl_err *err);
 /* Take dedup's verdicts away. Collective. */
@@ -61,7 +63,8 @@ char *steps_base_name(const char *path);
 /* Open n corpora; on error all that were opened are closed. */
 PL_MUST_CHECK enum pl_status steps_open_corpora(const char *const *dirs, size_t n, struct pl_corpus **corpora, struct pl_err *err);
 void steps_close_corpora(struct pl_corpus *corpora, size_t n);
-/* Remove DIR/UNIT.what.npy for each verdict table of the mask, when there. */
+#define STEPS_CLUSTERS "dedup.clusters.npy"
+/* Remove DIR/UNIT.what.npy for each verdict table of the mask, when there; with dedup's, the clusters. */
 enum { STEPS_FILTER = 1, STEPS_DEDUP = 2 };
 PL_MUST_CHECK enum pl_status steps_remove_verdicts(const char *dir, const char *unit, unsigned tables, struct pl_err *err);
 /* Append UNIT.what.npy of every shard to names. */

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dedup from tables to decisions: places, items, nodes of equal items, near
- * pairs between nodes, stars. */
+/* Dedup from tables to decisions: places and who owns them, the join, and the
+ * order in which the other files do their share. */
 #include "dedup.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
+
+const char *const pl_cluster_names[] = {"stars", "components", NULL};
+
+#define OUT_BYTES ((size_t)16 << 20)   /* of pairs of one unit that wait for the store */
 
 /* ---- places ---- */
 
@@ -36,12 +40,15 @@ static enum pl_status number_places(struct pl_dedup *d, struct pl_err *err)
 		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "more than 2^32 - 2 shards");
 	named = calloc(total + 1, sizeof(*named));
 	d->places = calloc(total + 1, sizeof(*d->places));
-	if (!named || !d->places) {
+	d->numbers = calloc(total + 1, sizeof(*d->numbers));
+	d->bases = calloc(d->n + d->m + 1, sizeof(*d->bases));
+	if (!named || !d->places || !d->numbers || !d->bases) {
 		free(named);
 		return pl_fail_nomem(err);
 	}
 	for (uint32_t i = 0; i < d->n + d->m; i++) {
 		const struct pl_corpus *c = pl_dedup_corpus(d, i);
+		d->bases[i] = (uint32_t)at;
 		for (size_t k = 0; k < c->nshards; k++)
 			named[at++] = (struct named_place){{i, (uint32_t)k}, c};
 	}
@@ -49,94 +56,66 @@ static enum pl_status number_places(struct pl_dedup *d, struct pl_err *err)
 		qsort(named, total, sizeof(*named), compare_places);
 	for (size_t i = 0; i < total; i++)
 		d->places[i] = named[i].place;
+	for (size_t i = 0; i < total; i++)
+		d->numbers[d->bases[d->places[i].corpus] + d->places[i].shard] = (uint32_t)i;
 	d->nplaces = (uint32_t)total;
 	free(named);
 	return PL_OK;
 }
 
-/* ---- nodes ---- */
-
-static int compare_nodes(const struct pl_items *it, const struct pl_node *a, const struct pl_node *b)
+/* Places go to the parts in runs of about as many rows each; the same on all parts. */
+static enum pl_status share_places(struct pl_dedup *d, struct pl_err *err)
 {
-	return pl_item_compare(&it->items[a->first], &it->items[b->first]);
-}
+	double total = 0, at = 0;
 
-/* Merge sort: the order needs the items, which qsort's comparison cannot see. */
-static void sort_nodes(
-    const struct pl_items *it, struct pl_node *nodes, size_t n, struct pl_node *spare)
-{
-	size_t half = n / 2, i = 0, k = half, at = 0;
-
-	if (n < 2)
-		return;
-	sort_nodes(it, nodes, half, spare);
-	sort_nodes(it, nodes + half, n - half, spare);
-	memcpy(spare, nodes, half * sizeof(*nodes));
-	while (i < half)
-		nodes[at++] = k < n && compare_nodes(it, &nodes[k], &spare[i]) < 0 ? nodes[k++] : spare[i++];
-}
-
-/* Runs of equal items become nodes, in priority order; items learn their node. */
-static enum pl_status make_nodes(struct pl_dedup *d, struct pl_err *err)
-{
-	struct pl_items *it = &d->images;
-	struct pl_node *spare;
-	size_t n = 0;
-
-	pl_items_sort_content(it);
-	for (size_t i = 0; i < it->n; i++)
-		n += i == 0 || !pl_items_equal(&it->items[i - 1], &it->items[i]);
-	d->nodes = calloc(n + 1, sizeof(*d->nodes));
-	spare = malloc((n / 2 + 1) * sizeof(*spare));
-	if (!d->nodes || !spare) {
-		free(spare);
+	d->owner = calloc((size_t)d->nplaces + 1, sizeof(*d->owner));
+	if (!d->owner)
 		return pl_fail_nomem(err);
-	}
-	for (size_t i = 0; i < it->n; i++) {
-		const struct pl_item *p = &it->items[i];
-		struct pl_node *node = &d->nodes[d->nnodes];
-		if (i > 0 && pl_items_equal(p - 1, p))
-			continue;
-		*node = (struct pl_node){.key = p->key, .place = p->place, .row = p->row, .sample = p->sample,
-		    .class = p->class, .first = (uint32_t)i, .by_bytes = p->by_bytes};
-		memcpy(node->pdq, p->pdq, sizeof(node->pdq));
-		memcpy(node->xxh3, p->xxh3, sizeof(node->xxh3));
-		d->nnodes++;
-	}
-	sort_nodes(it, d->nodes, d->nnodes, spare);
-	free(spare);
-	for (uint32_t v = 0; v < d->nnodes; v++) {
-		size_t i = d->nodes[v].first;
-		do
-			it->items[i].node = v;
-		while (++i < it->n && pl_items_equal(&it->items[i - 1], &it->items[i]));
+	for (int pass = 0; pass < 2; pass++) {
+		for (uint32_t i = 0; i < d->nplaces; i++) {
+			const struct pl_shard_facts *f = &pl_dedup_corpus(d, d->places[i].corpus)->shards[d->places[i].shard];
+			double rows = (double)f->samples + (double)f->images + 1;
+			if (pass == 0) {
+				total += rows;
+				continue;
+			}
+			d->owner[i] = (uint32_t)((at + rows / 2) / total * d->parts.parts);
+			if (d->owner[i] >= d->parts.parts)
+				d->owner[i] = d->parts.parts - 1;
+			at += rows;
+		}
 	}
 	return PL_OK;
 }
 
-static enum pl_status list_near(struct pl_dedup *d, struct pl_err *err)
+uint32_t pl_dedup_place_of(const struct pl_dedup *d, size_t corpus, size_t shard)
 {
-	d->hashes = calloc((size_t)d->nnodes + 1, sizeof(*d->hashes));
-	d->near = calloc((size_t)d->nnodes + 1, sizeof(*d->near));
-	if (!d->hashes || !d->near)
-		return pl_fail_nomem(err);
-	for (uint32_t v = 0; v < d->nnodes; v++) {
-		if (d->nodes[v].by_bytes)
-			continue;
-		memcpy(d->hashes[d->nnear], d->nodes[v].pdq, sizeof(d->hashes[0]));
-		d->near[d->nnear++] = v;
-	}
-	d->stats.distinct_hashes = d->nnear;
-	return PL_OK;
+	return d->numbers[d->bases[corpus] + shard];
 }
 
-enum pl_status pl_dedup_images(struct pl_dedup *d, struct pl_err *err)
+uint32_t pl_dedup_owner(const struct pl_dedup *d, size_t corpus, size_t shard)
 {
-	enum pl_status st = pl_items_load_images(d, err);
+	return d->owner[pl_dedup_place_of(d, corpus, shard)];
+}
 
-	if (st == PL_OK)
-		st = make_nodes(d, err);
-	return st == PL_OK ? list_near(d, err) : st;
+/* ---- account of memory ---- */
+
+uint64_t pl_dedup_held(const struct pl_dedup *d)
+{
+	uint64_t bytes = d->images.cap * sizeof(struct pl_item) + d->ntexts * sizeof(struct pl_text_drop) +
+	    d->found.memory.cap + d->pairs.memory.cap;
+
+	if (d->starts)
+		bytes += (uint64_t)pl_nodes_held(d) * (sizeof(struct pl_node) + sizeof(uint32_t) + sizeof(uint16_t));
+	return bytes;
+}
+
+void pl_dedup_account(struct pl_dedup *d, uint64_t more)
+{
+	uint64_t held = pl_dedup_held(d) + more;
+
+	if (held > d->held_peak)
+		d->held_peak = held;
 }
 
 /* ---- open and close ---- */
@@ -156,7 +135,7 @@ static enum pl_status check_recipes(const struct pl_dedup *d, struct pl_err *err
 }
 
 enum pl_status pl_dedup_new(struct pl_dedup **out, struct pl_corpus *const *corpora, size_t n,
-    struct pl_corpus *const *evals, size_t m, const struct pl_dedup_options *o, struct pl_err *err)
+    struct pl_corpus *const *evals, size_t m, const struct pl_dedup_options *o, const struct pl_parts *parts, struct pl_err *err)
 {
 	struct pl_dedup *d;
 	enum pl_status st;
@@ -175,13 +154,23 @@ enum pl_status pl_dedup_new(struct pl_dedup **out, struct pl_corpus *const *corp
 	d->n = n;
 	d->m = m;
 	d->o = *o;
+	if (parts)
+		d->parts = *parts;
+	else
+		pl_parts_alone(&d->parts, o->poll, o->poll_ctx);
+	pl_buf_init(&d->out, (size_t)1 << 46);
+	pl_spill_init(&d->found, UINT64_MAX, NULL);
+	pl_spill_init(&d->pairs, UINT64_MAX, NULL);
 	st = check_recipes(d, err);
 	if (st == PL_OK)
 		st = number_places(d, err);
+	if (st == PL_OK)
+		st = share_places(d, err);
+	st = d->parts.agree(d->parts.ctx, st, err);
 	if (st == PL_OK && o->text)
-		st = pl_dedup_texts(d, err);
-	if (st == PL_OK && !d->near_texts)   /* else they wait for these */
-		st = pl_dedup_images(d, err);
+		st = d->parts.agree(d->parts.ctx, pl_dedup_texts(d, err), err);
+	if (st == PL_OK && o->text && !pl_texts_everywhere(d))
+		st = pl_texts_deal(d, err);
 	if (st != PL_OK) {
 		pl_dedup_free(d);
 		return st;
@@ -194,161 +183,162 @@ void pl_dedup_free(struct pl_dedup *d)
 {
 	if (!d)
 		return;
+	pl_join_plan_free(d->plan);
+	d->parts.unshare(d->parts.ctx, &d->states);
+	d->parts.unshare(d->parts.ctx, &d->hashes);
+	pl_buf_release(&d->out);
+	pl_spill_release(&d->found);
+	pl_spill_release(&d->pairs);
 	free(d->places);
+	free(d->numbers);
+	free(d->bases);
+	free(d->owner);
+	free(d->starts);
 	free(d->texts);
 	pl_near_texts_free(d->near_texts);
 	free(d->images.items);
 	free(d->nodes);
-	free(d->hashes);
-	free(d->near);
 	free(d->survivor);
 	free(d->distance);
 	free(d);
 }
 
-/* ---- pairs ---- */
-
-struct near_join {
-	const struct pl_dedup *d;
-	enum pl_status (*poll)(void *ctx, struct pl_err *err);
-	void *poll_ctx;
-};
+/* ---- the join ---- */
 
 static bool near_related(void *ctx, uint32_t a, uint32_t b)
 {
-	const struct near_join *j = ctx;
-	const struct pl_dedup *d = j->d;
+	const struct pl_dedup *d = ctx;
 
-	return pl_classes_related(d->nodes[d->near[a]].class, d->nodes[d->near[b]].class);
+	return pl_classes_related(pl_hash_classes(d)[a], pl_hash_classes(d)[b]);
 }
 
-static enum pl_status near_poll(void *ctx, struct pl_err *err)
+/* Pairs of a unit under way go to the store now and then: a bucket of copies gives more than memory may hold. */
+static enum pl_status take_out(struct pl_dedup *d, struct pl_err *err)
 {
-	struct near_join *j = ctx;
+	enum pl_status st = pl_spill_add(&d->found, d->out.data, d->out.len, err);
 
-	return j->poll(j->poll_ctx, err);
+	pl_dedup_account(d, d->out.cap);
+	pl_buf_clear(&d->out);
+	return st;
 }
 
-enum pl_status pl_dedup_pairs(struct pl_dedup *d, uint32_t part, uint32_t parts,
-    enum pl_status (*poll)(void *ctx, struct pl_err *err), void *poll_ctx, struct pl_buf *out,
-    struct pl_err *err)
+static enum pl_status join_poll(void *ctx, struct pl_err *err)
 {
-	struct near_join ctx = {.d = d, .poll = poll, .poll_ctx = poll_ctx};
-	const struct pl_join join = {.hashes = d->hashes,
-	    .n = d->nnear,
-	    .distance = d->o.distance,
-	    .related = near_related,
-	    .poll = poll ? near_poll : NULL,
-	    .ctx = &ctx};
-	size_t from = out->len;
-	enum pl_status st = pl_join_part(&join, part, parts, out, err);
+	struct pl_dedup *d = ctx;
+	enum pl_status st = d->out.len > OUT_BYTES ? take_out(d, err) : PL_OK;
+
+	return st == PL_OK ? d->parts.poll(d->parts.ctx, err) : st;
+}
+
+/* Half of what there is room for is the join's scratch, a quarter for each of the two stores of pairs. The leader of a
+ * node permutes the bits of the hashes before the others look at them. */
+static enum pl_status plan_join(struct pl_dedup *d, struct pl_err *err)
+{
+	uint64_t room = d->parts.room(d->parts.ctx, pl_dedup_held(d));
+	bool leads = d->parts.part == d->parts.leader;
+	struct pl_join j = {.hashes = pl_hashes(d), .n = d->nnear, .distance = d->o.distance, .bits = 256,
+	    .related = d->classes ? near_related : NULL, .poll = join_poll, .ctx = d};
+	enum pl_status st = PL_OK;
+
+	d->found.ceiling = d->pairs.ceiling = room / 4;
+	d->found.dir = d->pairs.dir = d->parts.scratch;
+	if (leads)
+		st = pl_join_plan_new(&d->plan, &j, room / 2, err);
+	st = d->parts.agree(d->parts.ctx, st, err);
+	d->parts.settle(d->parts.ctx, &d->hashes);
+	j.permuted = true;
+	if (st == PL_OK && !leads)
+		st = pl_join_plan_new(&d->plan, &j, room / 2, err);
+	return d->parts.agree(d->parts.ctx, st, err);
+}
+
+enum pl_status pl_dedup_load(struct pl_dedup *d, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+
+	if (d->loaded || d->near_texts)
+		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "%s", d->loaded ? "images were loaded before" : "near texts are not decided yet");
+	/* what every part counted alike is counted once */
+	if (pl_texts_everywhere(d) && d->parts.part != 0)
+		d->stats = (struct pl_dedup_stats){0};
+	if (st == PL_OK)
+		st = pl_items_load_images(d, err);
+	st = d->parts.agree(d->parts.ctx, st, err);
+	if (st == PL_OK)
+		st = pl_nodes_make(d, err);
+	if (st == PL_OK)
+		st = plan_join(d, err);
+	d->loaded = st == PL_OK;
+	return st;
+}
+
+uint64_t pl_dedup_units(const struct pl_dedup *d)
+{
+	return d->loaded ? pl_join_plan_units(d->plan) : 0;
+}
+
+enum pl_status pl_dedup_join(struct pl_dedup *d, uint64_t unit, struct pl_err *err)
+{
+	enum pl_status st;
+
+	if (!d->loaded || d->resolved)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "%s", d->loaded ? "survivors were decided before" : "no images were loaded");
+	st = pl_join_unit(d->plan, unit, &d->out, err);
+	return st == PL_OK ? take_out(d, err) : st;
+}
+
+enum pl_status pl_dedup_predict(struct pl_dedup *d, struct pl_err *err)
+{
+	struct pl_join_cost c = {0};
+	enum pl_status st = pl_join_plan_cost(d->plan, &c, err);
 
 	if (st != PL_OK)
 		return st;
-	/* near[] ascends, so a < b holds for nodes as it does for hashes */
-	for (size_t at = from; at < out->len; at += sizeof(struct pl_pair)) {
-		struct pl_pair p;
-		memcpy(&p, out->data + at, sizeof(p));
-		p.a = d->near[p.a];
-		p.b = d->near[p.b];
-		memcpy(out->data + at, &p, sizeof(p));
-	}
+	d->stats.keys = c.keys;
+	d->stats.candidates = (uint64_t)c.candidates;
+	d->stats.seconds = (uint64_t)(c.seconds + 0.5);
+	d->stats.largest_bucket = c.largest_bucket;
+	d->stats.scratch = c.scratch;
 	return PL_OK;
 }
 
 /* ---- survivors ---- */
 
-/* Nodes compared by bytes only, equal in bytes, in different classes that may drop one another: an
- * evaluation image against the rest of its run. Items still stand by content. Writes to pairs unless it
- * is NULL; returns their number. */
-static size_t byte_pairs(const struct pl_dedup *d, struct pl_pair *pairs)
+/* Counts of all parts added up; the peak is the largest. */
+static void add_up(struct pl_dedup *d)
 {
-	const struct pl_items *it = &d->images;
-	size_t n = 0, eval = SIZE_MAX;
+	struct pl_dedup_stats *s = &d->stats;
+	uint64_t *counts[] = {&s->images, &s->low_quality, &s->pairs, &s->dropped_bytes, &s->dropped_near, &s->dropped_eval, &s->dropped_text,
+	    &s->near_texts, &s->text_pairs, &s->dropped_near_text, &s->keys, &s->candidates, &s->seconds, &s->largest_bucket, &s->scratch};
+	uint64_t sums[PL_ARRAY_LEN(counts)];
 
-	for (size_t i = 0; i < it->n; i++) {
-		const struct pl_item *p = &it->items[i];
-		uint32_t a, b;
-		if (!p->by_bytes || (i > 0 && pl_items_equal(p - 1, p)))
-			continue;
-		if (p->class == PL_CLASS_EVAL)
-			eval = i;
-		if (eval == SIZE_MAX || eval == i || !pl_items_same_content(&it->items[eval], p))
-			continue;
-		a = it->items[eval].node;
-		b = p->node;
-		if (pairs)
-			pairs[n] = (struct pl_pair){a < b ? a : b, a < b ? b : a, 0};
-		n++;
-	}
-	return n;
+	for (size_t i = 0; i < PL_ARRAY_LEN(counts); i++)
+		sums[i] = *counts[i];
+	d->parts.sum(d->parts.ctx, sums, PL_ARRAY_LEN(counts));
+	for (size_t i = 0; i < PL_ARRAY_LEN(counts); i++)
+		*counts[i] = sums[i];
+	s->units = pl_join_plan_units(d->plan);
+	s->held = d->held_peak;
 }
 
-struct pl_fate pl_dedup_fate(const struct pl_dedup *d, const struct pl_item *it)
+enum pl_status pl_dedup_decide(struct pl_dedup *d, struct pl_err *err)
 {
-	struct pl_fate f = {.reason = PL_REASON_KEEP};
-	const struct pl_node *own = &d->nodes[it->node], *s;
+	enum pl_status st = PL_OK;
 
-	if (it->class == PL_CLASS_EVAL)
-		return f;
-	if (d->survivor[it->node] != PL_STAR_KEPT) {
-		f.survivor = d->survivor[it->node];
-		f.distance = d->distance[it->node];
-	} else if (it->class != PL_CLASS_CHAT && (it->place != own->place || it->row != own->row)) {
-		f.survivor = it->node;
-	} else {
-		return f;
-	}
-	s = &d->nodes[f.survivor];
-	if (s->class == PL_CLASS_EVAL)
-		f.reason = PL_REASON_EVALUATION;
-	else if (memcmp(s->xxh3, it->xxh3, sizeof(s->xxh3)) == 0)
-		f.reason = PL_REASON_DUPLICATE_BYTES;
-	else
-		f.reason = PL_REASON_NEAR_DUPLICATE;
-	return f;
-}
-
-static void count_fates(struct pl_dedup *d)
-{
-	for (size_t i = 0; i < d->images.n; i++) {
-		enum pl_reason reason = pl_dedup_fate(d, &d->images.items[i]).reason;
-		d->stats.dropped_bytes += reason == PL_REASON_DUPLICATE_BYTES;
-		d->stats.dropped_near += reason == PL_REASON_NEAR_DUPLICATE;
-		d->stats.dropped_eval += reason == PL_REASON_EVALUATION;
-	}
-}
-
-enum pl_status pl_dedup_resolve(struct pl_dedup *d, struct pl_pair *pairs, size_t n, struct pl_err *err)
-{
-	size_t extra = byte_pairs(d, NULL);
-	struct pl_pair *all = pairs;
-	enum pl_status st;
-
-	if (d->resolved || d->near_texts)
-		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "%s",
-		    d->resolved ? "survivors were decided before" : "near texts are not decided yet");
-	d->survivor = calloc((size_t)d->nnodes + 1, sizeof(*d->survivor));
-	d->distance = calloc((size_t)d->nnodes + 1, sizeof(*d->distance));
-	if (!d->survivor || !d->distance)
-		return pl_fail_nomem(err);
-	if (extra > 0) {
-		all = n < SIZE_MAX / sizeof(*all) - extra ? malloc((n + extra) * sizeof(*all)) : NULL;
-		if (!all)
-			return pl_fail_nomem(err);
-		if (n > 0)
-			memcpy(all, pairs, n * sizeof(*all));
-		byte_pairs(d, all + n);
-	}
-	d->stats.pairs = n + extra;
-	st = pl_star(d->nnodes, all, n + extra, d->survivor, d->distance, err);
-	if (all != pairs)
-		free(all);
+	if (d->resolved || !d->loaded)
+		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "%s", d->resolved ? "survivors were decided before" : "no images were loaded");
+	if ((st = d->parts.agree(d->parts.ctx, st, err)) != PL_OK)
+		return st;
+	st = pl_dedup_survivors(d, err);
+	if (st == PL_OK)
+		st = pl_dedup_fates(d, err);
 	if (st != PL_OK)
 		return st;
-	pl_items_sort_place(&d->images);
+	add_up(d);
+	pl_join_plan_free(d->plan);
+	d->plan = NULL;
+	d->parts.unshare(d->parts.ctx, &d->hashes);
 	d->resolved = true;
-	count_fates(d);
 	return PL_OK;
 }
 

@@ -7,6 +7,7 @@
 #define PL_DEDUP_DEDUP_H
 
 #include "join.h"
+#include "parts.h"
 #include "libpipe/corpus/corpus.h"
 
 #define PL_DEDUP_DISTANCE_DEFAULT 16
@@ -30,6 +31,10 @@ struct pl_near_text_options {
 PL_MUST_CHECK enum pl_status pl_near_text_set(struct pl_near_text_options *o, int64_t ngram, int64_t bands, int64_t rows, double jaccard,
     uint64_t max_pairs, struct pl_err *err);
 
+/* Who stays of images that are near each other: README.md. */
+enum pl_cluster { PL_CLUSTER_STARS, PL_CLUSTER_COMPONENTS };
+extern const char *const pl_cluster_names[];   /* ends with NULL */
+
 struct pl_dedup_options {
 	bool near;              /* perceptual hashes within distance */
 	unsigned distance;
@@ -37,28 +42,53 @@ struct pl_dedup_options {
 	bool text;              /* equal normalised text: text, chat and interleaved samples */
 	struct pl_near_text_options near_text;   /* then pl_near_text_resolve comes before pl_dedup_pairs */
 	bool across;            /* between corpora too, not only within each */
-	enum pl_status (*poll)(void *ctx, struct pl_err *err);   /* NULL, or called once a shard while tables are loaded */
+	enum pl_cluster cluster;
+	enum pl_status (*poll)(void *ctx, struct pl_err *err);   /* NULL, or called often; also of one part alone */
 	void *poll_ctx;
 };
 
 struct pl_dedup;
-/* corpora[0..n-1] get verdicts; evals[0..m-1] only drop others and are never written. All must have one hash recipe (PL_ERR_USAGE
- * names those that differ). Loads one item (96 bytes) per kept image and per kept text: the bound on memory of this form. Rules:
+/* A dedup runs through new, (near texts,) load, join of all units, decide, write; what is Collective is called by all parts.
+ *
+ * corpora[0..n-1] get verdicts; evals[0..m-1] only drop others and are never written. All must have one hash recipe (PL_ERR_USAGE
+ * names those that differ). parts: NULL = one part alone; copied. Decides equal texts. Rules:
  * pairs: the image decides; interleaved: the image leaves its document; chat: images only against evals, and a sample equal in
- * text and in first image is DUPLICATE_TEXT; text: equal text. */
+ * text and in first image is DUPLICATE_TEXT; text: equal text. Collective. */
 PL_MUST_CHECK enum pl_status pl_dedup_new(struct pl_dedup **d, struct pl_corpus *const *corpora, size_t n, struct pl_corpus *const *evals,
-    size_t m, const struct pl_dedup_options *o, struct pl_err *err);
+    size_t m, const struct pl_dedup_options *o, const struct pl_parts *parts, struct pl_err *err);
+/* NULL works. Collective. */
 void pl_dedup_free(struct pl_dedup *d);
-/* Near pairs of part `part` of `parts` as struct pl_pair appended to out. */
-PL_MUST_CHECK enum pl_status pl_dedup_pairs(struct pl_dedup *d, uint32_t part, uint32_t parts,
-    enum pl_status (*poll)(void *ctx, struct pl_err *err), void *poll_ctx, struct pl_buf *out, struct pl_err *err);
-/* All parts' pairs together (any order, modified): decide survivors. */
-PL_MUST_CHECK enum pl_status pl_dedup_resolve(struct pl_dedup *d, struct pl_pair *pairs, size_t n, struct pl_err *err);
+/* Read the images of what the texts left, number the different ones, bring their hashes to all nodes, plan the join. Collective. */
+PL_MUST_CHECK enum pl_status pl_dedup_load(struct pl_dedup *d, struct pl_err *err);
+/* Units of the join: each is done by one part, in any order. */
+uint64_t pl_dedup_units(const struct pl_dedup *d);
+PL_MUST_CHECK enum pl_status pl_dedup_join(struct pl_dedup *d, uint64_t unit, struct pl_err *err);
+/* What the join will cost (join.h): about 1 % of it. One part does it; the numbers enter its stats. */
+PL_MUST_CHECK enum pl_status pl_dedup_predict(struct pl_dedup *d, struct pl_err *err);
+/* Decide survivors from the pairs of all parts. Collective. */
+PL_MUST_CHECK enum pl_status pl_dedup_decide(struct pl_dedup *d, struct pl_err *err);
+/* The part that writes the verdicts of a shard. */
+uint32_t pl_dedup_owner(const struct pl_dedup *d, size_t corpus, size_t shard);
 /* Commit the verdict tables of one shard; account: its samples and images as in = out + dropped, counted after status and filter. */
 PL_MUST_CHECK enum pl_status pl_dedup_write(struct pl_dedup *d, size_t corpus, size_t shard, struct pl_account *account, struct pl_err *err);
-/* Numbers for the report. */
+/* Write CORPUS/dedup.clusters.npy (README.md): part 0 does, from what all send it. Collective. */
+PL_MUST_CHECK enum pl_status pl_dedup_clusters(struct pl_dedup *d, size_t corpus, struct pl_err *err);
+
+/* Numbers for the report, of all parts once survivors are decided; keys to largest_bucket as predicted. */
 struct pl_dedup_stats { uint64_t images, low_quality, distinct_hashes, pairs, dropped_bytes, dropped_near, dropped_eval, dropped_text,
-    near_texts, text_pairs, dropped_near_text; };
+    near_texts, text_pairs, dropped_near_text, rounds, units, keys, candidates, seconds, largest_bucket, scratch, held; };
 struct pl_dedup_stats pl_dedup_stats(const struct pl_dedup *d);
+
+/* Rows of dedup.clusters.npy, by survivor, then member. */
+struct pl_cluster_row {
+	uint64_t survivor_key, survivor_row;
+	uint64_t member_key, member_row;
+	uint32_t survivor_corpus, survivor_shard, member_shard;
+	uint16_t distance;
+	uint8_t reason;
+	uint8_t text;              /* rows are of samples tables: the text decided; 0: of images tables */
+};
+extern const struct pl_npy_col pl_cluster_cols[];
+extern const size_t pl_cluster_ncols;
 
 #endif

@@ -23,17 +23,16 @@ struct outcome {
 	struct pl_dedup_row eval;       /* the same of those dropped for an evaluation set */
 };
 
-static struct pl_dedup_row make_row(const struct pl_dedup *d, const struct pl_node *s, uint32_t row,
-    uint16_t distance, enum pl_reason reason)
+static struct pl_dedup_row make_row(const struct pl_dedup *d, const struct pl_fate *f, uint32_t row)
 {
-	const struct pl_dedup_place *p = &d->places[s->place];
+	const struct pl_dedup_place *p = &d->places[f->place];
 
-	return (struct pl_dedup_row){.survivor_key = s->key,
+	return (struct pl_dedup_row){.survivor_key = f->key,
 	    .survivor_row = row,
 	    .survivor_corpus = p->corpus,
 	    .survivor_shard = p->shard,
-	    .distance = distance,
-	    .verdict = (uint8_t)reason};
+	    .distance = f->distance,
+	    .verdict = f->reason};
 }
 
 static enum pl_status write_image(
@@ -45,18 +44,17 @@ static enum pl_status write_image(
 	while (w->item < it->n && it->items[w->item].place == w->place && it->items[w->item].row < row)
 		w->item++;
 	if (w->item < it->n && it->items[w->item].place == w->place && it->items[w->item].row == row) {
-		struct pl_fate f = pl_dedup_fate(w->d, &it->items[w->item]);
+		const struct pl_fate *f = &it->items[w->item].fate;
 		o->before++;
-		if (f.reason == PL_REASON_KEEP) {
+		if (f->reason == PL_REASON_KEEP) {
 			o->kept++;
 		} else {
-			const struct pl_node *s = &w->d->nodes[f.survivor];
-			struct pl_dedup_row sample = make_row(w->d, s, s->sample, f.distance, f.reason);
-			out = make_row(w->d, s, s->row, f.distance, f.reason);
-			o->dropped[f.reason]++;
+			struct pl_dedup_row sample = make_row(w->d, f, f->sample);
+			out = make_row(w->d, f, f->row);
+			o->dropped[f->reason]++;
 			if (!o->first.verdict)
 				o->first = sample;
-			if (f.reason == PL_REASON_EVALUATION && !o->eval.verdict)
+			if (f->reason == PL_REASON_EVALUATION && !o->eval.verdict)
 				o->eval = sample;
 		}
 	}
@@ -179,8 +177,10 @@ enum pl_status pl_dedup_write(
 	if (!d->resolved || corpus >= d->n || shard >= d->corpora[corpus]->nshards)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
 		    "no decided shard %zu of corpus %zu", shard, corpus);
-	while (d->places[w.place].corpus != corpus || d->places[w.place].shard != shard)
-		w.place++;
+	w.place = pl_dedup_place_of(d, corpus, shard);
+	if (d->owner[w.place] != d->parts.part)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "shard %zu of corpus %zu is written by part %u", shard, corpus,
+		    (unsigned)d->owner[w.place]);
 	st = pl_tables_open(&t, d->corpora[corpus], shard, err);
 	if (st != PL_OK)
 		return st;

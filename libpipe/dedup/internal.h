@@ -4,6 +4,8 @@
 #define PL_DEDUP_INTERNAL_H
 
 #include "dedup.h"
+#include "parts.h"
+#include "spill.h"
 #include "star.h"
 
 /* One shard of one corpus. Places are numbered by (source name, corpus digest, unit name), so that a
@@ -17,16 +19,28 @@ enum {
 	PL_CLASS_FIRST /* + corpus number, or + 0 when corpora are compared with each other */
 };
 
+/* What became of an image item, and who stays in its place. */
+struct pl_fate {
+	uint64_t key;
+	uint32_t place, row, sample;
+	uint16_t distance;
+	uint8_t reason, pad;
+};
+
 /* One image, or while texts are decided one text. */
 struct pl_item {
 	uint8_t xxh3[16];      /* image bytes; text: of the first image of a chat */
-	uint64_t pdq[4];       /* text: [0] text hash, [1] is it a chat? */
+	union {
+		uint64_t pdq[4];       /* text: [0] text hash, [1] is it a chat? */
+		struct pl_fate fate;   /* once decided */
+	};
 	uint64_t key;          /* key hash of the sample */
 	uint64_t pixels;       /* text: usable images */
 	uint32_t bytes;        /* of the image, saturated */
 	uint32_t text_bytes;
 	uint32_t place, row, sample;   /* row in the images table; text: = sample */
-	uint32_t class, node;
+	uint32_t class;
+	uint32_t node;         /* on its way to another part: where the sender has it */
 	uint8_t quality;
 	bool by_bytes;         /* compared by bytes only */
 	uint8_t pad[2];
@@ -35,15 +49,11 @@ _Static_assert(sizeof(struct pl_item) == 96, "README.md promises 96 bytes an ite
 
 struct pl_items { struct pl_item *items; size_t n, cap; };
 
-/* Equal items of one class, represented by the first in the total order. Nodes stand in priority order.
- */
+/* What is known of a node where it is held: the first, in the total order, of the equal items of one class. */
 struct pl_node {
-	uint64_t pdq[4];
 	uint64_t key;
 	uint8_t xxh3[16];
 	uint32_t place, row, sample, class;
-	uint32_t first;        /* its first item, until items are sorted by place */
-	bool by_bytes;
 };
 
 /* A sample that gave way to another with the same text. */
@@ -71,16 +81,29 @@ struct pl_dedup {
 	size_t n, m;
 	struct pl_dedup_options o;
 	struct pl_dedup_place *places; uint32_t nplaces;
+	uint32_t *bases, *numbers;                      /* shard k of corpus c is place numbers[bases[c] + k] */
 	struct pl_text_drop *texts; size_t ntexts;      /* sorted by place, sample */
 	struct pl_near_texts *near_texts;               /* NULL: off, or decided */
-	struct pl_items images;
-	struct pl_node *nodes; uint32_t nnodes;
-	uint64_t (*hashes)[4]; uint32_t *near; uint32_t nnear;   /* the nodes that join; near[i] = node */
-	uint32_t *survivor; uint16_t *distance;         /* per node */
+	struct pl_parts parts;
+	uint32_t *owner;                                /* of each place: the part that reads its tables and writes its verdicts */
+	struct pl_items images;                         /* of the places of this part */
+	/* Nodes are numbered 0..nnodes-1: those that join by their hashes first, each kind in the total order. Part p holds
+	 * starts[p]..starts[p + 1]-1. */
+	uint32_t *starts, nnodes, nnear;
+	struct pl_node *nodes;                          /* held here */
+	struct pl_share hashes;                         /* on every node of the job: nnear hashes, then nnear classes */
+	bool classes;                                   /* more than one class: not all nodes may drop one another */
+	struct pl_spill found, pairs;                   /* pairs found here; pairs of the nodes held here */
+	struct pl_join_plan *plan;
+	struct pl_buf out;                              /* pairs of the unit under way */
+	struct pl_share states;
+	uint32_t *survivor; uint16_t *distance;         /* of the nodes held here */
+	uint64_t held_peak;                             /* bytes, by our own account */
 	struct pl_dedup_stats stats;
-	bool resolved;
+	bool loaded, resolved;
 };
 
+uint32_t pl_dedup_place_of(const struct pl_dedup *d, size_t corpus, size_t shard);
 /* Corpus i of corpora followed by evals. */
 const struct pl_corpus *pl_dedup_corpus(const struct pl_dedup *d, uint32_t i);
 /* May two classes drop one another? */
@@ -92,10 +115,13 @@ int pl_item_compare(const struct pl_item *a, const struct pl_item *b);
 enum pl_reason pl_dedup_before_sample(const struct pl_tables *t, uint64_t row);
 enum pl_reason pl_dedup_before_image(const struct pl_tables *t, uint64_t row);
 
-/* items.c: load; order by class and content, so that equal items are neighbours; order by place. */
+/* items.c: order by content and class, so that equal items are neighbours; order by place. Collective: load; texts
+ * are those that this part decides: all when near texts are wanted, else those of equal content on one part. */
 PL_MUST_CHECK enum pl_status pl_items_load_texts(
     struct pl_dedup *d, struct pl_items *texts, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_items_load_images(struct pl_dedup *d, struct pl_err *err);
+/* Which part decides what this item's content is equal to. */
+uint32_t pl_item_judge(const struct pl_item *it, uint32_t parts);
 void pl_items_sort_content(struct pl_items *it);
 bool pl_items_equal(const struct pl_item *a, const struct pl_item *b); /* same content and class */
 bool pl_items_same_content(const struct pl_item *a, const struct pl_item *b);
@@ -117,11 +143,42 @@ void pl_near_texts_free(struct pl_near_texts *x);
 /* First entry of by_place at or behind (place, sample). */
 size_t pl_near_texts_lower(const struct pl_near_texts *x, uint32_t place, uint32_t sample);
 
-/* dedup.c: load the images of what the texts left, and make nodes of them. */
-PL_MUST_CHECK enum pl_status pl_dedup_images(struct pl_dedup *d, struct pl_err *err);
+/* texts were decided each on one part: bring the drops to the owners of their places. Collective. */
+PL_MUST_CHECK enum pl_status pl_texts_deal(struct pl_dedup *d, struct pl_err *err);
+/* Does every part decide all texts? */
+static inline bool pl_texts_everywhere(const struct pl_dedup *d)
+{
+	return d->o.near_text.on || d->parts.parts == 1;
+}
 
-/* What became of an image item. */
-struct pl_fate { enum pl_reason reason; uint32_t survivor; /* node */ uint16_t distance; };
-struct pl_fate pl_dedup_fate(const struct pl_dedup *d, const struct pl_item *it);
+/* nodes.c. Collective: number the nodes, tell the items theirs, bring the hashes to all, note pairs of equal bytes. */
+PL_MUST_CHECK enum pl_status pl_nodes_make(struct pl_dedup *d, struct pl_err *err);
+/* The part that holds a node. */
+uint32_t pl_node_holder(const struct pl_dedup *d, uint32_t node);
+static inline uint32_t pl_nodes_first(const struct pl_dedup *d)
+{
+	return d->starts[d->parts.part];
+}
+static inline uint32_t pl_nodes_held(const struct pl_dedup *d)
+{
+	return d->starts[d->parts.part + 1] - d->starts[d->parts.part];
+}
+static inline uint64_t (*pl_hashes(const struct pl_dedup *d))[4]
+{
+	return (uint64_t (*)[4])d->hashes.data;
+}
+static inline uint32_t *pl_hash_classes(const struct pl_dedup *d)
+{
+	return (uint32_t *)(void *)((uint8_t *)d->hashes.data + (size_t)d->nnear * 32);
+}
+/* Take note of what is held besides what is always there. */
+void pl_dedup_account(struct pl_dedup *d, uint64_t more);
+/* Bytes held by items, nodes, pairs. */
+uint64_t pl_dedup_held(const struct pl_dedup *d);
+
+/* survivors.c. Collective: from pairs to survivor and distance of the nodes held here. */
+PL_MUST_CHECK enum pl_status pl_dedup_survivors(struct pl_dedup *d, struct pl_err *err);
+/* fates.c. Collective: from there to the fates of the items. */
+PL_MUST_CHECK enum pl_status pl_dedup_fates(struct pl_dedup *d, struct pl_err *err);
 
 #endif

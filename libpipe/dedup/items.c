@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "libpipe/base/hash.h"
 
 const struct pl_corpus *pl_dedup_corpus(const struct pl_dedup *d, uint32_t i)
 {
@@ -50,6 +51,13 @@ static int compare_content(const struct pl_item *a, const struct pl_item *b)
 	if (a->by_bytes)
 		return memcmp(a->xxh3, b->xxh3, sizeof(a->xxh3));
 	return memcmp(a->pdq, b->pdq, sizeof(a->pdq));
+}
+
+uint32_t pl_item_judge(const struct pl_item *it, uint32_t parts)
+{
+	uint64_t h = it->by_bytes ? pl_hash64(it->xxh3, sizeof(it->xxh3)) : pl_hash64(it->pdq, sizeof(it->pdq));
+
+	return (uint32_t)(((h >> 32) * parts) >> 32);
 }
 
 static int compare_by_content(const void *x, const void *y)
@@ -273,26 +281,90 @@ static enum pl_status load_place(struct loader *l, bool texts, struct pl_err *er
 	return st;
 }
 
-static enum pl_status load_all(
-    struct pl_dedup *d, struct pl_items *into, bool texts, struct pl_err *err)
+/* The places of this part. */
+static enum pl_status load_own(struct pl_dedup *d, struct pl_items *into, bool texts, struct pl_err *err)
 {
 	struct loader l = {.d = d, .into = into};
 	enum pl_status st = PL_OK;
 
 	for (l.place = 0; st == PL_OK && l.place < d->nplaces; l.place++) {
+		if (d->owner[l.place] != d->parts.part)
+			continue;
 		st = load_place(&l, texts, err);
-		if (st == PL_OK && d->o.poll)
-			st = d->o.poll(d->o.poll_ctx, err);
+		if (st == PL_OK)
+			st = d->parts.poll(d->parts.ctx, err);
 	}
 	return st;
 }
 
+struct judge_deal { const struct pl_items *it; size_t at; uint32_t parts; };
+
+static bool next_by_judge(void *ctx, const void **record, uint32_t *to)
+{
+	struct judge_deal *d = ctx;
+
+	if (d->at == d->it->n)
+		return false;
+	*record = &d->it->items[d->at];
+	*to = pl_item_judge(&d->it->items[d->at++], d->parts);
+	return true;
+}
+
 enum pl_status pl_items_load_texts(struct pl_dedup *d, struct pl_items *texts, struct pl_err *err)
 {
-	return load_all(d, texts, true, err);
+	struct pl_buf in;
+	struct judge_deal deal = {texts, 0, d->parts.parts};
+	enum pl_status st = load_own(d, texts, true, err);
+
+	if (d->parts.parts == 1)
+		return st;
+	pl_buf_init(&in, (size_t)UINT32_MAX * sizeof(struct pl_item));
+	if (pl_texts_everywhere(d))
+		st = pl_parts_tell(&d->parts, st, true, texts->items, texts->n * sizeof(struct pl_item), sizeof(struct pl_item), &in, err);
+	else
+		st = pl_parts_deal(&d->parts, st, sizeof(struct pl_item), next_by_judge, &deal, &in, err);
+	free(texts->items);
+	*texts = (struct pl_items){0};
+	if (st == PL_OK) {
+		texts->n = texts->cap = in.len / sizeof(struct pl_item);
+		texts->items = (struct pl_item *)(void *)pl_buf_detach(&in, NULL);
+	}
+	pl_buf_release(&in);
+	return st;
 }
 
 enum pl_status pl_items_load_images(struct pl_dedup *d, struct pl_err *err)
 {
-	return load_all(d, &d->images, false, err);
+	return load_own(d, &d->images, false, err);
+}
+
+struct drop_deal { const struct pl_dedup *d; size_t at; };
+
+static bool next_drop(void *ctx, const void **record, uint32_t *to)
+{
+	struct drop_deal *x = ctx;
+
+	if (x->at == x->d->ntexts)
+		return false;
+	*record = &x->d->texts[x->at];
+	*to = x->d->owner[x->d->texts[x->at++].place];
+	return true;
+}
+
+enum pl_status pl_texts_deal(struct pl_dedup *d, struct pl_err *err)
+{
+	struct drop_deal deal = {d, 0};
+	struct pl_buf in;
+	enum pl_status st;
+
+	pl_buf_init(&in, (size_t)UINT32_MAX * sizeof(struct pl_text_drop));
+	st = pl_parts_deal(&d->parts, PL_OK, sizeof(struct pl_text_drop), next_drop, &deal, &in, err);
+	if (st == PL_OK) {
+		free(d->texts);
+		d->ntexts = in.len / sizeof(struct pl_text_drop);
+		d->texts = (struct pl_text_drop *)(void *)pl_buf_detach(&in, NULL);
+		pl_texts_sort(d);
+	}
+	pl_buf_release(&in);
+	return st;
 }

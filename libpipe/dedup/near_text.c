@@ -261,5 +261,5 @@ enum pl_status pl_near_text_resolve(struct pl_dedup *d, struct pl_pair *pairs, s
 	free(distance);
 	pl_near_texts_free(x);
 	d->near_texts = NULL;
-	return st == PL_OK ? pl_dedup_images(d, err) : st;
+	return st;
 }

@@ -72,8 +72,8 @@ size_t pl_near_text_unique(struct pl_text_pair *pairs, size_t n);
 bool pl_near_text_verify(const struct pl_near_text_options *o, const uint64_t *a, size_t na, const uint64_t *b, size_t nb,
     uint32_t *distance);
 
-/* All verified pairs (any order, modified): decide who stays, then load the images, after which pl_dedup_pairs works. To be called
- * once when options.near_text.on, also with no pair. */
+/* All verified pairs (any order, modified): decide who stays. To be called once, before pl_dedup_load, when
+ * options.near_text.on, also with no pair. */
 PL_MUST_CHECK enum pl_status pl_near_text_resolve(struct pl_dedup *d, struct pl_pair *pairs, size_t n, struct pl_err *err);
 
 #endif

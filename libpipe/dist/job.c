@@ -115,6 +115,7 @@ void pl_job_finish(struct pl_job *job)
 {
 	if (job == NULL)
 		return;
+	pl_job_forget_nodes(job);
 	if (job->mpi) {
 		if (job->comm != MPI_COMM_NULL)
 			MPI_Comm_free(&job->comm);

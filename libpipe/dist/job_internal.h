@@ -21,6 +21,7 @@ struct pl_job {
 	bool *got_stop;           /* size entries: a STOP of that rank has been received */
 	uint64_t counts[3];       /* units, samples, bytes: on rank 0 of all, elsewhere not yet reported */
 	struct pl_buf told;       /* lines on their way to rank 0's standard output */
+	struct pl_nodes *nodes;       /* NULL until pl_job_find_nodes */
 	struct pl_tickets *tickets;   /* open on rank 0: served by pl_job_poll */
 };
 
@@ -30,6 +31,8 @@ void pl_job_serve(struct pl_job *job);
 void pl_tickets_serve(struct pl_tickets *t);
 /* Receive all STOP messages under way and agree on whether the job stops. Collective. */
 void pl_job_settle(struct pl_job *job);
+/* Give back what pl_job_find_nodes made; works without. Collective. */
+void pl_job_forget_nodes(struct pl_job *job);
 /* Wait a little before looking again: *spins grows; yields first, then sleeps up to 1 ms. */
 void pl_job_idle(unsigned *spins);
 

@@ -206,6 +206,7 @@ static void take(struct pl_recipe *r, const struct pl_recipe_raw *raw)
 	r->sources = raw->sources.items;
 	r->nsources = raw->sources.n;
 	r->dedup.hash = raw->dedup.hash;
+	r->dedup.cluster = raw->dedup.cluster;
 	r->dedup.threshold = raw->dedup.threshold;
 	r->dedup.min_quality = raw->dedup.min_quality;
 	r->dedup.enabled = raw->dedup.enabled;

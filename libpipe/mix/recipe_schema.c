@@ -64,6 +64,8 @@ static const struct pl_field dedup_fields[] = {
 	{.key = "text_max_pairs", .type = PL_FIELD_SIZE, .offset = AT(dedup.text_max_pairs), .min = 1,
 	    .max = 1e12},
 	{.key = "across", .type = PL_FIELD_BOOL, .offset = AT(dedup.across)},
+	{.key = "cluster", .type = PL_FIELD_CHOICE, .offset = AT(dedup.cluster),
+	    .choices = pl_cluster_names},
 	{.key = "against", .type = PL_FIELD_STRLIST, .offset = AT(dedup.against)},
 	{.key = NULL}
 };

@@ -40,13 +40,12 @@ static void end(struct fixture *f)
 
 /* Dedup corpora order[0..n-1] against the rest; all verdict tables are written. */
 static struct pl_dedup_stats run(struct fixture *f, const size_t *order, size_t n,
-    const struct pl_dedup_options *o, uint32_t parts, struct pl_account *account)
+    const struct pl_dedup_options *o, struct pl_account *account)
 {
 	struct pl_corpus *in[3] = {0}, *evals[3] = {0};
 	size_t m = 0;
 	struct pl_dedup *d = NULL;
 	struct pl_dedup_stats stats;
-	struct pl_buf pairs = {0};
 	struct pl_err err = {0};
 	char text[160] = "";
 
@@ -59,13 +58,12 @@ static struct pl_dedup_stats run(struct fixture *f, const size_t *order, size_t 
 		if (!given)
 			evals[m++] = &f->c[i];
 	}
-	if (pl_dedup_new(&d, in, n, evals, m, o, &err) != PL_OK)
+	if (pl_dedup_new(&d, in, n, evals, m, o, NULL, &err) != PL_OK)
 		fail_msg("%s", err.text);
-	for (uint32_t p = parts; p-- > 0;)
-		assert_int_equal(pl_dedup_pairs(d, p, parts, NULL, NULL, &pairs, NULL), PL_OK);
-	assert_int_equal(pl_dedup_resolve(d, (struct pl_pair *)(void *)pairs.data,
-	                     pairs.len / sizeof(struct pl_pair), NULL),
-	    PL_OK);
+	assert_int_equal(pl_dedup_load(d, NULL), PL_OK);
+	for (uint64_t u = pl_dedup_units(d); u-- > 0;)
+		assert_int_equal(pl_dedup_join(d, u, NULL), PL_OK);
+	assert_int_equal(pl_dedup_decide(d, NULL), PL_OK);
 	*account = (struct pl_account){0};
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < in[i]->nshards; k++)
@@ -73,7 +71,6 @@ static struct pl_dedup_stats run(struct fixture *f, const size_t *order, size_t 
 	}
 	stats = pl_dedup_stats(d);
 	pl_dedup_free(d);
-	pl_buf_release(&pairs);
 	if (!pl_account_balances(account, text))
 		fail_msg("%s", text);
 	return stats;
@@ -129,7 +126,7 @@ static void test_pairs(void **state)
 	tc_sample(t, PL_KIND_PAIRS, "same bytes 2", 5);
 	tc_image(t, 3, 3, 50);
 	add_corpus(&f, "a", shards, 2);
-	stats = run(&f, first, 1, &everything, 1, &a);
+	stats = run(&f, first, 1, &everything, &a);
 	assert_int_equal(sample_at(&f, 0, 0, 0), PL_REASON_NEAR_DUPLICATE);
 	assert_int_equal(sample_at(&f, 0, 0, 1), PL_REASON_KEEP);
 	assert_int_equal(sample_at(&f, 0, 1, 0), PL_REASON_KEEP);
@@ -172,7 +169,7 @@ static void test_low_quality(void **state)
 		tc_image(s, i < 2 ? 7 : (uint64_t)i, 1, 100 - (uint32_t)i)->pdq_quality = 10;
 	}
 	add_corpus(&f, "a", shards, 1);
-	stats = run(&f, first, 1, &everything, 1, &a);
+	stats = run(&f, first, 1, &everything, &a);
 	assert_int_equal(sample_at(&f, 0, 0, 0), PL_REASON_KEEP);
 	assert_int_equal(sample_at(&f, 0, 0, 1), PL_REASON_DUPLICATE_BYTES);
 	assert_int_equal(sample_at(&f, 0, 0, 2), PL_REASON_KEEP);
@@ -205,7 +202,7 @@ static void test_interleaved(void **state)
 	tc_image(s, 4, 4, 60);
 	tc_image(s, 5, 5, 60);
 	add_corpus(&f, "a", shards, 1);
-	run(&f, first, 1, &everything, 3, &a);
+	run(&f, first, 1, &everything, &a);
 	assert_int_equal(sample_at(&f, 0, 0, 0), PL_REASON_KEEP);
 	assert_int_equal(row_at(&f, 0, 0, true, 0).verdict, PL_REASON_DUPLICATE_BYTES);
 	assert_int_equal(row_at(&f, 0, 0, true, 1).verdict, PL_REASON_KEEP);
@@ -249,7 +246,7 @@ static void test_chat(void **state)
 	tc_flip(tc_image(e, 99, 9, 30), 8);
 	add_corpus(&f, "a", shards, 1);
 	add_corpus(&f, "e", evals, 1);
-	stats = run(&f, first, 1, &everything, 1, &a);
+	stats = run(&f, first, 1, &everything, &a);
 	assert_int_equal((sample_at(&f, 0, 0, 0) == PL_REASON_DUPLICATE_TEXT) +
 	    (sample_at(&f, 0, 0, 2) == PL_REASON_DUPLICATE_TEXT), 1);
 	assert_int_equal(sample_at(&f, 0, 0, 1), PL_REASON_KEEP);
@@ -290,7 +287,7 @@ static void test_evaluation(void **state)
 	tc_sample(s, PL_KIND_TEXT, "known text", 77);
 	add_corpus(&f, "a", shards, 1);
 	add_corpus(&f, "e", evals, 1);
-	run(&f, first, 1, &everything, 1, &a);
+	run(&f, first, 1, &everything, &a);
 	assert_int_equal(sample_at(&f, 0, 0, 0), PL_REASON_EVALUATION);
 	assert_int_equal(row_at(&f, 0, 0, false, 0).survivor_key, pl_hash64("e1", 2));
 	assert_int_equal(row_at(&f, 0, 0, false, 0).distance, 14);
@@ -336,7 +333,7 @@ static uint64_t digest_tables(const struct fixture *f, size_t corpus)
 	return sum;
 }
 
-/* The same verdicts for any number of parts, any order of corpora, and on a second run over its own
+/* The same verdicts for any order of corpora, and on a second run over its own
  * verdicts. */
 static void test_independence(void **state)
 {
@@ -353,11 +350,11 @@ static void test_independence(void **state)
 	fill_random(u, 3);
 	add_corpus(&f, "a", a_shards, 2);
 	add_corpus(&f, "b", b_shards, 1);
-	run(&f, both, 2, &everything, 1, &a);
+	run(&f, both, 2, &everything, &a);
 	want[0] = digest_tables(&f, 0);
 	want[1] = digest_tables(&f, 1);
 	assert_true(a.samples_out > 0 && a.samples_out < a.samples_in);
-	run(&f, swapped, 2, &everything, 7, &b);
+	run(&f, swapped, 2, &everything, &b);
 	assert_int_equal(digest_tables(&f, 0), want[0]);
 	assert_int_equal(digest_tables(&f, 1), want[1]);
 	assert_memory_equal(&a, &b, sizeof(a));
@@ -382,15 +379,15 @@ static void test_not_across(void **state)
 	tc_sample(u, PL_KIND_TEXT, "t2", 5);
 	add_corpus(&f, "a", a_shards, 1);
 	add_corpus(&f, "b", b_shards, 1);
-	run(&f, both, 2, &o, 1, &a);
+	run(&f, both, 2, &o, &a);
 	assert_int_equal(a.samples_out, 2);
 	o.across = false;
-	run(&f, both, 2, &o, 1, &a);
+	run(&f, both, 2, &o, &a);
 	assert_int_equal(a.samples_out, 4);
 	o.across = true;
 	o.text = false;
 	o.near = false;
-	run(&f, both, 2, &o, 1, &a);
+	run(&f, both, 2, &o, &a);
 	assert_int_equal(a.samples_out, 3);
 	end(&f);
 }
@@ -416,7 +413,7 @@ static void test_star_property(void **state)
 	}
 	memcpy(&copy, s, sizeof(copy));
 	add_corpus(&f, "a", shards, 1);
-	run(&f, first, 1, &everything, 2, &a);
+	run(&f, first, 1, &everything, &a);
 	assert_int_equal(pl_tables_open(&t, &f.c[0], 0, NULL), PL_OK);
 	for (uint64_t i = 0; i < 600; i++) {
 		const struct pl_dedup_row *r = pl_npy_row(&t.dedup_images, i);
@@ -455,7 +452,7 @@ static void test_recipes_differ(void **state)
 	in[0] = &f.c[0];
 	in[1] = &f.c[1];
 	f.c[1].source.hash = PL_HASH_PDQ;
-	assert_int_equal(pl_dedup_new(&d, in, 2, NULL, 0, &everything, &err), PL_ERR_USAGE);
+	assert_int_equal(pl_dedup_new(&d, in, 2, NULL, 0, &everything, NULL, &err), PL_ERR_USAGE);
 	assert_non_null(strstr(err.text, "pdq-aa"));
 	end(&f);
 }

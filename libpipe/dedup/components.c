@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Union-find over the nodes that occur in pairs; roots are the smallest. */
+#include "components.h"
+
+#include <stdlib.h>
+
+struct forest { uint32_t *node, *parent; size_t n; };   /* node: sorted; parent: index, never larger than one's own */
+
+static int compare_u32(const void *x, const void *y)
+{
+	const uint32_t *a = x, *b = y;
+
+	return (*a > *b) - (*a < *b);
+}
+
+static void forest_free(struct forest *f)
+{
+	free(f->node);
+	free(f->parent);
+}
+
+static enum pl_status forest_new(struct forest *f, const struct pl_pair *pairs, size_t n, struct pl_err *err)
+{
+	size_t unique = 0;
+
+	*f = (struct forest){0};
+	f->node = n < SIZE_MAX / 2 / sizeof(*f->node) - 1 ? malloc((2 * n + 1) * sizeof(*f->node)) : NULL;
+	if (!f->node)
+		return pl_fail_nomem(err);
+	for (size_t i = 0; i < n; i++) {
+		f->node[2 * i] = pairs[i].a;
+		f->node[2 * i + 1] = pairs[i].b;
+	}
+	if (n > 0)
+		qsort(f->node, 2 * n, sizeof(*f->node), compare_u32);
+	for (size_t i = 0; i < 2 * n; i++)
+		if (i == 0 || f->node[i] != f->node[unique - 1])
+			f->node[unique++] = f->node[i];
+	f->n = unique;
+	f->parent = malloc((unique + 1) * sizeof(*f->parent));
+	if (!f->parent) {
+		forest_free(f);
+		return pl_fail_nomem(err);
+	}
+	for (size_t i = 0; i < unique; i++)
+		f->parent[i] = (uint32_t)i;
+	return PL_OK;
+}
+
+static uint32_t find_root(struct forest *f, uint32_t i)
+{
+	while (f->parent[i] != i) {
+		f->parent[i] = f->parent[f->parent[i]];
+		i = f->parent[i];
+	}
+	return i;
+}
+
+static uint32_t index_of(const struct forest *f, uint32_t node)
+{
+	const uint32_t *at = bsearch(&node, f->node, f->n, sizeof(node), compare_u32);
+
+	return (uint32_t)(at - f->node);
+}
+
+/* Were they apart? */
+static bool join(struct forest *f, const struct pl_pair *p)
+{
+	uint32_t a = find_root(f, index_of(f, p->a)), b = find_root(f, index_of(f, p->b));
+
+	if (a == b)
+		return false;
+	f->parent[a < b ? b : a] = a < b ? a : b;
+	return true;
+}
+
+enum pl_status pl_components_thin(struct pl_pair *pairs, size_t *n, struct pl_err *err)
+{
+	struct forest f;
+	size_t left = 0;
+	enum pl_status st = forest_new(&f, pairs, *n, err);
+
+	if (st != PL_OK)
+		return st;
+	for (size_t i = 0; i < *n; i++)
+		if (join(&f, &pairs[i]))
+			pairs[left++] = pairs[i];
+	*n = left;
+	forest_free(&f);
+	return PL_OK;
+}
+
+enum pl_status pl_components_first(struct pl_pair *pairs, size_t n, struct pl_buf *out, struct pl_err *err)
+{
+	struct forest f;
+	enum pl_status st = forest_new(&f, pairs, n, err);
+
+	if (st != PL_OK)
+		return st;
+	for (size_t i = 0; i < n; i++)
+		(void)join(&f, &pairs[i]);
+	for (size_t i = 0; i < f.n && st == PL_OK; i++) {
+		uint32_t root = find_root(&f, (uint32_t)i);
+		struct pl_pair p = {f.node[root], f.node[i], 0};
+		if (root != i)
+			st = pl_buf_add(out, &p, sizeof(p), err);
+	}
+	forest_free(&f);
+	return st;
+}

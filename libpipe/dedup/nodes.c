@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From items to numbered nodes, over all parts. Each part collapses its own items;
+ * what is left goes to the part that judges its content, which makes one node of
+ * equal items; a sort over all parts numbers the nodes; and the numbers go back the
+ * same way. So no part ever sees all items, and a picture that is there a million
+ * times costs its judge one record per part. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define ITEMS_MAX ((size_t)UINT32_MAX * sizeof(struct pl_item))
+
+/* A number on its way back: element `index` of part `to` is `node`. */
+struct reply { uint32_t to, index, node; };
+
+static struct pl_item *items_of(const struct pl_buf *b)
+{
+	return (struct pl_item *)(void *)b->data;
+}
+
+static size_t run_end(const struct pl_item *items, size_t n, size_t from)
+{
+	size_t i = from + 1;
+
+	while (i < n && pl_items_equal(&items[from], &items[i]))
+		i++;
+	return i;
+}
+
+/* ---- to the judges ---- */
+
+struct run_deal { const struct pl_items *it; size_t at; uint32_t parts; struct pl_item record; };
+
+/* The first of each run of equal items, which knows where its run starts. */
+static bool next_run(void *ctx, const void **record, uint32_t *to)
+{
+	struct run_deal *d = ctx;
+
+	if (d->at == d->it->n)
+		return false;
+	d->record = d->it->items[d->at];
+	d->record.node = (uint32_t)d->at;
+	*record = &d->record;
+	*to = pl_item_judge(&d->record, d->parts);
+	d->at = run_end(d->it->items, d->it->n, d->at);
+	return true;
+}
+
+static enum pl_status to_judges(struct pl_dedup *d, struct pl_buf *judged, struct pl_err *err)
+{
+	struct run_deal deal = {.it = &d->images, .parts = d->parts.parts};
+	struct pl_items it;
+	enum pl_status st;
+
+	pl_items_sort_content(&d->images);
+	st = pl_parts_deal(&d->parts, PL_OK, sizeof(struct pl_item), next_run, &deal, judged, err);
+	it = (struct pl_items){items_of(judged), judged->len / sizeof(struct pl_item), 0};
+	if (st == PL_OK)
+		pl_items_sort_content(&it);
+	return st;
+}
+
+/* ---- numbers ---- */
+
+static int compare_by_number(const void *x, const void *y)
+{
+	const struct pl_item *a = x, *b = y;
+
+	return a->by_bytes != b->by_bytes ? (int)a->by_bytes - (int)b->by_bytes : pl_item_compare(a, b);
+}
+
+/* The first of each run of the judged; node tells the judge where it has it. */
+static enum pl_status list_firsts(const struct pl_buf *judged, struct pl_buf *firsts, struct pl_err *err)
+{
+	const struct pl_item *items = items_of(judged);
+	size_t n = judged->len / sizeof(*items);
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i < n && st == PL_OK; i = run_end(items, n, i)) {
+		struct pl_item first = items[i];
+		first.node = (uint32_t)i;
+		st = pl_buf_add(firsts, &first, sizeof(first), err);
+	}
+	return st;
+}
+
+/* Who holds what: counts of all parts, added up. */
+static enum pl_status share_out(struct pl_dedup *d, const struct pl_buf *held, struct pl_err *err)
+{
+	const struct pl_item *items = items_of(held);
+	size_t n = held->len / sizeof(*items);
+	uint64_t *counts = calloc((size_t)d->parts.parts + 3, sizeof(*counts)), at = 0;
+	enum pl_status st = PL_OK;
+
+	d->starts = calloc((size_t)d->parts.parts + 1, sizeof(*d->starts));
+	if (!counts || !d->starts)
+		st = pl_fail_nomem(err);
+	if ((st = d->parts.agree(d->parts.ctx, st, err)) != PL_OK) {
+		free(counts);
+		return st;
+	}
+	counts[d->parts.part] = n;
+	for (size_t i = 0; i < n; i++) {
+		counts[d->parts.parts] += !items[i].by_bytes;
+		counts[d->parts.parts + 1] += items[i].class != PL_CLASS_FIRST;
+	}
+	d->parts.sum(d->parts.ctx, counts, (size_t)d->parts.parts + 2);
+	for (uint32_t p = 0; p < d->parts.parts; p++) {
+		d->starts[p] = (uint32_t)at;
+		at += counts[p];
+	}
+	d->classes = counts[d->parts.parts + 1] > 0;
+	if (at >= UINT32_MAX)
+		st = pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "more than 2^32 - 2 different images to compare");
+	d->starts[d->parts.parts] = d->nnodes = (uint32_t)at;
+	d->nnear = (uint32_t)counts[d->parts.parts];
+	d->stats.distinct_hashes = d->nnear;
+	free(counts);
+	return st;
+}
+
+uint32_t pl_node_holder(const struct pl_dedup *d, uint32_t node)
+{
+	uint32_t lo = 0, hi = d->parts.parts - 1;
+
+	while (lo < hi) {   /* the last part that starts at or before it */
+		uint32_t mid = lo + (hi - lo + 1) / 2;
+		if (d->starts[mid] <= node)
+			lo = mid;
+		else
+			hi = mid - 1;
+	}
+	return lo;
+}
+
+/* ---- numbers back ---- */
+
+struct number_deal { const struct pl_item *items; size_t n, at; uint32_t first, parts; struct reply record; };
+
+static bool next_number(void *ctx, const void **record, uint32_t *to)
+{
+	struct number_deal *d = ctx;
+
+	if (d->at == d->n)
+		return false;
+	*to = pl_item_judge(&d->items[d->at], d->parts);
+	d->record = (struct reply){*to, d->items[d->at].node, d->first + (uint32_t)d->at};
+	d->at++;
+	*record = &d->record;
+	return true;
+}
+
+/* From the holders of nodes to the judges: number[i] for the first of the run at i. */
+static enum pl_status number_judged(struct pl_dedup *d, const struct pl_buf *held, const struct pl_buf *judged, uint32_t **number,
+    struct pl_err *err)
+{
+	struct number_deal deal = {.items = items_of(held), .n = held->len / sizeof(struct pl_item), .first = pl_nodes_first(d),
+	    .parts = d->parts.parts};
+	size_t n = judged->len / sizeof(struct pl_item);
+	struct pl_buf in;
+	enum pl_status st;
+
+	*number = calloc(n + 1, sizeof(**number));
+	pl_buf_init(&in, ITEMS_MAX);
+	st = pl_parts_deal(&d->parts, *number ? PL_OK : pl_fail_nomem(err), sizeof(struct reply), next_number, &deal, &in, err);
+	for (size_t at = 0; st == PL_OK && at < in.len; at += sizeof(struct reply)) {
+		struct reply r;
+		memcpy(&r, in.data + at, sizeof(r));
+		if (r.index < n)
+			(*number)[r.index] = r.node;
+	}
+	pl_buf_release(&in);
+	return st;
+}
+
+struct run_number_deal {
+	const struct pl_dedup *d;
+	const struct pl_item *items; size_t n, at, run;
+	const uint32_t *number;
+	struct reply record;
+};
+
+static bool next_run_number(void *ctx, const void **record, uint32_t *to)
+{
+	struct run_number_deal *x = ctx;
+
+	if (x->at == x->n)
+		return false;
+	if (x->at > 0 && !pl_items_equal(&x->items[x->at - 1], &x->items[x->at]))
+		x->run = x->at;
+	*to = x->d->owner[x->items[x->at].place];
+	x->record = (struct reply){*to, x->items[x->at].node, x->number[x->run]};
+	x->at++;
+	*record = &x->record;
+	return true;
+}
+
+/* From the judges to where the items are. */
+static enum pl_status number_items(struct pl_dedup *d, const struct pl_buf *judged, const uint32_t *number, struct pl_err *err)
+{
+	struct run_number_deal deal = {.d = d, .items = items_of(judged), .n = judged->len / sizeof(struct pl_item), .number = number};
+	struct pl_items *own = &d->images;
+	struct pl_buf in;
+	enum pl_status st;
+
+	pl_buf_init(&in, ITEMS_MAX);
+	st = pl_parts_deal(&d->parts, PL_OK, sizeof(struct reply), next_run_number, &deal, &in, err);
+	for (size_t at = 0; st == PL_OK && at < in.len; at += sizeof(struct reply)) {
+		struct reply r;
+		memcpy(&r, in.data + at, sizeof(r));
+		for (size_t i = r.index, end = r.index < own->n ? run_end(own->items, own->n, r.index) : 0; i < end; i++)
+			own->items[i].node = r.node;
+	}
+	pl_buf_release(&in);
+	return st;
+}
+
+/* Equal in bytes, compared by bytes only, in different classes that may drop one another: an evaluation image against
+ * the others of its content. One pair for each of these, so a blank page costs no more than any other picture. */
+static enum pl_status byte_pairs(struct pl_dedup *d, const struct pl_buf *judged, const uint32_t *number, struct pl_err *err)
+{
+	const struct pl_item *items = items_of(judged);
+	size_t n = judged->len / sizeof(*items), eval = SIZE_MAX;
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i < n && st == PL_OK; i = run_end(items, n, i)) {
+		uint32_t a, b;
+		if (!items[i].by_bytes)
+			continue;
+		if (items[i].class == PL_CLASS_EVAL)
+			eval = i;
+		if (eval == SIZE_MAX || eval == i || !pl_items_same_content(&items[eval], &items[i]))
+			continue;
+		a = number[eval];
+		b = number[i];
+		st = pl_spill_add(&d->found, &(struct pl_pair){a < b ? a : b, a < b ? b : a, 0}, sizeof(struct pl_pair), err);
+	}
+	return st;
+}
+
+/* ---- hashes ---- */
+
+static enum pl_status keep_nodes(struct pl_dedup *d, const struct pl_buf *held, struct pl_err *err)
+{
+	const struct pl_item *items = items_of(held);
+	size_t n = held->len / sizeof(*items);
+
+	d->nodes = calloc(n + 1, sizeof(*d->nodes));
+	if (!d->nodes)
+		return pl_fail_nomem(err);
+	for (size_t i = 0; i < n; i++) {
+		const struct pl_item *p = &items[i];
+		d->nodes[i] = (struct pl_node){.key = p->key, .place = p->place, .row = p->row, .sample = p->sample, .class = p->class};
+		memcpy(d->nodes[i].xxh3, p->xxh3, sizeof(p->xxh3));
+	}
+	return PL_OK;
+}
+
+static enum pl_status spread_hashes(struct pl_dedup *d, const struct pl_buf *held, struct pl_err *err)
+{
+	const struct pl_item *items = items_of(held);
+	uint32_t first = pl_nodes_first(d), n = 0;
+	uint64_t bytes = (uint64_t)d->nnear * (d->classes ? 36 : 32);
+	enum pl_status st = d->parts.share(d->parts.ctx, &d->hashes, bytes, pl_dedup_held(d) + held->len, "hashes", err);
+
+	if (st != PL_OK)
+		return st;
+	for (; n < pl_nodes_held(d) && !items[n].by_bytes; n++) {
+		memcpy(pl_hashes(d)[first + n], items[n].pdq, sizeof(items[n].pdq));
+		if (d->classes)
+			pl_hash_classes(d)[first + n] = items[n].class;
+	}
+	if (n == 0)
+		first = 0;
+	st = pl_parts_spread(&d->parts, &d->hashes, (uint64_t)first * 32, (uint64_t)n * 32, err);
+	if (st == PL_OK && d->classes)
+		st = pl_parts_spread(&d->parts, &d->hashes, (uint64_t)d->nnear * 32 + (uint64_t)first * 4, (uint64_t)n * 4, err);
+	return st;
+}
+
+/* ---- all of it ---- */
+
+enum pl_status pl_nodes_make(struct pl_dedup *d, struct pl_err *err)
+{
+	struct pl_buf judged, held;
+	uint32_t *number = NULL;
+	enum pl_status st;
+
+	pl_buf_init(&judged, ITEMS_MAX);
+	pl_buf_init(&held, ITEMS_MAX);
+	st = to_judges(d, &judged, err);
+	if (st == PL_OK)
+		st = d->parts.agree(d->parts.ctx, list_firsts(&judged, &held, err), err);
+	if (st == PL_OK)
+		st = pl_parts_sort(&d->parts, &held, sizeof(struct pl_item), compare_by_number, err);
+	if (st == PL_OK)
+		st = share_out(d, &held, err);
+	pl_dedup_account(d, judged.cap + 2 * held.len);
+	if (st == PL_OK)
+		st = number_judged(d, &held, &judged, &number, err);
+	if (st == PL_OK)
+		st = number_items(d, &judged, number, err);
+	if (st == PL_OK)
+		st = d->parts.agree(d->parts.ctx, byte_pairs(d, &judged, number, err), err);
+	free(number);
+	pl_buf_release(&judged);
+	if (st == PL_OK)
+		st = d->parts.agree(d->parts.ctx, keep_nodes(d, &held, err), err);
+	if (st == PL_OK)
+		st = spread_hashes(d, &held, err);
+	pl_buf_release(&held);
+	return st;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One part's side of the rounds. Its own decisions count at once, in the order of
+ * priority, so a chain inside a part is decided in one round. */
+#include "rounds.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "star.h"
+
+static int compare_pairs(const void *x, const void *y)
+{
+	const struct pl_pair *p = x, *q = y;
+
+	if (p->b != q->b)
+		return p->b < q->b ? -1 : 1;
+	if (p->distance != q->distance)
+		return p->distance < q->distance ? -1 : 1;
+	return (p->a > q->a) - (p->a < q->a);
+}
+
+enum pl_status pl_star_sort(uint32_t first, uint32_t end, struct pl_pair *pairs, size_t npairs, struct pl_err *err)
+{
+	for (size_t i = 0; i < npairs; i++) {
+		if (pairs[i].a >= pairs[i].b || pairs[i].b < first || pairs[i].b >= end || pairs[i].distance > 256)
+			return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "pair (%u, %u) at distance %u is none of items %u to %u",
+			    (unsigned)pairs[i].a, (unsigned)pairs[i].b, (unsigned)pairs[i].distance, (unsigned)first, (unsigned)end);
+	}
+	if (npairs > 1)
+		qsort(pairs, npairs, sizeof(*pairs), compare_pairs);
+	return PL_OK;
+}
+
+static enum pl_status tell(struct pl_buf *news, uint32_t node, enum pl_star_state state, struct pl_err *err)
+{
+	pl_star_news n = (pl_star_news)node << 2 | (pl_star_news)state;
+
+	return pl_buf_add(news, &n, sizeof(n), err);
+}
+
+enum pl_status pl_star_part_init(struct pl_star_part *p, uint32_t first, uint32_t end, const struct pl_pair *pairs, size_t npairs,
+    struct pl_buf *news, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+	size_t groups = 0;
+
+	*p = (struct pl_star_part){.first = first, .end = end, .pairs = pairs, .npairs = npairs};
+	for (size_t i = 0; i < npairs; i++)
+		groups += i == 0 || pairs[i].b != pairs[i - 1].b;
+	p->own = calloc((size_t)(end - first) + 1, 1);
+	p->open = malloc((groups + 1) * sizeof(*p->open));
+	if (!p->own || !p->open)
+		st = pl_fail_nomem(err);
+	for (size_t i = 0; i < npairs && st == PL_OK; i++) {
+		if (i > 0 && pairs[i].b == pairs[i - 1].b)
+			continue;
+		p->open[p->nopen++] = i;
+		p->own[pairs[i].b - first] = PL_STATE_UNDECIDED;
+		st = tell(news, pairs[i].b, PL_STATE_UNDECIDED, err);
+	}
+	if (st != PL_OK)
+		pl_star_part_release(p);
+	return st;
+}
+
+void pl_star_part_release(struct pl_star_part *p)
+{
+	free(p->own);
+	free(p->open);
+	*p = (struct pl_star_part){0};
+}
+
+static enum pl_star_state state_of(const struct pl_star_part *p, const uint8_t *states, uint32_t node)
+{
+	return node >= p->first ? (enum pl_star_state)p->own[node - p->first] : pl_star_state(states, node);
+}
+
+static enum pl_star_state judge(const struct pl_star_part *p, const uint8_t *states, size_t from)
+{
+	enum pl_star_state verdict = PL_STATE_KEPT;
+
+	for (size_t i = from; i < p->npairs && p->pairs[i].b == p->pairs[from].b; i++) {
+		enum pl_star_state s = state_of(p, states, p->pairs[i].a);
+		if (s == PL_STATE_KEPT)
+			return PL_STATE_DROPPED;
+		if (s == PL_STATE_UNDECIDED)
+			verdict = PL_STATE_UNDECIDED;
+	}
+	return verdict;
+}
+
+enum pl_status pl_star_round(struct pl_star_part *p, const uint8_t *states, struct pl_buf *news, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+	size_t left = 0;
+
+	for (size_t i = 0; i < p->nopen && st == PL_OK; i++) {
+		uint32_t b = p->pairs[p->open[i]].b;
+		enum pl_star_state s = judge(p, states, p->open[i]);
+		if (s == PL_STATE_UNDECIDED) {
+			p->open[left++] = p->open[i];
+			continue;
+		}
+		p->own[b - p->first] = (uint8_t)s;
+		st = tell(news, b, s, err);
+	}
+	p->nopen = left;
+	return st;
+}
+
+void pl_star_part_end(const struct pl_star_part *p, const uint8_t *states, uint32_t *survivor, uint16_t *distance)
+{
+	for (uint32_t i = 0; i < p->end - p->first; i++) {
+		survivor[i] = PL_STAR_KEPT;
+		distance[i] = 0;
+	}
+	for (size_t i = 0; i < p->npairs; i++) {
+		uint32_t b = p->pairs[i].b - p->first;
+		if (p->own[b] != PL_STATE_DROPPED || survivor[b] != PL_STAR_KEPT)
+			continue;
+		if (state_of(p, states, p->pairs[i].a) == PL_STATE_KEPT) {
+			survivor[b] = p->pairs[i].a;
+			distance[b] = (uint16_t)p->pairs[i].distance;
+		}
+	}
+}
+
+void pl_star_apply(uint8_t *states, const pl_star_news *news, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t node = news[i] >> 2;
+		unsigned shift = (unsigned)(node % 4) * 2;
+		states[node / 4] = (uint8_t)((states[node / 4] & ~(3u << shift)) | (unsigned)(news[i] & 3) << shift);
+	}
+}

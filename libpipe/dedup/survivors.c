@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the pairs that the parts found to who survives: each pair goes to the part
+ * that holds its second node, and there the stars are decided in rounds. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "components.h"
+#include "internal.h"
+#include "rounds.h"
+
+static uint32_t hamming(const uint64_t a[4], const uint64_t b[4])
+{
+	uint32_t n = 0;
+
+	for (unsigned w = 0; w < 4; w++)
+		for (uint64_t x = a[w] ^ b[w]; x; x &= x - 1)
+			n++;
+	return n;
+}
+
+/* ---- pairs to the holders ---- */
+
+struct pair_deal { const struct pl_dedup *d; const struct pl_pair *pairs; size_t n, at; };
+
+static bool next_pair(void *ctx, const void **record, uint32_t *to)
+{
+	struct pair_deal *x = ctx;
+
+	if (x->at == x->n)
+		return false;
+	*record = &x->pairs[x->at];
+	*to = pl_node_holder(x->d, x->pairs[x->at++].b);
+	return true;
+}
+
+static bool next_pair_to_first(void *ctx, const void **record, uint32_t *to)
+{
+	bool more = next_pair(ctx, record, to);
+
+	*to = 0;
+	return more;
+}
+
+/* A batch at a time into the store, so that only the store is large. */
+static enum pl_status deal_pairs(struct pl_dedup *d, struct pl_err *err)
+{
+	struct pair_deal deal = {.d = d};
+	uint64_t step = (uint64_t)4 << 20, left = 1;
+	struct pl_buf in;
+	enum pl_status st = pl_spill_seal(&d->found, err);
+	size_t n = st == PL_OK ? (size_t)(d->found.len / sizeof(struct pl_pair)) : 0;
+
+	pl_buf_init(&in, (size_t)1 << 46);
+	deal.pairs = (const struct pl_pair *)(const void *)d->found.data;
+	while (left > 0) {
+		deal.n = n - deal.at < step ? n : deal.at + (size_t)step;
+		pl_buf_clear(&in);
+		st = pl_parts_deal(&d->parts, st, sizeof(struct pl_pair), next_pair, &deal, &in, err);
+		if (st != PL_OK)
+			break;
+		st = pl_spill_add(&d->pairs, in.data, in.len, err);
+		left = deal.at < n;
+		d->parts.sum(d->parts.ctx, &left, 1);
+	}
+	pl_dedup_account(d, in.cap);
+	pl_buf_release(&in);
+	pl_spill_release(&d->found);
+	if (st == PL_OK)
+		st = pl_spill_seal(&d->pairs, err);
+	return d->parts.agree(d->parts.ctx, st, err);
+}
+
+static struct pl_pair *pairs_of(const struct pl_dedup *d, size_t *n)
+{
+	*n = (size_t)(d->pairs.len / sizeof(struct pl_pair));
+	return (struct pl_pair *)(void *)d->pairs.data;
+}
+
+/* ---- stars ---- */
+
+/* Bring what the parts decided to the states on every node. */
+static enum pl_status spread_news(struct pl_dedup *d, enum pl_status st, struct pl_buf *news, struct pl_err *err)
+{
+	struct pl_buf all;
+
+	pl_buf_init(&all, (size_t)1 << 46);
+	st = pl_parts_tell(&d->parts, st, false, news->data, news->len, sizeof(pl_star_news), &all, err);
+	if (st == PL_OK && d->parts.part == d->parts.leader)
+		pl_star_apply(d->states.data, (const pl_star_news *)(const void *)all.data, all.len / sizeof(pl_star_news));
+	d->parts.settle(d->parts.ctx, &d->states);
+	pl_buf_clear(news);
+	pl_buf_release(&all);
+	return st;
+}
+
+static enum pl_status play_rounds(struct pl_dedup *d, struct pl_star_part *part, struct pl_buf *news, enum pl_status st, struct pl_err *err)
+{
+	const uint8_t *states = d->states.data;
+	uint64_t open;
+
+	st = spread_news(d, st, news, err);
+	while (st == PL_OK) {
+		st = pl_star_round(part, states, news, err);
+		st = spread_news(d, st, news, err);
+		open = part->nopen;
+		d->parts.sum(d->parts.ctx, &open, 1);
+		d->stats.rounds++;
+		if (st == PL_OK && open == 0)
+			break;
+	}
+	return st;
+}
+
+static enum pl_status decide_stars(struct pl_dedup *d, struct pl_err *err)
+{
+	size_t n;
+	struct pl_pair *pairs = pairs_of(d, &n);
+	uint32_t first = pl_nodes_first(d), end = first + pl_nodes_held(d);
+	struct pl_star_part part = {0};
+	struct pl_buf news;
+	enum pl_status st;
+
+	pl_buf_init(&news, (size_t)1 << 46);
+	st = d->parts.share(d->parts.ctx, &d->states, pl_star_bytes(d->nnodes), pl_dedup_held(d), "states of images", err);
+	if (st != PL_OK)
+		return st;
+	st = pl_star_sort(first, end, pairs, n, err);
+	if (st == PL_OK)
+		st = pl_star_part_init(&part, first, end, pairs, n, &news, err);
+	st = play_rounds(d, &part, &news, st, err);
+	if (st == PL_OK)
+		pl_star_part_end(&part, d->states.data, d->survivor, d->distance);
+	pl_dedup_account(d, news.cap + pl_nodes_held(d) + 8 * part.nopen);
+	pl_buf_release(&news);
+	pl_star_part_release(&part);
+	return st;
+}
+
+/* ---- components ---- */
+
+/* Every part thins its pairs out, the first one puts them together and says who is first in each component. */
+static enum pl_status decide_components(struct pl_dedup *d, struct pl_err *err)
+{
+	size_t n;
+	struct pl_pair *pairs = pairs_of(d, &n);
+	struct pair_deal deal = {.d = d, .pairs = pairs};
+	uint32_t first = pl_nodes_first(d);
+	struct pl_buf all, out, in;
+	enum pl_status st = pl_components_thin(pairs, &n, err);
+
+	pl_buf_init(&all, (size_t)1 << 46);
+	pl_buf_init(&out, (size_t)1 << 46);
+	pl_buf_init(&in, (size_t)1 << 46);
+	deal.n = n;
+	st = pl_parts_deal(&d->parts, st, sizeof(struct pl_pair), next_pair_to_first, &deal, &all, err);
+	if (st == PL_OK)
+		st = pl_components_first((struct pl_pair *)(void *)all.data, all.len / sizeof(struct pl_pair), &out, err);
+	pl_dedup_account(d, all.cap + out.cap + all.len);
+	deal = (struct pair_deal){.d = d, .pairs = (struct pl_pair *)(void *)out.data, .n = out.len / sizeof(struct pl_pair)};
+	st = pl_parts_deal(&d->parts, st, sizeof(struct pl_pair), next_pair, &deal, &in, err);
+	for (uint32_t i = 0; i < pl_nodes_held(d); i++)
+		d->survivor[i] = PL_STAR_KEPT;
+	for (size_t at = 0; st == PL_OK && at < in.len; at += sizeof(struct pl_pair)) {
+		struct pl_pair p;
+		memcpy(&p, in.data + at, sizeof(p));
+		d->survivor[p.b - first] = p.a;
+		if (p.b < d->nnear)
+			d->distance[p.b - first] = (uint16_t)hamming(pl_hashes(d)[p.a], pl_hashes(d)[p.b]);
+	}
+	pl_buf_release(&all);
+	pl_buf_release(&out);
+	pl_buf_release(&in);
+	return st;
+}
+
+enum pl_status pl_dedup_survivors(struct pl_dedup *d, struct pl_err *err)
+{
+	enum pl_status st;
+
+	d->survivor = calloc((size_t)pl_nodes_held(d) + 1, sizeof(*d->survivor));
+	d->distance = calloc((size_t)pl_nodes_held(d) + 1, sizeof(*d->distance));
+	st = d->parts.agree(d->parts.ctx, d->survivor && d->distance ? PL_OK : pl_fail_nomem(err), err);
+	if (st == PL_OK)
+		st = deal_pairs(d, err);
+	if (st != PL_OK)
+		return st;
+	d->stats.pairs = d->pairs.len / sizeof(struct pl_pair);
+	pl_dedup_account(d, 0);
+	st = d->o.cluster == PL_CLUSTER_COMPONENTS ? decide_components(d, err) : decide_stars(d, err);
+	d->parts.unshare(d->parts.ctx, &d->states);
+	pl_spill_release(&d->pairs);
+	return st;
+}
