@@ -302,7 +302,8 @@ enum pl_status pl_parts_sort(const struct pl_parts *p, struct pl_buf *records, s
 	pl_buf_init(&mine, UNBOUNDED);
 	pl_buf_init(&samples, UNBOUNDED);
 	pl_buf_init(&in, UNBOUNDED);
-	st = pl_parts_tell(p, take_samples(p, records, size, &mine, err), true, mine.data, mine.len, size, &samples, err);
+	st = take_samples(p, records, size, &mine, err);
+	st = pl_parts_tell(p, st, true, mine.data, mine.len, size, &samples, err);
 	if (st == PL_OK && samples.len > 0) {
 		/* fewer samples than parts: the last ones stand in for those that lack */
 		qsort(samples.data, samples.len / size, size, compare);
