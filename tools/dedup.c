@@ -28,7 +28,7 @@ static const struct pl_opt options[] = {
 	{ 0, "text-max-pairs", PL_OPT_SIZE, &text_max_pairs, "N", "give up when one rank has more candidate pairs than this (2^28)", 1, 1e12, NULL },
 	{ 0, "within-only", PL_OPT_FLAG, &within_only, NULL, "look for duplicates inside each corpus, not between them", 0, 0, NULL },
 	{ 0, "cluster", PL_OPT_CHOICE, &cluster, "HOW", "who stays of images near each other: stars (default) or the first of each chain", 0, 0, pl_cluster_names },
-	{ 0, "memory", PL_OPT_SIZE, &memory, "SIZE", "memory that dedup may take on a node (default: 80 % of what the node or its control group has)", 64e6, 1e15, NULL },
+	{ 0, "memory", PL_OPT_SIZE, &memory, "SIZE", "memory that dedup may take on a node (default: 80 % of what the node or its control group has)", 1e6, 1e15, NULL },
 	{ 0, "scratch", PL_OPT_STR, &scratch, "DIR", "directory on a local disk of each node for what does not fit into that memory", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };

@@ -322,24 +322,24 @@ static enum pl_status tell_near_texts(
 static enum pl_status tell_join(struct tool *t, struct dedup *d, const struct pl_dedup_stats *s, struct pl_buf *extra, struct pl_err *err)
 {
 	uint64_t held = pl_job_max(t->job, s->held), shared = pl_job_max(t->job, d->parts.shared_peak), filed = pl_job_max(t->job, d->parts.filed);
-	char a[24], b[24], c[24];
+	char a[24], b[24], c[24], n[24];
 
 	if (tool_is_root(t)) {
 		pl_log(PL_LOG_INFO, "%llu images, %llu distinct hashes, %llu pairs within %u, %s in %llu rounds; %llu images of low quality compared by bytes",
 		    (unsigned long long)s->images, (unsigned long long)s->distinct_hashes, (unsigned long long)s->pairs, d->step->options.distance,
 		    pl_cluster_names[d->step->options.cluster], (unsigned long long)s->rounds, (unsigned long long)s->low_quality);
-		pl_log(PL_LOG_INFO, "join: %s keys, %s candidates and %llu core seconds predicted, largest bucket %llu, %.1f s; a rank held %s beside %s a node",
-		    pl_human_count((double)s->keys, a, sizeof(a)), pl_human_count((double)s->candidates, b, sizeof(b)), (unsigned long long)s->seconds,
+		pl_log(PL_LOG_INFO, "join: %s keys, %s candidates and %.3g core seconds predicted, largest bucket %llu, %.1f s; a rank held %s beside %s a node",
+		    pl_human_count((double)s->keys, a, sizeof(a)), pl_human_count((double)s->candidates, b, sizeof(b)), (double)s->core_us / 1e6,
 		    (unsigned long long)s->largest_bucket, d->join_seconds, pl_human_bytes((double)(held + s->scratch), c, sizeof(c)),
-		    pl_human_bytes((double)shared, a, sizeof(a)));
+		    pl_human_bytes((double)shared, n, sizeof(n)));
 	}
 	return pl_buf_addf(extra, err,
 	    "\"images\":%llu,\"low_quality\":%llu,\"distinct_hashes\":%llu,\"pairs\":%llu,\"rounds\":%llu,\"join\":{\"units\":%llu,\"keys\":%llu,"
-	    "\"predicted_candidates\":%llu,\"predicted_seconds\":%llu,\"largest_bucket\":%llu,\"seconds\":%.3f},\"memory\":{\"rank\":%llu,"
+	    "\"predicted_candidates\":%llu,\"predicted_seconds\":%.3f,\"largest_bucket\":%llu,\"seconds\":%.3f},\"memory\":{\"rank\":%llu,"
 	    "\"join\":%llu,\"node\":%llu,\"scratch_file\":%llu}",
 	    (unsigned long long)s->images, (unsigned long long)s->low_quality, (unsigned long long)s->distinct_hashes, (unsigned long long)s->pairs,
 	    (unsigned long long)s->rounds, (unsigned long long)s->units, (unsigned long long)s->keys, (unsigned long long)s->candidates,
-	    (unsigned long long)s->seconds, (unsigned long long)s->largest_bucket, d->join_seconds, (unsigned long long)held,
+	    (double)s->core_us / 1e6, (unsigned long long)s->largest_bucket, d->join_seconds, (unsigned long long)held,
 	    (unsigned long long)s->scratch, (unsigned long long)shared, (unsigned long long)filed);
 }
 

@@ -296,7 +296,7 @@ enum pl_status pl_dedup_predict(struct pl_dedup *d, struct pl_err *err)
 		return st;
 	d->stats.keys = c.keys;
 	d->stats.candidates = (uint64_t)c.candidates;
-	d->stats.seconds = (uint64_t)(c.seconds + 0.5);
+	d->stats.core_us = (uint64_t)(c.seconds * 1e6);
 	d->stats.largest_bucket = c.largest_bucket;
 	d->stats.scratch = c.scratch;
 	return PL_OK;
@@ -309,7 +309,7 @@ static void add_up(struct pl_dedup *d)
 {
 	struct pl_dedup_stats *s = &d->stats;
 	uint64_t *counts[] = {&s->images, &s->low_quality, &s->pairs, &s->dropped_bytes, &s->dropped_near, &s->dropped_eval, &s->dropped_text,
-	    &s->near_texts, &s->text_pairs, &s->dropped_near_text, &s->keys, &s->candidates, &s->seconds, &s->largest_bucket, &s->scratch};
+	    &s->near_texts, &s->text_pairs, &s->dropped_near_text, &s->keys, &s->candidates, &s->core_us, &s->largest_bucket, &s->scratch};
 	uint64_t sums[PL_ARRAY_LEN(counts)];
 
 	for (size_t i = 0; i < PL_ARRAY_LEN(counts); i++)

@@ -40,7 +40,7 @@ struct pl_dedup_options {
 	unsigned distance;
 	unsigned min_quality;   /* images of lower PDQ quality are compared by bytes only */
 	bool text;              /* equal normalised text: text, chat and interleaved samples */
-	struct pl_near_text_options near_text;   /* then pl_near_text_resolve comes before pl_dedup_pairs */
+	struct pl_near_text_options near_text;   /* then pl_near_text_resolve comes before pl_dedup_load */
 	bool across;            /* between corpora too, not only within each */
 	enum pl_cluster cluster;
 	enum pl_status (*poll)(void *ctx, struct pl_err *err);   /* NULL, or called often; also of one part alone */
@@ -76,7 +76,7 @@ PL_MUST_CHECK enum pl_status pl_dedup_clusters(struct pl_dedup *d, size_t corpus
 
 /* Numbers for the report, of all parts once survivors are decided; keys to largest_bucket as predicted. */
 struct pl_dedup_stats { uint64_t images, low_quality, distinct_hashes, pairs, dropped_bytes, dropped_near, dropped_eval, dropped_text,
-    near_texts, text_pairs, dropped_near_text, rounds, units, keys, candidates, seconds, largest_bucket, scratch, held; };
+    near_texts, text_pairs, dropped_near_text, rounds, units, keys, candidates, core_us, largest_bucket, scratch, held; };
 struct pl_dedup_stats pl_dedup_stats(const struct pl_dedup *d);
 
 /* Rows of dedup.clusters.npy, by survivor, then member. */

@@ -335,7 +335,15 @@ enum pl_status pl_items_load_texts(struct pl_dedup *d, struct pl_items *texts, s
 
 enum pl_status pl_items_load_images(struct pl_dedup *d, struct pl_err *err)
 {
-	return load_own(d, &d->images, false, err);
+	struct pl_items *it = &d->images;
+	enum pl_status st = load_own(d, it, false, err);
+	struct pl_item *fit = st == PL_OK && it->n > 0 ? realloc(it->items, it->n * sizeof(*fit)) : NULL;
+
+	if (fit) {
+		it->items = fit;
+		it->cap = it->n;
+	}
+	return st;
 }
 
 struct drop_deal { const struct pl_dedup *d; size_t at; };

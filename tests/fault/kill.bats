@@ -248,3 +248,64 @@ stopped()
 	(cd small && sha256sum -c --quiet ../sums)
 	no_leftovers small
 }
+
+# A corpus of tables whose join takes seconds on one core.
+large_join()
+{
+	PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 "$BATS_TEST_DIRNAME/../mpi/tables.py" make large 200000 8 5
+	cp -r large whole
+	plait dedup -q -d 31 whole >/dev/null
+	(cd whole && sha256sum ./*.npy) >sums
+}
+
+same_tables()
+{
+	(cd large && sha256sum -c --quiet ../sums)
+	no_leftovers large
+	[ -z "$(ls -A scratch)" ] || fail "left in scratch: $(ls -A scratch)"
+}
+
+# start_dedup: three ranks on two nodes join, with files for what memory does not hold; returns when they are at it.
+start_dedup()
+{
+	local tries=0
+	PLAIT_RANKS_PER_NODE=2 mpirun --oversubscribe -n 3 plait-dedup -d 31 --memory 1M --scratch scratch --progress json large >/dev/null 2>err &
+	job=$!
+	until grep -q "compare images" err; do
+		sleep 0.01
+		[ $((tries++)) -lt 2000 ] || { cat err >&2; fail "the join did not begin"; }
+	done
+}
+
+@test "dedup: SIGKILL of one rank in the middle of the join, and the rerun has the same bytes" {
+	local job code=0 all
+	mkdir scratch
+	large_join
+	start_dedup
+	all=$(descendants "$job")
+	kill -KILL "$(pgrep -P "$job" | tail -n 1)"
+	wait "$job" || code=$?
+	[ "$code" -ne 0 ]
+	[ "$code" -ne 75 ]
+	local pid
+	for pid in $all; do
+		while kill -0 "$pid" 2>/dev/null && [ "$(ps -o stat= -p "$pid")" != Z ]; do sleep 0.05; done
+	done
+	[ ! -e large/dedup.clusters.npy ]
+	mpirun --oversubscribe -n 2 plait-dedup -q -d 31 --memory 1M --scratch scratch large >/dev/null
+	same_tables
+}
+
+@test "dedup: SIGTERM to one rank in the middle of the join stops all with 75 in time" {
+	local job code=0 began
+	mkdir scratch
+	large_join
+	start_dedup
+	began=$(date +%s%N)
+	kill -TERM "$(pgrep -P "$job" | tail -n 1)"
+	wait "$job" || code=$?
+	[ $((($(date +%s%N) - began) / 1000000)) -lt 5000 ] || fail "took more than 5 s to stop"
+	[ "$code" = 75 ] || { cat err >&2; fail "exit code $code, expected 75"; }
+	plait dedup -q -d 31 large >/dev/null
+	same_tables
+}
