@@ -4,6 +4,7 @@
 #include "libpipe/base/file.h"
 #include "libpipe/base/hash.h"
 #include "libpipe/corpus/fetch.h"
+#include "libpipe/dedup/dedup.h"
 #include "serial.h"
 
 static struct pl_common common;
@@ -16,7 +17,8 @@ static const struct pl_tool tool = {
 	.synopsis = "KEY CORPUS...",
 	.description =
 	    "Looks KEY up in the tables of the corpora and tells for each sample of that key where it lies, how ingest found it, and what "
-	    "filter and dedup said of it and of each image, with the survivor of a duplicate, if its corpus is named, too. "
+	    "filter and dedup said of it and of each image, with the survivor of a duplicate, if its corpus is named, too, and for a survivor "
+	    "how many others of the named corpora went in its favour. "
 	    "The exit code is 3 when no sample has the key.",
 	.examples = "plait why 000030003 out/demo/work/pairs",
 	.opts = options,
@@ -30,6 +32,7 @@ struct why {
 	struct pl_corpus *corpora;
 	struct pl_corpus **list;
 	size_t n, found;
+	size_t shard;            /* of the sample that is told of */
 	struct pl_fetch *fetch;
 };
 
@@ -87,6 +90,72 @@ static void tell_survivor(struct why *w, size_t corpus, const struct pl_dedup_ro
 	pl_tables_close(&t);
 }
 
+/* How many rows of clusters stand for this survivor? They are sorted by text, then survivor. */
+static uint64_t count_members(const struct pl_npy *clusters, const struct pl_cluster_row *want)
+{
+	uint64_t bound[2] = { 0, 0 };
+
+	for (int upper = 0; upper < 2; upper++) {
+		uint64_t lo = 0, hi = clusters->nrows;
+		while (lo < hi) {
+			uint64_t mid = lo + (hi - lo) / 2;
+			const struct pl_cluster_row *r = pl_npy_row(clusters, mid);
+			int c = (r->text > want->text) - (r->text < want->text);
+			if (c == 0)
+				c = (r->survivor_corpus > want->survivor_corpus) - (r->survivor_corpus < want->survivor_corpus);
+			if (c == 0)
+				c = (r->survivor_shard > want->survivor_shard) - (r->survivor_shard < want->survivor_shard);
+			if (c == 0)
+				c = (r->survivor_row > want->survivor_row) - (r->survivor_row < want->survivor_row);
+			if (c < 0 || (c == 0 && upper))
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+		bound[upper] = lo;
+	}
+	return bound[1] - bound[0];
+}
+
+/* The number that corpus `of` gave to `corpus` when it was compared. */
+static bool find_number(const struct why *w, size_t of, size_t corpus, uint32_t *number)
+{
+	char *path = pl_path_join(w->corpora[of].dir, "dedup.json");
+	json_t *j = NULL, *list;
+	bool found = false;
+
+	if (path != NULL && pl_json_load(path, (size_t)64 << 20, &j, NULL) == PL_OK) {
+		list = json_object_get(j, "corpora");
+		for (size_t i = 0; i < json_array_size(list) && !found; i++) {
+			const char *name = pl_json_str(json_array_get(list, i), "name");
+			found = name != NULL && strcmp(name, w->corpora[corpus].source.name) == 0;
+			*number = (uint32_t)i;
+		}
+	}
+	json_decref(j);
+	free(path);
+	return found;
+}
+
+/* What was dropped of the corpora given here in favour of a kept row. */
+static void tell_members(const struct why *w, size_t corpus, uint64_t row, bool image)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < w->n; i++) {
+		struct pl_cluster_row want = { .survivor_shard = (uint32_t)w->shard, .survivor_row = row, .text = !image };
+		char *path = pl_path_join(w->corpora[i].dir, "dedup.clusters.npy");
+		struct pl_npy t = { 0 };
+		if (path != NULL && find_number(w, i, corpus, &want.survivor_corpus) && pl_npy_open(&t, path, NULL) == PL_OK &&
+		    pl_npy_expect(&t, path, pl_cluster_cols, pl_cluster_ncols, NULL) == PL_OK && t.row_size == sizeof(want))
+			n += count_members(&t, &want);
+		pl_npy_close(&t);
+		free(path);
+	}
+	if (n > 0)
+		printf(" in place of %llu other%s", (unsigned long long)n, n == 1 ? "" : "s");
+}
+
 static void tell_filter(const char *who, const struct pl_npy *table, uint64_t row)
 {
 	const uint8_t *v = verdict_at(table, row);
@@ -106,10 +175,13 @@ static void tell_dedup(struct why *w, size_t corpus, const char *who, const stru
 		printf("has not judged\n");
 	else if (d->verdict == PL_REASON_KEEP && dropped_before)
 		printf("did not look at it\n");
-	else if (d->verdict == PL_REASON_KEEP)
-		printf("kept\n");
-	else
+	else if (d->verdict == PL_REASON_KEEP) {
+		printf("kept");
+		tell_members(w, corpus, row, image);
+		printf("\n");
+	} else {
 		tell_survivor(w, corpus, d, image, d->verdict == PL_REASON_NEAR_DUPLICATE_TEXT || (d->verdict == PL_REASON_EVALUATION && by_text));
+	}
 }
 
 static bool dropped_before(const struct pl_npy *filter, uint64_t row)
@@ -138,6 +210,7 @@ static void tell_sample(struct why *w, size_t corpus, size_t shard, const struct
 	const struct pl_corpus *c = &w->corpora[corpus];
 	enum pl_reason verdict = pl_sample_verdict(t, row);
 
+	w->shard = shard;
 	printf("%s: '%s' in %s, row %llu: %s\n", c->source.name, w->key, c->shards[shard].path, (unsigned long long)row,
 	    verdict == PL_REASON_KEEP ? "kept" : pl_reason_name(verdict));
 	printf("  ingest: %s (%s); %s, %u images (%u usable), %u bytes of text\n", pl_reason_name(s->status), pl_reason_text(s->status),

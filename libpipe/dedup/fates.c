@@ -79,7 +79,7 @@ static enum pl_status ask(struct pl_dedup *d, pl_parts_next *next, void *ctx, co
 	deal.questions = (const struct question *)(const void *)asked.data;
 	deal.n = asked.len / sizeof(struct question);
 	st = pl_parts_deal(&d->parts, st, sizeof(struct answer), next_answer, &deal, in, err);
-	pl_dedup_account(d, asked.cap + in->cap);
+	pl_dedup_account(d, asked.len + in->len);
 	pl_buf_release(&asked);
 	return st;
 }
@@ -181,10 +181,10 @@ enum pl_status pl_dedup_fates(struct pl_dedup *d, struct pl_err *err)
 	st = ask(d, next_item, &deal, survivors, slot, st, &in, err);
 	if (st == PL_OK) {
 		decide_items(d, &in);
-		pl_items_sort_place(&d->images);
+		st = pl_dedup_sort_place(d, &d->images, err);
 	}
 	free(survivors);
 	free(slot);
 	pl_buf_release(&in);
-	return st;
+	return d->parts.agree(d->parts.ctx, st, err);
 }

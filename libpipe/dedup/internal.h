@@ -126,6 +126,9 @@ void pl_items_sort_content(struct pl_items *it);
 bool pl_items_equal(const struct pl_item *a, const struct pl_item *b); /* same content and class */
 bool pl_items_same_content(const struct pl_item *a, const struct pl_item *b);
 void pl_items_sort_place(struct pl_items *it);
+/* The same of many items, where a stop signal can come in between. */
+PL_MUST_CHECK enum pl_status pl_dedup_sort_content(struct pl_dedup *d, struct pl_items *it, struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_dedup_sort_place(struct pl_dedup *d, struct pl_items *it, struct pl_err *err);
 void pl_items_sort_priority(struct pl_item *items, size_t n);
 /* First entry at or behind (place, row). */
 size_t pl_items_lower(const struct pl_items *it, uint32_t place, uint32_t row);

@@ -5,6 +5,7 @@
 
 #include "internal.h"
 #include "libpipe/base/hash.h"
+#include "sort.h"
 
 const struct pl_corpus *pl_dedup_corpus(const struct pl_dedup *d, uint32_t i)
 {
@@ -92,6 +93,16 @@ void pl_items_sort_content(struct pl_items *it)
 {
 	if (it->n > 1)
 		qsort(it->items, it->n, sizeof(*it->items), compare_by_content);
+}
+
+enum pl_status pl_dedup_sort_content(struct pl_dedup *d, struct pl_items *it, struct pl_err *err)
+{
+	return pl_sort(it->items, it->n, sizeof(*it->items), compare_by_content, d->parts.poll, d->parts.ctx, err);
+}
+
+enum pl_status pl_dedup_sort_place(struct pl_dedup *d, struct pl_items *it, struct pl_err *err)
+{
+	return pl_sort(it->items, it->n, sizeof(*it->items), compare_by_place, d->parts.poll, d->parts.ctx, err);
 }
 
 void pl_items_sort_place(struct pl_items *it)

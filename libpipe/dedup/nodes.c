@@ -51,14 +51,13 @@ static enum pl_status to_judges(struct pl_dedup *d, struct pl_buf *judged, struc
 {
 	struct run_deal deal = {.it = &d->images, .parts = d->parts.parts};
 	struct pl_items it;
-	enum pl_status st;
+	enum pl_status st = pl_dedup_sort_content(d, &d->images, err);
 
-	pl_items_sort_content(&d->images);
-	st = pl_parts_deal(&d->parts, PL_OK, sizeof(struct pl_item), next_run, &deal, judged, err);
+	st = pl_parts_deal(&d->parts, st, sizeof(struct pl_item), next_run, &deal, judged, err);
 	it = (struct pl_items){items_of(judged), judged->len / sizeof(struct pl_item), 0};
 	if (st == PL_OK)
-		pl_items_sort_content(&it);
-	return st;
+		st = pl_dedup_sort_content(d, &it, err);
+	return d->parts.agree(d->parts.ctx, st, err);
 }
 
 /* ---- numbers ---- */
@@ -296,7 +295,7 @@ enum pl_status pl_nodes_make(struct pl_dedup *d, struct pl_err *err)
 		st = pl_parts_sort(&d->parts, &held, sizeof(struct pl_item), compare_by_number, err);
 	if (st == PL_OK)
 		st = share_out(d, &held, err);
-	pl_dedup_account(d, judged.cap + 2 * held.len);
+	pl_dedup_account(d, judged.len + 2 * held.len);
 	if (st == PL_OK)
 		st = number_judged(d, &held, &judged, &number, err);
 	if (st == PL_OK)

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sort.h"
+
 enum { SAMPLES = 64 };                          /* of each part, for a sort */
 #define BATCH ((uint64_t)8 << 20)               /* bytes that a part deals out at once */
 #define UNBOUNDED ((size_t)1 << 46)
@@ -293,16 +295,15 @@ enum pl_status pl_parts_sort(const struct pl_parts *p, struct pl_buf *records, s
 {
 	struct pl_buf mine, samples, in;
 	struct range_deal deal;
-	enum pl_status st;
+	enum pl_status st = pl_sort(records->data, records->len / size, size, compare, p->poll, p->ctx, err);
 
-	if (records->len > size)
-		qsort(records->data, records->len / size, size, compare);
 	if (p->parts == 1)
-		return PL_OK;
+		return st;
 	pl_buf_init(&mine, UNBOUNDED);
 	pl_buf_init(&samples, UNBOUNDED);
 	pl_buf_init(&in, UNBOUNDED);
-	st = take_samples(p, records, size, &mine, err);
+	if (st == PL_OK)
+		st = take_samples(p, records, size, &mine, err);
 	st = pl_parts_tell(p, st, true, mine.data, mine.len, size, &samples, err);
 	if (st == PL_OK && samples.len > 0) {
 		/* fewer samples than parts: the last ones stand in for those that lack */
@@ -325,11 +326,10 @@ enum pl_status pl_parts_sort(const struct pl_parts *p, struct pl_buf *records, s
 		pl_buf_release(records);
 		*records = in;
 		pl_buf_init(&in, UNBOUNDED);
-		if (records->len > size)
-			qsort(records->data, records->len / size, size, compare);
+		st = pl_sort(records->data, records->len / size, size, compare, p->poll, p->ctx, err);
 	}
 	pl_buf_release(&mine);
 	pl_buf_release(&samples);
 	pl_buf_release(&in);
-	return st;
+	return p->agree(p->ctx, st, err);
 }

@@ -19,16 +19,15 @@ static int compare_pairs(const void *x, const void *y)
 	return (p->a > q->a) - (p->a < q->a);
 }
 
-enum pl_status pl_star_sort(uint32_t first, uint32_t end, struct pl_pair *pairs, size_t npairs, struct pl_err *err)
+enum pl_status pl_star_sort(uint32_t first, uint32_t end, struct pl_pair *pairs, size_t npairs, pl_poll *poll, void *ctx,
+    struct pl_err *err)
 {
 	for (size_t i = 0; i < npairs; i++) {
 		if (pairs[i].a >= pairs[i].b || pairs[i].b < first || pairs[i].b >= end || pairs[i].distance > 256)
 			return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "pair (%u, %u) at distance %u is none of items %u to %u",
 			    (unsigned)pairs[i].a, (unsigned)pairs[i].b, (unsigned)pairs[i].distance, (unsigned)first, (unsigned)end);
 	}
-	if (npairs > 1)
-		qsort(pairs, npairs, sizeof(*pairs), compare_pairs);
-	return PL_OK;
+	return pl_sort(pairs, npairs, sizeof(*pairs), compare_pairs, poll, ctx, err);
 }
 
 static enum pl_status tell(struct pl_buf *news, uint32_t node, enum pl_star_state state, struct pl_err *err)

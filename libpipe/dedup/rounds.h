@@ -7,6 +7,7 @@
 #define PL_DEDUP_ROUNDS_H
 
 #include "join.h"
+#include "sort.h"
 
 /* 2 bits a node. Nodes without a neighbour of higher priority are kept from the start. */
 enum pl_star_state { PL_STATE_KEPT, PL_STATE_DROPPED, PL_STATE_UNDECIDED };
@@ -22,7 +23,8 @@ struct pl_star_part {
 };
 
 /* Sort pairs for a part: by b, then nearest first, then by a. PL_ERR_INVALID unless first <= b < end, a < b and distance <= 256. */
-PL_MUST_CHECK enum pl_status pl_star_sort(uint32_t first, uint32_t end, struct pl_pair *pairs, size_t npairs, struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_star_sort(uint32_t first, uint32_t end, struct pl_pair *pairs, size_t npairs, pl_poll *poll,
+    void *ctx, struct pl_err *err);
 /* pairs are sorted and stay until pl_star_part_release. Appends to news what the others must know. */
 PL_MUST_CHECK enum pl_status pl_star_part_init(struct pl_star_part *p, uint32_t first, uint32_t end, const struct pl_pair *pairs,
     size_t npairs, struct pl_buf *news, struct pl_err *err);

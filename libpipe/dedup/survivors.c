@@ -62,7 +62,7 @@ static enum pl_status deal_pairs(struct pl_dedup *d, struct pl_err *err)
 		left = deal.at < n;
 		d->parts.sum(d->parts.ctx, &left, 1);
 	}
-	pl_dedup_account(d, in.cap);
+	pl_dedup_account(d, in.len);
 	pl_buf_release(&in);
 	pl_spill_release(&d->found);
 	if (st == PL_OK)
@@ -124,7 +124,7 @@ static enum pl_status decide_stars(struct pl_dedup *d, struct pl_err *err)
 	st = d->parts.share(d->parts.ctx, &d->states, pl_star_bytes(d->nnodes), pl_dedup_held(d), "states of images", err);
 	if (st != PL_OK)
 		return st;
-	st = pl_star_sort(first, end, pairs, n, err);
+	st = pl_star_sort(first, end, pairs, n, d->parts.poll, d->parts.ctx, err);
 	if (st == PL_OK)
 		st = pl_star_part_init(&part, first, end, pairs, n, &news, err);
 	st = play_rounds(d, &part, &news, st, err);
@@ -155,7 +155,7 @@ static enum pl_status decide_components(struct pl_dedup *d, struct pl_err *err)
 	st = pl_parts_deal(&d->parts, st, sizeof(struct pl_pair), next_pair_to_first, &deal, &all, err);
 	if (st == PL_OK)
 		st = pl_components_first((struct pl_pair *)(void *)all.data, all.len / sizeof(struct pl_pair), &out, err);
-	pl_dedup_account(d, all.cap + out.cap + all.len);
+	pl_dedup_account(d, 2 * all.len + out.len);
 	deal = (struct pair_deal){.d = d, .pairs = (struct pl_pair *)(void *)out.data, .n = out.len / sizeof(struct pl_pair)};
 	st = pl_parts_deal(&d->parts, st, sizeof(struct pl_pair), next_pair, &deal, &in, err);
 	for (uint32_t i = 0; i < pl_nodes_held(d); i++)

@@ -110,3 +110,17 @@ same_as_reference()
 	[ ! -e a/dedup.clusters.npy ]
 	[ ! -e a/00000.dedup.npy ]
 }
+
+@test "why counts what went in favour of a kept image" {
+	local key want sum=0 n
+	plait synth -q -k pairs -n 60 --shard-samples 30 --size 64 --duplicates 0.4 --broken 0 -o syn >/dev/null
+	plait ingest -q -j1 -o c syn/pairs/*.tar >/dev/null
+	plait dedup -q --report r.json c >/dev/null
+	want=$(jq '.steps[0].account.images | .in - .out' r.json)
+	[ "$want" -gt 5 ]
+	for key in $(cut -f 3 syn/truth.tsv | sed -n '2,61p'); do
+		n=$(plait why "$key" c | sed -n 's/.*image 0: dedup: kept in place of \([0-9]*\) other.*/\1/p')
+		sum=$((sum + ${n:-0}))
+	done
+	[ "$sum" = "$want" ] || fail "$sum told of, $want dropped"
+}

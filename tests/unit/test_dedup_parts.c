@@ -10,6 +10,7 @@
 
 #include "libpipe/base/file.h"
 #include "libpipe/dedup/dedup.h"
+#include "libpipe/dedup/sort.h"
 #include "libpipe/dedup/spill.h"
 #include "table_corpus.h"
 #include "thread_parts.h"
@@ -129,6 +130,45 @@ static void test_records(void **state)
 		tp_run(n, 2, 0, NULL, spread, NULL);
 	}
 	assert_int_equal(wrong, 0);
+}
+
+/* ---- sorting that can be stopped ---- */
+
+static enum pl_status count_down(void *ctx, struct pl_err *err)
+{
+	int *left = ctx;
+
+	return --*left == 0 ? pl_fail(err, PL_ERR_STOPPED, PL_SEV_JOB, NULL, "stop") : PL_OK;
+}
+
+static void test_sort(void **state)
+{
+	static const size_t sizes[] = {0, 1, 2, 1000, (1 << 18) + 1, 1500001};
+	int polls = 0;
+
+	(void)state;
+	for (size_t k = 0; k < PL_ARRAY_LEN(sizes); k++) {
+		size_t n = sizes[k];
+		struct record *r = calloc(n + 1, sizeof(*r));
+		uint64_t sum = 0;
+		for (size_t i = 0; i < n; i++)
+			r[i] = (struct record){pl_draw64(1, i, 0) % (n / 2 + 1), i};
+		polls = 0;
+		assert_int_equal(pl_sort(r, n, sizeof(*r), compare_records, count_down, &polls, NULL), PL_OK);
+		for (size_t i = 0; i < n; i++) {
+			assert_true(i == 0 || compare_records(&r[i - 1], &r[i]) < 0);
+			sum += r[i].from;
+		}
+		assert_int_equal(sum, n < 2 ? 0 : (uint64_t)n * (n - 1) / 2);
+		free(r);
+	}
+	assert_true(polls < -8);
+	for (int stop = 1; stop < 12; stop += 5) {
+		struct record *r = calloc(1500000, sizeof(*r));
+		polls = stop;
+		assert_int_equal(pl_sort(r, 1500000, sizeof(*r), compare_records, count_down, &polls, NULL), PL_ERR_STOPPED);
+		free(r);
+	}
 }
 
 /* ---- spilling ---- */
@@ -374,6 +414,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_sort),
 		cmocka_unit_test(test_spill),
 		cmocka_unit_test(test_whole),
 		cmocka_unit_test(test_chain),

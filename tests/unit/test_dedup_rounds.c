@@ -41,7 +41,7 @@ static unsigned by_rounds(const struct graph *g, uint32_t parts, struct answer *
 		for (size_t i = 0; i < g->npairs; i++)
 			if (g->pairs[i].b >= first && g->pairs[i].b < end)
 				own[p][n++] = g->pairs[i];
-		assert_int_equal(pl_star_sort(first, end, own[p], n, NULL), PL_OK);
+		assert_int_equal(pl_star_sort(first, end, own[p], n, NULL, NULL, NULL), PL_OK);
 		assert_int_equal(pl_star_part_init(&part[p], first, end, own[p], n, &news, NULL), PL_OK);
 	}
 	do {
@@ -146,9 +146,9 @@ static void test_refusals(void **state)
 	struct pl_pair outside = {1, 9, 2}, backward = {3, 2, 1}, far = {2, 5, 257};
 
 	(void)state;
-	assert_int_equal(pl_star_sort(4, 8, &outside, 1, NULL), PL_ERR_INVALID);
-	assert_int_equal(pl_star_sort(0, 8, &backward, 1, NULL), PL_ERR_INVALID);
-	assert_int_equal(pl_star_sort(4, 8, &far, 1, NULL), PL_ERR_INVALID);
+	assert_int_equal(pl_star_sort(4, 8, &outside, 1, NULL, NULL, NULL), PL_ERR_INVALID);
+	assert_int_equal(pl_star_sort(0, 8, &backward, 1, NULL, NULL, NULL), PL_ERR_INVALID);
+	assert_int_equal(pl_star_sort(4, 8, &far, 1, NULL, NULL, NULL), PL_ERR_INVALID);
 }
 
 /* The smallest node that can be reached. */
