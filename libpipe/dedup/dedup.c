@@ -230,26 +230,16 @@ static enum pl_status join_poll(void *ctx, struct pl_err *err)
 	return st == PL_OK ? d->parts.poll(d->parts.ctx, err) : st;
 }
 
-/* Half of what there is room for is the join's scratch, a quarter for each of the two stores of pairs. The leader of a
- * node permutes the bits of the hashes before the others look at them. */
+/* Half of what there is room for is the join's scratch, a quarter for each of the two stores of pairs. */
 static enum pl_status plan_join(struct pl_dedup *d, struct pl_err *err)
 {
 	uint64_t room = d->parts.room(d->parts.ctx, pl_dedup_held(d));
-	bool leads = d->parts.part == d->parts.leader;
-	struct pl_join j = {.hashes = pl_hashes(d), .n = d->nnear, .distance = d->o.distance, .bits = 256,
+	struct pl_join j = {.hashes = pl_hashes(d), .n = d->nnear, .distance = d->o.distance, .bits = 256, .permuted = true,
 	    .related = d->classes ? near_related : NULL, .poll = join_poll, .ctx = d};
-	enum pl_status st = PL_OK;
 
 	d->found.ceiling = d->pairs.ceiling = room / 4;
 	d->found.dir = d->pairs.dir = d->parts.scratch;
-	if (leads)
-		st = pl_join_plan_new(&d->plan, &j, room / 2, err);
-	st = d->parts.agree(d->parts.ctx, st, err);
-	d->parts.settle(d->parts.ctx, &d->hashes);
-	j.permuted = true;
-	if (st == PL_OK && !leads)
-		st = pl_join_plan_new(&d->plan, &j, room / 2, err);
-	return d->parts.agree(d->parts.ctx, st, err);
+	return d->parts.agree(d->parts.ctx, pl_join_plan_new(&d->plan, &j, room / 2, err), err);
 }
 
 enum pl_status pl_dedup_load(struct pl_dedup *d, struct pl_err *err)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cover.h"
 #include "internal.h"
 
 #define ITEMS_MAX ((size_t)UINT32_MAX * sizeof(struct pl_item))
@@ -272,6 +273,10 @@ static enum pl_status spread_hashes(struct pl_dedup *d, const struct pl_buf *hel
 	}
 	if (n == 0)
 		first = 0;
+	/* as plans do, but every part its own, and so once for the whole job */
+	st = pl_cover_permute(pl_cover_kernel_best(), 256, pl_hashes(d) + first, n, err);
+	if ((st = d->parts.agree(d->parts.ctx, st, err)) != PL_OK)
+		return st;
 	st = pl_parts_spread(&d->parts, &d->hashes, (uint64_t)first * 32, (uint64_t)n * 32, err);
 	if (st == PL_OK && d->classes)
 		st = pl_parts_spread(&d->parts, &d->hashes, (uint64_t)d->nnear * 32 + (uint64_t)first * 4, (uint64_t)n * 4, err);
