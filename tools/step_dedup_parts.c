@@ -130,7 +130,8 @@ enum pl_status dedup_parts_open(struct dedup_parts *p, struct tool *t, uint64_t 
 		return st;
 	n = (uint32_t)pl_job_nodes(job);
 	p->leaders = calloc(n, sizeof(*p->leaders));
-	if ((st = pl_job_agree(job, p->leaders != NULL ? PL_OK : pl_fail_nomem(err), err)) != PL_OK)
+	st = pl_job_agree(job, p->leaders != NULL ? PL_OK : pl_fail_nomem(err), err);
+	if (st != PL_OK || p->leaders == NULL)
 		return st;
 	for (uint32_t i = 0; i < n; i++)
 		p->leaders[i] = (uint32_t)pl_job_leaders(job)[i];

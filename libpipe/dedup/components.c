@@ -24,7 +24,7 @@ static enum pl_status forest_new(struct forest *f, const struct pl_pair *pairs, 
 	size_t unique = 0;
 
 	*f = (struct forest){0};
-	f->node = n < SIZE_MAX / 2 / sizeof(*f->node) - 1 ? malloc((2 * n + 1) * sizeof(*f->node)) : NULL;
+	f->node = n < SIZE_MAX / 2 / sizeof(*f->node) - 1 ? calloc(2 * n + 1, sizeof(*f->node)) : NULL;
 	if (!f->node)
 		return pl_fail_nomem(err);
 	for (size_t i = 0; i < n; i++) {
@@ -37,7 +37,7 @@ static enum pl_status forest_new(struct forest *f, const struct pl_pair *pairs, 
 		if (i == 0 || f->node[i] != f->node[unique - 1])
 			f->node[unique++] = f->node[i];
 	f->n = unique;
-	f->parent = malloc((unique + 1) * sizeof(*f->parent));
+	f->parent = calloc(unique + 1, sizeof(*f->parent));
 	if (!f->parent) {
 		forest_free(f);
 		return pl_fail_nomem(err);

@@ -101,7 +101,7 @@ static enum pl_status find_survivors(struct pl_dedup *d, struct pl_node **surviv
 	if (!*slot || !*survivors)
 		st = pl_fail_nomem(err);
 	st = ask(d, next_survivor, &deal, NULL, NULL, st, &in, err);
-	for (size_t at = 0; st == PL_OK && at < in.len; at += sizeof(struct answer)) {
+	for (size_t at = 0; st == PL_OK && *slot && *survivors && at < in.len; at += sizeof(struct answer)) {
 		struct answer a;
 		memcpy(&a, in.data + at, sizeof(a));
 		(*survivors)[(*slot)[a.index]] = a.node;

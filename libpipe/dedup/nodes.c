@@ -96,7 +96,8 @@ static enum pl_status share_out(struct pl_dedup *d, const struct pl_buf *held, s
 	d->starts = calloc((size_t)d->parts.parts + 1, sizeof(*d->starts));
 	if (!counts || !d->starts)
 		st = pl_fail_nomem(err);
-	if ((st = d->parts.agree(d->parts.ctx, st, err)) != PL_OK) {
+	st = d->parts.agree(d->parts.ctx, st, err);
+	if (st != PL_OK || !counts || !d->starts) {
 		free(counts);
 		return st;
 	}

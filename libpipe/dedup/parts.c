@@ -154,7 +154,8 @@ enum pl_status pl_parts_tell(const struct pl_parts *p, enum pl_status st, bool e
 		uint64_t n = len - at < batch ? len - at : batch;
 		if (st == PL_OK)
 			st = p->poll(p->ctx, err);
-		if ((st = p->agree(p->ctx, st, err)) != PL_OK)
+		st = p->agree(p->ctx, st, err);
+		if (st != PL_OK || !to)
 			break;
 		/* borrowed: an exchange only reads them */
 		for (uint32_t i = 0; i < (everybody ? p->parts : p->nodes); i++) {
@@ -219,7 +220,7 @@ enum pl_status pl_parts_spread(const struct pl_parts *p, struct pl_share *s, uin
 	pl_buf_init(&own, UNBOUNDED);
 	while (more > 0) {
 		uint64_t n = len - at < batch ? len - at : batch;
-		if (st == PL_OK)
+		if (st == PL_OK && to)
 			st = send_slice(p, s, (struct slice){offset + at, n}, &own, to, err);
 		if (st == PL_OK)
 			st = p->poll(p->ctx, err);

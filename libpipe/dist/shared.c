@@ -72,7 +72,8 @@ enum pl_status pl_job_find_nodes(struct pl_job *job, struct pl_err *err)
 	if (n != NULL)
 		n->leaders = calloc((size_t)job->size, sizeof(*n->leaders));
 	st = n == NULL || n->leaders == NULL || leader_of == NULL ? pl_fail_nomem(err) : PL_OK;
-	if ((st = pl_job_agree(job, st, err)) != PL_OK) {
+	st = pl_job_agree(job, st, err);
+	if (st != PL_OK || n == NULL || n->leaders == NULL || leader_of == NULL) {
 		if (n != NULL)
 			free(n->leaders);
 		free(n);
@@ -208,10 +209,10 @@ static enum pl_status map_file(struct pl_shared *s, const char *dir, const char 
 		st = create_file(path, s->bytes, what, &fd, err);
 	}
 	st = pl_job_agree(job, st, err);
-	if (st == PL_OK && !leads && (fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC)) < 0)
+	if (st == PL_OK && !leads && path != NULL && (fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC)) < 0)
 		st = pl_fail_errno(err, PL_SEV_JOB, path, "the ranks of a node do not see one scratch directory");
 	st = pl_job_agree(job, st, err);
-	if (leads && fd >= 0)
+	if (leads && fd >= 0 && path != NULL)
 		(void)unlink(path);
 	if (st == PL_OK) {
 		s->data = mmap(NULL, (size_t)s->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -262,7 +263,8 @@ enum pl_status pl_shared_new(struct pl_shared **out, struct pl_job *job, uint64_
 	struct pl_shared *s = calloc(1, sizeof(*s));
 	enum pl_status st = s == NULL ? pl_fail_nomem(err) : PL_OK;
 
-	if ((st = pl_job_agree(job, st, err)) != PL_OK) {
+	st = pl_job_agree(job, st, err);
+	if (st != PL_OK || s == NULL) {
 		free(s);
 		return st;
 	}
