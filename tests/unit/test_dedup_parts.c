@@ -292,6 +292,56 @@ static void end_job(struct job *j)
 	tc_remove(j->dir);
 }
 
+static bool ascend(const struct pl_cluster_row *a, const struct pl_cluster_row *b)
+{
+	uint64_t x[] = {a->text, a->survivor_corpus, a->survivor_shard, a->survivor_row, a->member_shard, a->member_row};
+	uint64_t y[] = {b->text, b->survivor_corpus, b->survivor_shard, b->survivor_row, b->member_shard, b->member_row};
+	size_t i = 0;
+
+	while (i < PL_ARRAY_LEN(x) && x[i] == y[i])
+		i++;
+	return i < PL_ARRAY_LEN(x) && x[i] < y[i];
+}
+
+/* The clusters stand in their order, and say of images what the verdicts say. */
+static void check_clusters(const struct pl_corpus *c)
+{
+	char *path = pl_path_join(c->dir, "dedup.clusters.npy");
+	uint64_t images = 0, dropped = 0;
+	struct pl_npy t = {0};
+	struct pl_tables v;
+
+	assert_int_equal(pl_npy_open(&t, path, NULL), PL_OK);
+	for (uint64_t i = 0; i < t.nrows; i++) {
+		const struct pl_cluster_row *r = pl_npy_row(&t, i);
+		const struct pl_dedup_row *row;
+		assert_true(i == 0 || ascend(pl_npy_row(&t, i - 1), r));
+		if (r->text)
+			continue;
+		images++;
+		assert_int_equal(pl_tables_open(&v, c, r->member_shard, NULL), PL_OK);
+		row = pl_npy_row(&v.dedup_images, r->member_row);
+		assert_int_equal(row->survivor_key, r->survivor_key);
+		assert_int_equal(row->survivor_row, r->survivor_row);
+		assert_int_equal(row->survivor_corpus, r->survivor_corpus);
+		assert_int_equal(row->survivor_shard, r->survivor_shard);
+		assert_int_equal(row->distance, r->distance);
+		assert_int_equal(row->verdict, r->reason);
+		assert_int_equal(pl_sample(&v, pl_image_at(&v, r->member_row)->sample)->key, r->member_key);
+		pl_tables_close(&v);
+	}
+	for (size_t k = 0; k < c->nshards; k++) {
+		assert_int_equal(pl_tables_open(&v, c, k, NULL), PL_OK);
+		for (uint64_t i = 0; i < v.images.nrows; i++)
+			dropped += ((const struct pl_dedup_row *)pl_npy_row(&v.dedup_images, i))->verdict != PL_REASON_KEEP;
+		pl_tables_close(&v);
+	}
+	assert_int_equal(images, dropped);
+	assert_true(t.nrows > images);   /* texts, too */
+	pl_npy_close(&t);
+	free(path);
+}
+
 /* Of all that dedup wrote. */
 static uint64_t digest(const struct job *j)
 {
@@ -350,6 +400,7 @@ static void test_whole(void **state)
 		account = j.accounts[0];
 		assert_true(stats.dropped_near > 0 || !j.o.near);
 		assert_true(stats.dropped_bytes > 0 && stats.dropped_eval > 0 && stats.dropped_text > 0 && stats.low_quality > 0);
+		check_clusters(&j.c[0]);
 		want = digest(&j);
 		memset(j.accounts, 0, sizeof(j.accounts));
 		for (uint32_t n = 2; n <= 5; n++) {
