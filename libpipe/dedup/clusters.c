@@ -108,29 +108,56 @@ static bool next_row(void *ctx, const void **record, uint32_t *to)
 	return true;
 }
 
-/* Part after part sends its rows to the first, which so has one part's rows at a time. */
+/* So many rows go in one batch of pl_parts_deal, where they keep the order of parts. */
+enum { TOGETHER = 100000 };
+
+/* The parts from..end-1 send together. */
+static uint32_t group_end(const uint64_t *counts, uint32_t from, uint32_t parts)
+{
+	uint64_t rows = counts[from];
+	uint32_t end = from + 1;
+
+	while (end < parts && rows + counts[end] <= TOGETHER)
+		rows += counts[end++];
+	return end;
+}
+
+/* Part after part sends its rows to the first, several at once where they have few. */
 static enum pl_status write_rows(struct pl_dedup *d, size_t corpus, const struct pl_buf *rows, enum pl_status st, struct pl_err *err)
 {
 	struct pl_npy_writer w = {0};
 	char *path = pl_path_join(d->corpora[corpus]->dir, "dedup.clusters.npy");
+	uint64_t *counts = calloc(d->parts.parts, sizeof(*counts));
 	struct pl_buf in;
+	bool agreed;
 
 	pl_buf_init(&in, (size_t)1 << 46);
-	if (st == PL_OK && !path)
+	if (st == PL_OK && (!path || !counts))
 		st = pl_fail_nomem(err);
 	if (st == PL_OK && d->parts.part == 0)
 		st = pl_npy_create(&w, path, pl_cluster_cols, pl_cluster_ncols, sizeof(struct pl_cluster_row), err);
-	for (uint32_t p = 0; p < d->parts.parts; p++) {
-		struct row_deal deal = {rows, 0, d->parts.part == p};
+	st = d->parts.agree(d->parts.ctx, st, err);
+	agreed = st == PL_OK && counts;
+	if (agreed) {
+		counts[d->parts.part] = rows->len / sizeof(struct pl_cluster_row);
+		d->parts.sum(d->parts.ctx, counts, d->parts.parts);
+	}
+	for (uint32_t p = 0, end; agreed && p < d->parts.parts; p = end) {
+		struct row_deal deal = {rows, 0, false};
+		end = group_end(counts, p, d->parts.parts);
+		deal.mine = d->parts.part >= p && d->parts.part < end;
 		pl_buf_clear(&in);
 		st = pl_parts_deal(&d->parts, st, sizeof(struct pl_cluster_row), next_row, &deal, &in, err);
-		if (st == PL_OK && d->parts.part == 0 && in.len > 0)
+		if (st != PL_OK)
+			break;
+		if (d->parts.part == 0 && in.len > 0)   /* how that went, the next deal or the end agrees on */
 			st = pl_npy_append(&w, in.data, in.len / sizeof(struct pl_cluster_row), err);
 	}
 	if (st == PL_OK && d->parts.part == 0)
 		st = pl_npy_commit(&w, err);
 	pl_npy_abort(&w);
 	pl_buf_release(&in);
+	free(counts);
 	free(path);
 	return d->parts.agree(d->parts.ctx, st, err);
 }
