@@ -82,15 +82,39 @@ static enum pl_status filter(struct job *j, struct pl_err *err)
 	return st;
 }
 
+/* The corpora of evaluation sets, then the files of hashes; NULL = no memory. */
+static const char **evaluation_sets(const struct job *j)
+{
+	const struct pl_recipe *r = &j->recipe;
+	const char **list = calloc(r->dedup.against.n + r->dedup.against_hashes.n + 1, sizeof(*list));
+
+	for (size_t i = 0; i < r->dedup.against.n && list != NULL; i++)
+		list[i] = j->dirs[r->nsources + i];
+	for (size_t i = 0; i < r->dedup.against_hashes.n && list != NULL; i++)
+		list[r->dedup.against.n + i] = r->dedup.against_hashes.items[i];
+	return list;
+}
+
 static enum pl_status dedup(struct job *j, struct pl_err *err)
 {
 	const struct pl_recipe *r = &j->recipe;
 	struct dedup_step step = { 0 };
+	const char **against;
+	enum pl_status st;
 
 	step.corpora = (const char *const *)j->dirs;
 	step.n = r->nsources;
-	step.against = step.corpora + r->nsources;
-	step.nagainst = r->dedup.against.n;
+	if (!r->dedup.enabled)
+		return step_undedup(j->t, step.corpora, step.n, err);
+	against = evaluation_sets(j);
+	if ((st = pl_job_agree(j->t->job, against != NULL ? PL_OK : pl_fail_nomem(err), err)) != PL_OK)
+		goto done;
+	step.against = against;
+	step.nagainst = r->dedup.against.n + r->dedup.against_hashes.n;
+	step.against_hash = -1;
+	step.known = r->dedup.known.items;
+	step.nknown = r->dedup.known.n;
+	step.options.rules = r->dedup.rules;
 	step.memory = memory;
 	step.scratch = scratch;
 	step.options.near = r->dedup.near;
@@ -100,7 +124,10 @@ static enum pl_status dedup(struct job *j, struct pl_err *err)
 	step.options.near_text = r->dedup.near_text;
 	step.options.across = r->dedup.across;
 	step.options.cluster = (enum pl_cluster)r->dedup.cluster;
-	return r->dedup.enabled ? step_dedup(j->t, &step, err) : step_undedup(j->t, step.corpora, step.n, err);
+	st = step_dedup(j->t, &step, err);
+done:
+	free(against);
+	return st;
 }
 
 /* Balance, pack and verify one output. */

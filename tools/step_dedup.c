@@ -6,6 +6,7 @@
 #include "libpipe/base/human.h"
 #include "libpipe/base/json.h"
 #include "libpipe/dedup/dedup.h"
+#include "step_dedup_others.h"
 #include "step_dedup_parts.h"
 #include "step_dedup_text.h"
 #include "steps.h"
@@ -21,8 +22,9 @@
 
 struct dedup {
 	const struct dedup_step *step;
-	struct pl_corpus *corpora, *evals;
-	struct pl_corpus **corpus_list, **eval_list;
+	struct pl_corpus *corpora;
+	struct pl_corpus **corpus_list;
+	struct dedup_others others;
 	struct pl_dedup *work;
 	struct dedup_parts parts;
 	uint64_t tickets;
@@ -47,16 +49,15 @@ static enum pl_status open_all(struct dedup *d, struct pl_err *err)
 	enum pl_status st = steps_open_corpora(s->corpora, s->n, &d->corpora, err);
 
 	if (st == PL_OK)
-		st = steps_open_corpora(s->against, s->nagainst, &d->evals, err);
+		st = dedup_others_open(&d->others, s, d->corpora, err);
 	if (st != PL_OK)
 		return st;
 	d->corpus_list = pointers(d->corpora, s->n);
-	d->eval_list = pointers(d->evals, s->nagainst);
-	return d->corpus_list == NULL || d->eval_list == NULL ? pl_fail_nomem(err) : PL_OK;
+	return d->corpus_list == NULL ? pl_fail_nomem(err) : PL_OK;
 }
 
-/* A digest of what filter said of each shard, two words a shard; each rank does its own and they are added up. */
-static enum pl_status digest_shards(struct tool *t, const struct pl_corpus *c, uint64_t *words, struct pl_err *err)
+/* A digest of what filter (verdicts: and dedup) said of each shard, two words a shard; each rank does its own and they are added up. */
+static enum pl_status digest_shards(struct tool *t, const struct pl_corpus *c, bool verdicts, uint64_t *words, struct pl_err *err)
 {
 	size_t rank = (size_t)pl_job_rank(t->job), size = (size_t)pl_job_size(t->job);
 	enum pl_status st = PL_OK;
@@ -70,6 +71,10 @@ static enum pl_status digest_shards(struct tool *t, const struct pl_corpus *c, u
 			pl_hasher_add(h, sizes, sizeof(sizes));
 			pl_hasher_add(h, tables.filter.rows, (size_t)sizes[0]);
 			pl_hasher_add(h, tables.filter_images.rows, (size_t)sizes[1]);
+			if (verdicts) {
+				pl_hasher_add(h, tables.dedup.rows, (size_t)(tables.dedup.nrows * tables.dedup.row_size));
+				pl_hasher_add(h, tables.dedup_images.rows, (size_t)(tables.dedup_images.nrows * tables.dedup_images.row_size));
+			}
 			pl_hasher_digest(h, words + 2 * i);
 			pl_tables_close(&tables);
 			st = tool_poll(t, err);
@@ -79,10 +84,10 @@ static enum pl_status digest_shards(struct tool *t, const struct pl_corpus *c, u
 	return st;
 }
 
-static enum pl_status digest_corpus(struct tool *t, struct pl_hasher *h, const struct pl_corpus *c, struct pl_err *err)
+static enum pl_status digest_corpus(struct tool *t, struct pl_hasher *h, const struct pl_corpus *c, bool verdicts, struct pl_err *err)
 {
 	uint64_t *words = calloc(2 * c->nshards + 1, sizeof(*words));
-	enum pl_status st = words == NULL ? pl_fail_nomem(err) : digest_shards(t, c, words, err);
+	enum pl_status st = words == NULL ? pl_fail_nomem(err) : digest_shards(t, c, verdicts, words, err);
 
 	if ((st = pl_job_agree(t->job, st, err)) == PL_OK) {
 		pl_job_sum(t->job, words, 2 * c->nshards);
@@ -93,10 +98,23 @@ static enum pl_status digest_corpus(struct tool *t, struct pl_hasher *h, const s
 	return st;
 }
 
+static enum pl_status digest_other(struct tool *t, struct pl_hasher *h, const struct dedup_others *o, size_t i, struct pl_err *err)
+{
+	uint64_t what[] = { o->what[i].known, o->what[i].list != NULL };
+
+	pl_hasher_add(h, what, sizeof(what));
+	if (o->what[i].list == NULL)
+		return digest_corpus(t, h, o->list[i], o->what[i].known, err);
+	pl_hasher_add(h, o->list[i]->digest, sizeof(o->list[i]->digest));
+	return PL_OK;
+}
+
 static enum pl_status digest_of(struct tool *t, struct dedup *d, struct pl_err *err)
 {
 	const struct pl_dedup_options *o = &d->step->options;
-	uint64_t numbers[] = { 2, o->cluster, o->near, o->distance, o->min_quality, o->text, o->across, d->step->n, d->step->nagainst };
+	const struct pl_dedup_rules *r = &o->rules;
+	uint64_t numbers[] = { 3, o->cluster, o->near, o->distance, o->min_quality, o->text, o->across, d->step->n, d->step->nagainst,
+		r->captions, r->max_documents, r->max_texts_per_image, r->max_captions, r->document, r->document_share, r->same_images };
 	struct pl_hasher *h = pl_hasher_new();
 	enum pl_status st = PL_OK;
 
@@ -108,9 +126,9 @@ static enum pl_status digest_of(struct tool *t, struct dedup *d, struct pl_err *
 		pl_hasher_add(h, near, sizeof(near));
 	}
 	for (size_t i = 0; i < d->step->n && st == PL_OK; i++)
-		st = digest_corpus(t, h, &d->corpora[i], err);
-	for (size_t i = 0; i < d->step->nagainst && st == PL_OK; i++)
-		st = digest_corpus(t, h, &d->evals[i], err);
+		st = digest_corpus(t, h, &d->corpora[i], false, err);
+	for (size_t i = 0; i < d->others.n && st == PL_OK; i++)
+		st = digest_other(t, h, &d->others, i, err);
 	pl_hasher_digest(h, d->digest);
 	pl_hasher_free(h);
 	return st;
@@ -219,6 +237,27 @@ static bool describe_near_text(json_t *all, const struct pl_near_text_options *o
 	return near != NULL && json_object_set_new(all, "text_near", near) == 0;
 }
 
+/* Those in force. */
+static bool describe_rules(json_t *all, const struct pl_dedup_rules *r)
+{
+	json_t *rules = json_object();
+	bool ok = rules != NULL;
+
+	if (ok && r->captions > 1)
+		ok = json_object_set_new(rules, "captions", r->captions == PL_CAPTIONS_ALL ? json_string("all") : json_integer(r->captions)) == 0;
+	if (ok && r->max_documents > 0)
+		ok = json_object_set_new(rules, "max_documents", json_integer(r->max_documents)) == 0;
+	if (ok && r->max_texts_per_image > 0)
+		ok = json_object_set_new(rules, "max_texts_per_image", json_integer(r->max_texts_per_image)) == 0;
+	if (ok && r->max_captions > 0)
+		ok = json_object_set_new(rules, "max_captions", json_integer(r->max_captions)) == 0;
+	if (ok && r->document == PL_DOCUMENT_WHOLE)
+		ok = json_object_set_new(rules, "document_share", json_real((double)r->document_share / PL_SHARE_ONE)) == 0;
+	if (ok && r->same_images)
+		ok = json_object_set_new(rules, "same_images", json_true()) == 0;
+	return json_object_set_new(all, "rules", rules) == 0 && ok;
+}
+
 /* CORPUS/dedup.json: the options, and the corpora by whose numbers the tables name survivors. */
 static enum pl_status write_description(const struct dedup *d, size_t corpus, struct pl_err *err)
 {
@@ -230,14 +269,15 @@ static enum pl_status write_description(const struct dedup *d, size_t corpus, st
 	enum pl_status st = list == NULL || path == NULL ? pl_fail_nomem(err) : PL_OK;
 
 	pl_buf_init(&text, 0);
-	for (size_t i = 0; i < s->n + s->nagainst && st == PL_OK; i++) {
-		const struct pl_corpus *c = i < s->n ? &d->corpora[i] : &d->evals[i - s->n];
-		if (json_array_append_new(list, json_pack("{s:s,s:s,s:b}", "name", c->source.name, "dir", c->dir, "against", i >= s->n)) != 0)
+	for (size_t i = 0; i < s->n + d->others.n && st == PL_OK; i++) {
+		json_t *row = i >= s->n ? dedup_others_describe(&d->others, i - s->n)
+		                        : json_pack("{s:s,s:s,s:b}", "name", d->corpora[i].source.name, "dir", d->corpora[i].dir, "against", 0);
+		if (json_array_append_new(list, row) != 0)
 			st = pl_fail_nomem(err);
 	}
 	all = json_pack("{s:b,s:s,s:I,s:I,s:b,s:b,s:O}", "near", o->near, "cluster", pl_cluster_names[o->cluster], "distance", (json_int_t)o->distance, "min_quality",
 	    (json_int_t)o->min_quality, "text", o->text, "across", o->across, "corpora", list);
-	if (st == PL_OK && (all == NULL || (o->near_text.on && !describe_near_text(all, &o->near_text))))
+	if (st == PL_OK && (all == NULL || (o->near_text.on && !describe_near_text(all, &o->near_text)) || !describe_rules(all, &o->rules)))
 		st = pl_fail_nomem(err);
 	if (st == PL_OK)
 		st = pl_json_dump(all, true, &text, err);
@@ -255,10 +295,11 @@ static enum pl_status decide(struct tool *t, struct dedup *d, struct pl_err *err
 	struct pl_dedup_options options = d->step->options;
 	enum pl_status st = dedup_parts_open(&d->parts, t, d->step->memory, d->step->scratch, err);
 
+	options.others = d->others.what;
 	options.poll = tool_poll;
 	options.poll_ctx = t;
 	if (st == PL_OK)
-		st = pl_dedup_new(&d->work, d->corpus_list, d->step->n, d->eval_list, d->step->nagainst, &options, &d->parts.parts, err);
+		st = pl_dedup_new(&d->work, d->corpus_list, d->step->n, d->others.list, d->others.n, &options, &d->parts.parts, err);
 	st = pl_job_agree(t->job, st, err);
 	if (st == PL_OK && options.near_text.on)
 		st = step_near_texts(t, d->work, &options.near_text, &d->texts, err);
@@ -319,6 +360,19 @@ static enum pl_status tell_near_texts(
 	    (unsigned long long)d->texts.too_long);
 }
 
+static enum pl_status tell_rules(struct tool *t, const struct dedup *d, const struct pl_dedup_stats *s, struct pl_buf *extra, struct pl_err *err)
+{
+	const struct pl_dedup_rules *r = &d->step->options.rules;
+
+	if (r->captions <= 1 && r->max_documents + r->max_texts_per_image + r->max_captions == 0)
+		return PL_OK;
+	if (tool_is_root(t))
+		pl_log(PL_LOG_INFO, "rules: %llu images stay for their captions, %llu stand too often, %llu samples have captions that do",
+		    (unsigned long long)s->kept_captions, (unsigned long long)s->repeated_images, (unsigned long long)s->repeated_captions);
+	return pl_buf_addf(extra, err, ",\"kept_captions\":%llu,\"repeated_images\":%llu,\"repeated_captions\":%llu",
+	    (unsigned long long)s->kept_captions, (unsigned long long)s->repeated_images, (unsigned long long)s->repeated_captions);
+}
+
 static enum pl_status tell_join(struct tool *t, struct dedup *d, const struct pl_dedup_stats *s, struct pl_buf *extra, struct pl_err *err)
 {
 	uint64_t held = pl_job_max(t->job, s->held), shared = pl_job_max(t->job, d->parts.shared_peak), filed = pl_job_max(t->job, d->parts.filed);
@@ -357,6 +411,8 @@ static enum pl_status end(struct tool *t, struct dedup *d, struct pl_err *err)
 	if (st == PL_OK && d->step->options.near_text.on)
 		st = tell_near_texts(t, d, &s, &extra, err);
 	if (st == PL_OK)
+		st = tell_rules(t, d, &s, &extra, err);
+	if (st == PL_OK)
 		st = tool_step_end(t, (char *)extra.data, err);
 	pl_buf_release(&extra);
 	return st;
@@ -389,9 +445,8 @@ done:
 	pl_dedup_free(d.work);
 	dedup_parts_close(&d.parts);
 	free(d.corpus_list);
-	free(d.eval_list);
 	steps_close_corpora(d.corpora, s->n);
-	steps_close_corpora(d.evals, s->nagainst);
+	dedup_others_close(&d.others);
 	return st;
 }
 

@@ -5,6 +5,7 @@
 #include "libpipe/base/hash.h"
 #include "libpipe/corpus/fetch.h"
 #include "libpipe/dedup/dedup.h"
+#include "libpipe/dedup/hashlist.h"
 #include "serial.h"
 
 static struct pl_common common;
@@ -41,6 +42,45 @@ static const uint8_t *verdict_at(const struct pl_npy *t, uint64_t row)
 	return t->rows != NULL && row < t->nrows ? &((const struct pl_filter_row *)pl_npy_row(t, row))->verdict : NULL;
 }
 
+struct listed { uint64_t line; char name[256]; bool found; };
+
+static enum pl_status find_line(void *ctx, const struct pl_hash_entry *e, struct pl_err *err)
+{
+	struct listed *l = ctx;
+
+	(void)err;
+	if (e->line == l->line) {
+		l->found = true;
+		snprintf(l->name, sizeof(l->name), "%s", e->name);
+	}
+	return PL_OK;
+}
+
+/* Was it a line of a list of hashes? Tells which. */
+static bool tell_listed(const struct why *w, size_t corpus, const struct pl_dedup_row *d)
+{
+	char *path = pl_path_join(w->corpora[corpus].dir, "dedup.json");
+	struct listed l = { .line = d->survivor_row };
+	const json_t *set;
+	const char *file;
+	json_t *j = NULL;
+	bool is = false;
+
+	if (path != NULL && pl_json_load(path, (size_t)64 << 20, &j, NULL) == PL_OK) {
+		set = json_array_get(json_object_get(j, "corpora"), d->survivor_corpus);
+		file = pl_json_str(set, "dir");
+		is = file != NULL && json_is_true(json_object_get(set, "hashes"));
+		if (is && pl_hashlist_read(file, find_line, &l, NULL) == PL_OK && l.found && l.name[0] != '\0')
+			printf("dropped: %s, distance %u; line %llu ('%s') of '%s'\n", pl_reason_name(d->verdict), d->distance,
+			    (unsigned long long)l.line, l.name, file);
+		else if (is)
+			printf("dropped: %s, distance %u; line %llu of '%s'\n", pl_reason_name(d->verdict), d->distance, (unsigned long long)l.line, file);
+	}
+	json_decref(j);
+	free(path);
+	return is;
+}
+
 /* Which of the corpora given here is number `number` of the ones that this corpus was compared with? w->n when none is. */
 static size_t find_corpus(const struct why *w, size_t corpus, uint32_t number)
 {
@@ -63,13 +103,21 @@ static size_t find_corpus(const struct why *w, size_t corpus, uint32_t number)
 /* text: it was the text that decided, and the distance is one between near texts. */
 static void tell_survivor(struct why *w, size_t corpus, const struct pl_dedup_row *d, bool image, bool text)
 {
-	size_t at = find_corpus(w, corpus, d->survivor_corpus);
-	const struct pl_corpus *c = at < w->n ? &w->corpora[at] : NULL;
+	const struct pl_corpus *c;
 	const struct pl_sample_row *sample;
+	size_t at;
 	struct pl_tables t = { 0 };
 	uint64_t row = d->survivor_row;
 	char *key = NULL;
 
+	if (d->verdict == PL_REASON_REPEATED_IMAGE || d->verdict == PL_REASON_REPEATED_CAPTION) {
+		printf("dropped: %s (%s)\n", pl_reason_name(d->verdict), pl_reason_text(d->verdict));
+		return;
+	}
+	if (d->verdict == PL_REASON_EVALUATION && tell_listed(w, corpus, d))
+		return;
+	at = find_corpus(w, corpus, d->survivor_corpus);
+	c = at < w->n ? &w->corpora[at] : NULL;
 	if (text)
 		printf("dropped: %s, Jaccard %.3f", pl_reason_name(d->verdict), 1 - d->distance / 1000.0);
 	else

@@ -312,10 +312,17 @@ static unsigned weight(uint64_t mask)
 	return n;
 }
 
+static double all_pairs(const struct pl_join *j)
+{
+	double n = j->n, fixed = j->fixed < j->n ? j->fixed : j->n;
+
+	return n * (n - 1) / 2 - fixed * (fixed - 1) / 2;
+}
+
 /* Pairs of strangers that agree under a mask, if bits were independent. */
 static double expected(const struct pl_join_plan *p, uint32_t mask)
 {
-	double pairs = (double)p->join.n * ((double)p->join.n - 1) / 2;
+	double pairs = all_pairs(&p->join);
 
 	for (unsigned i = weight(p->cover.mask[mask]); i > 0; i--)
 		pairs *= p->base;
@@ -383,7 +390,7 @@ enum pl_status pl_join_plan_cost(struct pl_join_plan *p, struct pl_join_cost *c,
 	if (p->cover.nblocks > 0) {
 		st = cover_cost(p, c, err);
 	} else {
-		c->candidates = (double)p->join.n * ((double)p->join.n - 1) / 2;
+		c->candidates = all_pairs(&p->join);
 		c->seconds = c->candidates * pl_cover_compare_ns() / 1e9;
 	}
 	if (st == PL_OK && p->join.budget > 0 && c->candidates > p->join.budget)

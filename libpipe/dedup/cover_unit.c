@@ -159,7 +159,7 @@ static enum pl_status emit(struct run *r, struct pl_pair *pairs, uint32_t n)
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct pl_pair q = pairs[i];
-		if (pl_cover_lowest(&r->p->cover, r->block, r->mask, j->hashes[q.a], j->hashes[q.b]) &&
+		if (q.b >= j->fixed && pl_cover_lowest(&r->p->cover, r->block, r->mask, j->hashes[q.a], j->hashes[q.b]) &&
 		    (!j->related || j->related(j->ctx, q.a, q.b)))
 			pairs[kept++] = q;
 	}
@@ -178,6 +178,15 @@ static enum pl_status verify(struct run *r)
 	return emit(r, s->pair, n);
 }
 
+/* Are all members in tile `from` fixed? Members stand in order, up or down. */
+static bool tile_fixed(const struct run *r, uint64_t from)
+{
+	const struct pl_scratch *s = &r->p->s;
+	uint64_t last = from + PL_JOIN_TILE < s->nmember ? from + PL_JOIN_TILE - 1 : s->nmember - 1;
+
+	return s->member[from] < r->p->join.fixed && s->member[last] < r->p->join.fixed;
+}
+
 /* Rows left .. of the members against the loaded block of members right .. */
 static enum pl_status join_tile(struct run *r, uint64_t left, uint64_t right)
 {
@@ -185,6 +194,8 @@ static enum pl_status join_tile(struct run *r, uint64_t left, uint64_t right)
 	uint64_t end = left + PL_JOIN_TILE < s->nmember ? left + PL_JOIN_TILE : s->nmember;
 	enum pl_status st = PL_OK;
 
+	if (tile_fixed(r, left) && tile_fixed(r, right))
+		return poll(r);
 	for (uint64_t i = left; i < end && st == PL_OK; i++) {
 		uint32_t from = left == right ? (uint32_t)(i - left) + 1 : 0, a = s->member[i];
 		uint32_t n = r->p->scan(r->p->join.hashes[a], s->block, from, r->p->join.distance, s->hit);
@@ -226,7 +237,7 @@ static enum pl_status join_members(struct run *r, uint32_t share, uint32_t share
 static enum pl_status large_bucket(struct run *r, uint32_t i)
 {
 	struct pl_scratch *s = &r->p->s;
-	uint64_t print = s->entry[i] >> 32;
+	uint64_t print = s->entry[i] >> 32, fixed = 0;
 	enum pl_status st = PL_OK;
 
 	s->nmember = 0;
@@ -240,7 +251,9 @@ static enum pl_status large_bucket(struct run *r, uint32_t i)
 		return st;
 	if (!r->tally)
 		return join_members(r, 0, 1);
-	r->tally->pairs += s->nmember * (s->nmember - 1) / 2;
+	for (uint64_t k = 0; k < s->nmember; k++)
+		fixed += s->member[k] < r->p->join.fixed;
+	r->tally->pairs += s->nmember * (s->nmember - 1) / 2 - (fixed > 0 ? fixed * (fixed - 1) / 2 : 0);
 	if (s->nmember > r->tally->largest)
 		r->tally->largest = s->nmember;
 	return PL_OK;
@@ -253,6 +266,8 @@ static void small_bucket(struct run *r, uint32_t i, bool *large)
 	uint64_t print = s->entry[i] >> 32;
 	uint32_t found = 0, at = s->ncandidates;
 
+	if ((uint32_t)s->entry[i] < r->p->join.fixed)
+		return;   /* entries stand in the order of hashes, so those before it are fixed, too */
 	for (uint32_t k = s->next[i]; k != 0; k = s->next[k - 1]) {
 		if (s->entry[k - 1] >> 32 != print)
 			continue;

@@ -234,7 +234,7 @@ static enum pl_status join_poll(void *ctx, struct pl_err *err)
 static enum pl_status plan_join(struct pl_dedup *d, struct pl_err *err)
 {
 	uint64_t room = d->parts.room(d->parts.ctx, pl_dedup_held(d));
-	struct pl_join j = {.hashes = pl_hashes(d), .n = d->nnear, .distance = d->o.distance, .bits = 256, .permuted = true,
+	struct pl_join j = {.hashes = pl_hashes(d), .n = d->nnear, .distance = d->o.distance, .bits = 256, .fixed = d->nfixed, .permuted = true,
 	    .related = d->classes ? near_related : NULL, .poll = join_poll, .ctx = d};
 
 	d->found.ceiling = d->pairs.ceiling = room / 4;
@@ -251,6 +251,8 @@ enum pl_status pl_dedup_load(struct pl_dedup *d, struct pl_err *err)
 	/* what every part counted alike is counted once */
 	if (pl_texts_everywhere(d) && d->parts.part != 0)
 		d->stats = (struct pl_dedup_stats){0};
+	if (st == PL_OK)
+		st = pl_rules_samples(d, err);
 	if (st == PL_OK)
 		st = pl_items_load_images(d, err);
 	st = d->parts.agree(d->parts.ctx, st, err);
@@ -299,7 +301,8 @@ static void add_up(struct pl_dedup *d)
 {
 	struct pl_dedup_stats *s = &d->stats;
 	uint64_t *counts[] = {&s->images, &s->low_quality, &s->pairs, &s->dropped_bytes, &s->dropped_near, &s->dropped_eval, &s->dropped_text,
-	    &s->near_texts, &s->text_pairs, &s->dropped_near_text, &s->keys, &s->candidates, &s->core_us, &s->largest_bucket, &s->scratch};
+	    &s->near_texts, &s->text_pairs, &s->dropped_near_text, &s->kept_captions, &s->repeated_images, &s->repeated_captions,
+	    &s->keys, &s->candidates, &s->core_us, &s->largest_bucket, &s->scratch};
 	uint64_t sums[PL_ARRAY_LEN(counts)];
 
 	for (size_t i = 0; i < PL_ARRAY_LEN(counts); i++)
@@ -322,6 +325,8 @@ enum pl_status pl_dedup_decide(struct pl_dedup *d, struct pl_err *err)
 	st = pl_dedup_survivors(d, err);
 	if (st == PL_OK)
 		st = pl_dedup_fates(d, err);
+	if (st == PL_OK)
+		st = pl_rules_images(d, err);
 	if (st != PL_OK)
 		return st;
 	add_up(d);

@@ -8,6 +8,7 @@
 
 #include "join.h"
 #include "parts.h"
+#include "rules.h"
 #include "libpipe/corpus/corpus.h"
 
 #define PL_DEDUP_DISTANCE_DEFAULT 16
@@ -35,6 +36,13 @@ PL_MUST_CHECK enum pl_status pl_near_text_set(struct pl_near_text_options *o, in
 enum pl_cluster { PL_CLUSTER_STARS, PL_CLUSTER_COMPONENTS };
 extern const char *const pl_cluster_names[];   /* ends with NULL */
 
+struct pl_hashlist;
+/* What stands among the evaluation sets and is none of their corpora. */
+struct pl_dedup_other {
+	const struct pl_hashlist *list;   /* NULL, or the list (hashlist.h) whose `corpus` this is */
+	bool known;                       /* a corpus that dedup decided before: what it kept stays and drops others as duplicates */
+};
+
 struct pl_dedup_options {
 	bool near;              /* perceptual hashes within distance */
 	unsigned distance;
@@ -43,6 +51,8 @@ struct pl_dedup_options {
 	struct pl_near_text_options near_text;   /* then pl_near_text_resolve comes before pl_dedup_load */
 	bool across;            /* between corpora too, not only within each */
 	enum pl_cluster cluster;
+	struct pl_dedup_rules rules;
+	const struct pl_dedup_other *others;     /* NULL, or what each of the evals is; borrowed */
 	enum pl_status (*poll)(void *ctx, struct pl_err *err);   /* NULL, or called often; also of one part alone */
 	void *poll_ctx;
 };
@@ -76,7 +86,8 @@ PL_MUST_CHECK enum pl_status pl_dedup_clusters(struct pl_dedup *d, size_t corpus
 
 /* Numbers for the report, of all parts once survivors are decided; keys to largest_bucket as predicted. */
 struct pl_dedup_stats { uint64_t images, low_quality, distinct_hashes, pairs, dropped_bytes, dropped_near, dropped_eval, dropped_text,
-    near_texts, text_pairs, dropped_near_text, rounds, units, keys, candidates, core_us, largest_bucket, scratch, held; };
+    near_texts, text_pairs, dropped_near_text, kept_captions, repeated_images, repeated_captions,
+    rounds, units, keys, candidates, core_us, largest_bucket, scratch, held; };
 struct pl_dedup_stats pl_dedup_stats(const struct pl_dedup *d);
 
 /* Rows of dedup.clusters.npy, by survivor, then member. */

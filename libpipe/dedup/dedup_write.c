@@ -21,6 +21,8 @@ struct outcome {
 	uint32_t dropped[PL_REASON_COUNT];
 	struct pl_dedup_row first;      /* first dropped image, as a sample row */
 	struct pl_dedup_row eval;       /* the same of those dropped for an evaluation set */
+	struct pl_dedup_row foreign;    /* the same of those dropped for another sample */
+	uint32_t nforeign;
 };
 
 static struct pl_dedup_row make_row(const struct pl_dedup *d, const struct pl_fate *f, uint32_t row)
@@ -56,6 +58,11 @@ static enum pl_status write_image(
 				o->first = sample;
 			if (f->reason == PL_REASON_EVALUATION && !o->eval.verdict)
 				o->eval = sample;
+			if (f->place != w->place || f->sample != it->items[w->item].sample || f->reason == PL_REASON_REPEATED_IMAGE) {
+				o->nforeign++;
+				if (!o->foreign.verdict)
+					o->foreign = sample;
+			}
 		}
 	}
 	return pl_npy_append(&w->images, &out, 1, err);
@@ -64,13 +71,15 @@ static enum pl_status write_image(
 /* The rule of the sample's kind. *gone: dropped without a verdict of its own, all its images being
  * dropped. */
 static struct pl_dedup_row judge_sample(
-    const struct pl_sample_row *s, const struct outcome *o, bool *gone)
+    const struct pl_dedup_rules *rules, const struct pl_sample_row *s, const struct outcome *o, bool *gone)
 {
 	*gone = false;
 	if (s->kind == PL_KIND_PAIRS && o->before > 0 && o->kept == 0)
 		return o->first;
 	if (s->kind == PL_KIND_CHAT && o->eval.verdict)
 		return o->eval;
+	if (s->kind == PL_KIND_INTERLEAVED && pl_rules_document(rules, o->before, o->nforeign))
+		return o->foreign;
 	*gone = s->kind != PL_KIND_TEXT && o->before > 0 && o->kept == 0;
 	return (struct pl_dedup_row){0};
 }
@@ -133,7 +142,7 @@ static enum pl_status write_sample(struct shard_tables *w, uint64_t row, struct 
 	if (w->text < d->ntexts && d->texts[w->text].place == w->place && d->texts[w->text].sample == row)
 		out = text_row(d, &d->texts[w->text]);
 	else
-		out = judge_sample(s, &o, &gone);
+		out = judge_sample(&d->o.rules, s, &o, &gone);
 	if (in)
 		count_sample(w->account, gone ? PL_REASON_IMAGES_GONE : (enum pl_reason)out.verdict,
 		    usable_images(w->t, s), &o);

@@ -137,7 +137,7 @@ static void decide_item(struct pl_item *it, const struct answer *a)
 	const struct pl_node *s = &a->node;
 	struct pl_fate f = {.key = s->key, .place = s->place, .row = s->row, .sample = s->sample, .distance = a->distance};
 
-	if (it->class == PL_CLASS_EVAL || (a->kept && (it->class == PL_CLASS_CHAT || (it->place == s->place && it->row == s->row))))
+	if (pl_class_fixed(it->class) || (a->kept && (it->class == PL_CLASS_CHAT || (it->place == s->place && it->row == s->row))))
 		f = (struct pl_fate){.reason = PL_REASON_KEEP};
 	else if (s->class == PL_CLASS_EVAL)
 		f.reason = PL_REASON_EVALUATION;

@@ -15,9 +15,16 @@ struct pl_dedup_place { uint32_t corpus, shard; };
 /* Items are compared only within what their classes allow. */
 enum {
 	PL_CLASS_EVAL,
+	PL_CLASS_KNOWN,   /* kept by an earlier dedup */
 	PL_CLASS_CHAT,
 	PL_CLASS_FIRST /* + corpus number, or + 0 when corpora are compared with each other */
 };
+
+/* Those that only drop others. */
+static inline bool pl_class_fixed(uint32_t class)
+{
+	return class <= PL_CLASS_KNOWN;
+}
 
 /* What became of an image item, and who stays in its place. */
 struct pl_fate {
@@ -90,6 +97,7 @@ struct pl_dedup {
 	/* Nodes are numbered 0..nnodes-1: those that join by their hashes first, each kind in the total order. Part p holds
 	 * starts[p]..starts[p + 1]-1. */
 	uint32_t *starts, nnodes, nnear;
+	uint32_t nfixed;                                /* the first of those that join: they only drop others */
 	struct pl_node *nodes;                          /* held here */
 	struct pl_share hashes;                         /* on every node of the job: nnear hashes, then nnear classes */
 	bool classes;                                   /* more than one class: not all nodes may drop one another */
@@ -114,6 +122,26 @@ int pl_item_compare(const struct pl_item *a, const struct pl_item *b);
 /* The verdict of status and filter, whatever an earlier dedup said. */
 enum pl_reason pl_dedup_before_sample(const struct pl_tables *t, uint64_t row);
 enum pl_reason pl_dedup_before_image(const struct pl_tables *t, uint64_t row);
+
+/* The hash list that corpus i stands for; NULL = a corpus. Is it one that an earlier dedup decided? */
+const struct pl_hashlist *pl_dedup_list(const struct pl_dedup *d, uint32_t i);
+bool pl_dedup_known(const struct pl_dedup *d, uint32_t i);
+uint32_t pl_dedup_class(const struct pl_dedup *d, uint32_t corpus, bool chat);
+
+/* Reading the samples of one place that status, filter and text left: the tables are those under way. */
+struct pl_loader {
+	struct pl_dedup *d;
+	struct pl_items *into;
+	struct pl_tables t;
+	uint32_t place, corpus;
+};
+typedef enum pl_status pl_load_fn(const struct pl_loader *l, uint32_t row, struct pl_err *err);
+/* Call fn for those of all places of this part; lists: for hash lists, too, by their lines. */
+PL_MUST_CHECK enum pl_status pl_items_load(
+    struct pl_dedup *d, struct pl_items *into, pl_load_fn *fn, bool lists, struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_items_add(struct pl_items *it, const struct pl_item *item, struct pl_err *err);
+/* Is the row out before dedup: by status, filter, and of a known corpus by its own dedup? */
+bool pl_loader_image_out(const struct pl_loader *l, uint64_t row);
 
 /* items.c: order by content and class, so that equal items are neighbours; order by place. Collective: load; texts
  * are those that this part decides: all when near texts are wanted, else those of equal content on one part. */

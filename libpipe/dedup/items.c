@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hashlist.h"
 #include "internal.h"
 #include "libpipe/base/hash.h"
 #include "sort.h"
@@ -14,8 +15,12 @@ const struct pl_corpus *pl_dedup_corpus(const struct pl_dedup *d, uint32_t i)
 
 bool pl_classes_related(uint32_t a, uint32_t b)
 {
-	if (a == PL_CLASS_EVAL || b == PL_CLASS_EVAL)
-		return a != b;
+	uint32_t low = a < b ? a : b, high = a < b ? b : a;
+
+	if (low == PL_CLASS_EVAL)
+		return !pl_class_fixed(high);
+	if (low == PL_CLASS_KNOWN)
+		return high >= PL_CLASS_FIRST;
 	return a == b && a != PL_CLASS_CHAT;
 }
 
@@ -24,10 +29,16 @@ static int compare_u64(uint64_t a, uint64_t b)
 	return (a > b) - (a < b);
 }
 
+/* Those that only drop others come first. */
+static int class_rank(uint32_t class)
+{
+	return pl_class_fixed(class) ? (int)class : PL_CLASS_KNOWN + 1;
+}
+
 /* Places are numbered by names, so the last ties do not see the order of arguments. */
 int pl_item_compare(const struct pl_item *a, const struct pl_item *b)
 {
-	int c = (a->class != PL_CLASS_EVAL) - (b->class != PL_CLASS_EVAL);
+	int c = class_rank(a->class) - class_rank(b->class);
 
 	if (c == 0)
 		c = compare_u64(b->pixels, a->pixels);
@@ -176,7 +187,7 @@ enum pl_reason pl_dedup_before_image(const struct pl_tables *t, uint64_t row)
 	return pl_image_verdict(&b, row);
 }
 
-static enum pl_status add_item(struct pl_items *it, const struct pl_item *item, struct pl_err *err)
+enum pl_status pl_items_add(struct pl_items *it, const struct pl_item *item, struct pl_err *err)
 {
 	if (it->n >= UINT32_MAX - 1)
 		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "more than 2^32 - 2 items to compare");
@@ -195,57 +206,67 @@ static enum pl_status add_item(struct pl_items *it, const struct pl_item *item, 
 	return PL_OK;
 }
 
-static uint32_t class_of(const struct pl_dedup *d, uint32_t corpus, bool chat)
+const struct pl_hashlist *pl_dedup_list(const struct pl_dedup *d, uint32_t i)
+{
+	return d->o.others && i >= d->n ? d->o.others[i - d->n].list : NULL;
+}
+
+bool pl_dedup_known(const struct pl_dedup *d, uint32_t i)
+{
+	return d->o.others && i >= d->n && d->o.others[i - d->n].known;
+}
+
+uint32_t pl_dedup_class(const struct pl_dedup *d, uint32_t corpus, bool chat)
 {
 	if (corpus >= d->n)
-		return PL_CLASS_EVAL;
+		return pl_dedup_known(d, corpus) ? PL_CLASS_KNOWN : PL_CLASS_EVAL;
 	if (chat)
 		return PL_CLASS_CHAT;
 	return d->o.across ? PL_CLASS_FIRST : PL_CLASS_FIRST + corpus;
 }
 
-struct loader {
-	struct pl_dedup *d;
-	struct pl_items *into;
-	struct pl_tables t;         /* of the place under way */
-	uint32_t place, corpus;
-};
+bool pl_loader_image_out(const struct pl_loader *l, uint64_t row)
+{
+	return (pl_dedup_known(l->d, l->corpus) ? pl_image_verdict(&l->t, row) : pl_dedup_before_image(&l->t, row)) != PL_REASON_KEEP;
+}
 
 /* One sample's text. Chats are compared with chats only, whatever their class. */
-static enum pl_status load_text(const struct loader *l, uint32_t row, struct pl_err *err)
+static enum pl_status load_text(const struct pl_loader *l, uint32_t row, struct pl_err *err)
 {
 	const struct pl_sample_row *s = pl_sample(&l->t, row);
 	struct pl_item it = {.key = s->key, .place = l->place, .row = row, .sample = row,
-	    .text_bytes = s->text_bytes, .class = class_of(l->d, l->corpus, false)};
+	    .text_bytes = s->text_bytes, .class = pl_dedup_class(l->d, l->corpus, false)};
 
 	if (s->text_hash == 0 || s->text_bytes == 0 ||
 	    (s->kind != PL_KIND_TEXT && s->kind != PL_KIND_CHAT && s->kind != PL_KIND_INTERLEAVED))
 		return PL_OK;
 	it.pdq[0] = s->text_hash;
 	for (uint64_t k = s->first_image; k < s->first_image + s->images; k++)
-		it.pixels += pl_dedup_before_image(&l->t, k) == PL_REASON_KEEP;
+		it.pixels += !pl_loader_image_out(l, k);
 	if (s->kind == PL_KIND_CHAT) {
 		it.pdq[1] = 1;
 		if (s->images > 0)
 			memcpy(&it.pdq[2], pl_image_at(&l->t, s->first_image)->xxh3, 16);
 	}
-	return add_item(l->into, &it, err);
+	return pl_items_add(l->into, &it, err);
 }
 
 /* The images of one sample. */
-static enum pl_status load_images(const struct loader *l, uint32_t row, struct pl_err *err)
+static enum pl_status load_images(const struct pl_loader *l, uint32_t row, struct pl_err *err)
 {
 	const struct pl_sample_row *s = pl_sample(&l->t, row);
 	struct pl_dedup *d = l->d;
 
+	if (s->kind == PL_KIND_CHAT && pl_dedup_known(d, l->corpus))
+		return PL_OK;   /* a picture that a chat asks about keeps nothing else out */
 	for (uint64_t k = s->first_image; k < s->first_image + s->images; k++) {
 		const struct pl_image_row *im = pl_image_at(&l->t, k);
 		struct pl_item it = {.key = s->key, .place = l->place, .row = (uint32_t)k, .sample = row,
 		    .text_bytes = s->text_bytes, .quality = im->pdq_quality,
-		    .class = class_of(d, l->corpus, s->kind == PL_KIND_CHAT)};
+		    .class = pl_dedup_class(d, l->corpus, s->kind == PL_KIND_CHAT)};
 		enum pl_status st;
 
-		if (pl_dedup_before_image(&l->t, k) != PL_REASON_KEEP)
+		if (pl_loader_image_out(l, k))
 			continue;
 		it.pixels = (uint64_t)im->width * im->height;
 		it.bytes = im->length > UINT32_MAX ? UINT32_MAX : (uint32_t)im->length;
@@ -254,7 +275,7 @@ static enum pl_status load_images(const struct loader *l, uint32_t row, struct p
 		it.by_bytes = !d->o.near || im->pdq_quality < d->o.min_quality;
 		d->stats.images++;
 		d->stats.low_quality += im->pdq_quality < d->o.min_quality;
-		st = add_item(l->into, &it, err);
+		st = pl_items_add(l->into, &it, err);
 		if (st != PL_OK)
 			return st;
 	}
@@ -269,7 +290,12 @@ static bool text_dropped(const struct pl_dedup *d, size_t *at, uint32_t place, u
 	return *at < d->ntexts && d->texts[*at].place == place && d->texts[*at].sample == row;
 }
 
-static enum pl_status load_place(struct loader *l, bool texts, struct pl_err *err)
+static bool sample_out(const struct pl_loader *l, uint64_t row)
+{
+	return (pl_dedup_known(l->d, l->corpus) ? pl_sample_verdict(&l->t, row) : pl_dedup_before_sample(&l->t, row)) != PL_REASON_KEEP;
+}
+
+static enum pl_status load_place(struct pl_loader *l, pl_load_fn *fn, struct pl_err *err)
 {
 	const struct pl_dedup_place *p = &l->d->places[l->place];
 	const struct pl_corpus *c = pl_dedup_corpus(l->d, p->corpus);
@@ -278,30 +304,47 @@ static enum pl_status load_place(struct loader *l, bool texts, struct pl_err *er
 
 	if (st != PL_OK)
 		return st;
-	l->corpus = p->corpus;
 	if (l->t.samples.nrows >= UINT32_MAX || l->t.images.nrows >= UINT32_MAX)
 		st = pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, c->shards[p->shard].path,
 		    "more than 2^32 - 2 rows in the tables of one shard");
+	else if (pl_dedup_known(l->d, p->corpus) && (!l->t.dedup.rows || !l->t.dedup_images.rows) && l->t.samples.nrows > 0)
+		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, c->dir,
+		    "shard '%s' of this known corpus has no dedup verdicts: run plait dedup on the corpus first", c->shards[p->shard].unit);
 	for (uint64_t i = 0; st == PL_OK && i < l->t.samples.nrows; i++) {
 		uint32_t row = (uint32_t)i;
-		if (text_dropped(l->d, &at, l->place, row) || pl_dedup_before_sample(&l->t, i) != PL_REASON_KEEP)
-			continue;
-		st = texts ? load_text(l, row, err) : load_images(l, row, err);
+		if (!text_dropped(l->d, &at, l->place, row) && !sample_out(l, i))
+			st = fn(l, row, err);
 	}
 	pl_tables_close(&l->t);
 	return st;
 }
 
-/* The places of this part. */
-static enum pl_status load_own(struct pl_dedup *d, struct pl_items *into, bool texts, struct pl_err *err)
+static enum pl_status take_entry(void *ctx, const struct pl_hash_entry *e, struct pl_err *err)
 {
-	struct loader l = {.d = d, .into = into};
+	const struct pl_loader *l = ctx;
+	struct pl_item it = {.key = e->key, .place = l->place, .row = (uint32_t)e->line, .sample = (uint32_t)e->line,
+	    .class = PL_CLASS_EVAL};
+
+	memcpy(it.pdq, e->pdq, sizeof(it.pdq));
+	l->d->stats.images++;
+	return pl_items_add(l->into, &it, err);
+}
+
+enum pl_status pl_items_load(struct pl_dedup *d, struct pl_items *into, pl_load_fn *fn, bool lists, struct pl_err *err)
+{
+	struct pl_loader l = {.d = d, .into = into};
 	enum pl_status st = PL_OK;
 
 	for (l.place = 0; st == PL_OK && l.place < d->nplaces; l.place++) {
+		const struct pl_hashlist *list;
 		if (d->owner[l.place] != d->parts.part)
 			continue;
-		st = load_place(&l, texts, err);
+		l.corpus = d->places[l.place].corpus;
+		list = pl_dedup_list(d, l.corpus);
+		if (!list)
+			st = load_place(&l, fn, err);
+		else if (lists)
+			st = pl_hashlist_each(list, take_entry, &l, err);
 		if (st == PL_OK)
 			st = d->parts.poll(d->parts.ctx, err);
 	}
@@ -325,7 +368,7 @@ enum pl_status pl_items_load_texts(struct pl_dedup *d, struct pl_items *texts, s
 {
 	struct pl_buf in;
 	struct judge_deal deal = {texts, 0, d->parts.parts};
-	enum pl_status st = load_own(d, texts, true, err);
+	enum pl_status st = pl_items_load(d, texts, load_text, false, err);
 
 	if (d->parts.parts == 1)
 		return st;
@@ -347,7 +390,7 @@ enum pl_status pl_items_load_texts(struct pl_dedup *d, struct pl_items *texts, s
 enum pl_status pl_items_load_images(struct pl_dedup *d, struct pl_err *err)
 {
 	struct pl_items *it = &d->images;
-	enum pl_status st = load_own(d, it, false, err);
+	enum pl_status st = pl_items_load(d, it, load_images, true, err);
 	struct pl_item *fit = st == PL_OK && it->n > 0 ? realloc(it->items, it->n * sizeof(*fit)) : NULL;
 
 	if (fit) {

@@ -38,6 +38,12 @@ static void load_block(struct scan *s, uint32_t block)
 	}
 }
 
+/* Where the second of a pair with hash a stands at the earliest, in a block that begins at `first`. */
+static uint32_t begin_at(const struct pl_join *j, uint32_t a, uint32_t first, uint32_t from)
+{
+	return a < j->fixed && first + from < j->fixed ? j->fixed - first : from;
+}
+
 static enum pl_status scan_row(struct scan *s, uint32_t a, uint32_t right, uint32_t from,
     struct pl_buf *out, struct pl_err *err)
 {
@@ -61,8 +67,11 @@ static enum pl_status scan_tile(struct scan *s, uint32_t left, uint32_t right, s
 	uint32_t first = left * PL_JOIN_TILE, n = block_length(j, left);
 	enum pl_status st = PL_OK;
 
-	for (uint32_t i = 0; i < n && st == PL_OK; i++)
-		st = scan_row(s, first + i, right, left == right ? i + 1 : 0, out, err);
+	for (uint32_t i = 0; i < n && st == PL_OK; i++) {
+		uint32_t from = begin_at(j, first + i, right * PL_JOIN_TILE, left == right ? i + 1 : 0);
+		if (from < s->block->n)
+			st = scan_row(s, first + i, right, from, out, err);
+	}
 	if (st == PL_OK && j->poll)
 		st = j->poll(j->ctx, err);
 	return st;

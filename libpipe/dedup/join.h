@@ -16,6 +16,7 @@ struct pl_join {
 	uint32_t n;                    /* at most 2^32 - 2 */
 	unsigned distance;             /* d, 0..256 */
 	unsigned bits;                 /* 256 (also 0) or 64 */
+	uint32_t fixed;                /* the first `fixed` hashes are not compared with each other: their pairs are not looked for */
 	bool permuted;                 /* plans: another rank's plan has permuted these hashes, in shared memory */
 	double budget;                 /* plans: 0, or the most candidates that pl_join_plan_cost lets pass */
 	/* NULL, or: may a and b be a pair at all? */

@@ -90,7 +90,7 @@ static enum pl_status share_out(struct pl_dedup *d, const struct pl_buf *held, s
 {
 	const struct pl_item *items = items_of(held);
 	size_t n = held->len / sizeof(*items);
-	uint64_t *counts = calloc((size_t)d->parts.parts + 3, sizeof(*counts)), at = 0;
+	uint64_t *counts = calloc((size_t)d->parts.parts + 4, sizeof(*counts)), at = 0;
 	enum pl_status st = PL_OK;
 
 	d->starts = calloc((size_t)d->parts.parts + 1, sizeof(*d->starts));
@@ -105,8 +105,9 @@ static enum pl_status share_out(struct pl_dedup *d, const struct pl_buf *held, s
 	for (size_t i = 0; i < n; i++) {
 		counts[d->parts.parts] += !items[i].by_bytes;
 		counts[d->parts.parts + 1] += items[i].class != PL_CLASS_FIRST;
+		counts[d->parts.parts + 2] += !items[i].by_bytes && pl_class_fixed(items[i].class);
 	}
-	d->parts.sum(d->parts.ctx, counts, (size_t)d->parts.parts + 2);
+	d->parts.sum(d->parts.ctx, counts, (size_t)d->parts.parts + 3);
 	for (uint32_t p = 0; p < d->parts.parts; p++) {
 		d->starts[p] = (uint32_t)at;
 		at += counts[p];
@@ -116,6 +117,7 @@ static enum pl_status share_out(struct pl_dedup *d, const struct pl_buf *held, s
 		st = pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "more than 2^32 - 2 different images to compare");
 	d->starts[d->parts.parts] = d->nnodes = (uint32_t)at;
 	d->nnear = (uint32_t)counts[d->parts.parts];
+	d->nfixed = (uint32_t)counts[d->parts.parts + 2];
 	d->stats.distinct_hashes = d->nnear;
 	free(counts);
 	return st;
@@ -217,25 +219,27 @@ static enum pl_status number_items(struct pl_dedup *d, const struct pl_buf *judg
 	return st;
 }
 
-/* Equal in bytes, compared by bytes only, in different classes that may drop one another: an evaluation image against
- * the others of its content. One pair for each of these, so a blank page costs no more than any other picture. */
+/* Equal in bytes, compared by bytes only, in different classes that may drop one another: an evaluation image, and
+ * one kept before, against the others of their content. One or two pairs for each of these, so a blank page costs no
+ * more than any other picture. */
 static enum pl_status byte_pairs(struct pl_dedup *d, const struct pl_buf *judged, const uint32_t *number, struct pl_err *err)
 {
 	const struct pl_item *items = items_of(judged);
-	size_t n = judged->len / sizeof(*items), eval = SIZE_MAX;
+	size_t n = judged->len / sizeof(*items), fixed[2] = {SIZE_MAX, SIZE_MAX};   /* by class */
 	enum pl_status st = PL_OK;
 
 	for (size_t i = 0; i < n && st == PL_OK; i = run_end(items, n, i)) {
-		uint32_t a, b;
-		if (!items[i].by_bytes)
-			continue;
-		if (items[i].class == PL_CLASS_EVAL)
-			eval = i;
-		if (eval == SIZE_MAX || eval == i || !pl_items_same_content(&items[eval], &items[i]))
-			continue;
-		a = number[eval];
-		b = number[i];
-		st = pl_spill_add(&d->found, &(struct pl_pair){a < b ? a : b, a < b ? b : a, 0}, sizeof(struct pl_pair), err);
+		if (items[i].by_bytes && pl_class_fixed(items[i].class))
+			fixed[items[i].class] = i;
+		for (uint32_t class = 0; items[i].by_bytes && class < 2 && st == PL_OK; class++) {
+			uint32_t a, b;
+			if (fixed[class] == SIZE_MAX || !pl_classes_related(class, items[i].class) ||
+			    !pl_items_same_content(&items[fixed[class]], &items[i]))
+				continue;
+			a = number[fixed[class]];
+			b = number[i];
+			st = pl_spill_add(&d->found, &(struct pl_pair){a < b ? a : b, a < b ? b : a, 0}, sizeof(struct pl_pair), err);
+		}
 	}
 	return st;
 }

@@ -38,7 +38,7 @@ static int compare_drops(const void *x, const void *y)
 
 bool pl_texts_same(const struct pl_item *first, const struct pl_item *it)
 {
-	return pl_items_same_content(first, it) && (first->class == PL_CLASS_EVAL || first->class == it->class);
+	return pl_items_same_content(first, it) && (pl_class_fixed(first->class) || first->class == it->class);
 }
 
 /* The first of a run survives it. */
@@ -52,7 +52,7 @@ static enum pl_status decide(struct pl_dedup *d, const struct pl_items *texts, s
 		const struct pl_item *it = &texts->items[i];
 		if (!first || !pl_texts_same(first, it))
 			first = it;
-		else if (it->class != PL_CLASS_EVAL)
+		else if (!pl_class_fixed(it->class))
 			st = add_drop(d, &cap, it, first, err);
 	}
 	return st;

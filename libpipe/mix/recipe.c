@@ -214,6 +214,8 @@ static void take(struct pl_recipe *r, const struct pl_recipe_raw *raw)
 	r->dedup.text = raw->dedup.text;
 	r->dedup.across = raw->dedup.across;
 	r->dedup.against = raw->dedup.against;
+	r->dedup.against_hashes = raw->dedup.against_hashes;
+	r->dedup.known = raw->dedup.known;
 	r->limits = pl_img_limits_default();
 	r->limits.max_bytes = raw->limits.max_bytes;
 	r->limits.max_pixels = raw->limits.max_pixels;
@@ -233,6 +235,16 @@ static enum pl_status set_near_text(struct pl_recipe *r, const struct pl_recipe_
 	if (pl_near_text_set(&r->dedup.near_text, raw->dedup.text_ngram, raw->dedup.text_bands, raw->dedup.text_rows,
 	        raw->dedup.text_jaccard, raw->dedup.text_max_pairs, &why) != PL_OK)
 		return bad(r, raw->dedup.text_bands_line, err, "%s", why.text);
+	return PL_OK;
+}
+
+static enum pl_status set_rules(struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+{
+	struct pl_err why;
+
+	if (pl_dedup_rules_set(&r->dedup.rules, raw->dedup.captions, raw->dedup.max_documents, raw->dedup.max_captions,
+	        raw->dedup.max_texts_per_image, raw->dedup.document, raw->dedup.document_share, raw->dedup.same_images, &why) != PL_OK)
+		return bad(r, raw->dedup.document_share_line, err, "%s", why.text);
 	return PL_OK;
 }
 
@@ -368,6 +380,8 @@ static enum pl_status fill(struct pl_recipe *r, struct pl_err *err)
 	st = check_sources(r, &raw, err);
 	if (st == PL_OK)
 		st = set_near_text(r, &raw, err);
+	if (st == PL_OK)
+		st = set_rules(r, &raw, err);
 	return st == PL_OK ? add_outputs(r, &raw, err) : st;
 }
 

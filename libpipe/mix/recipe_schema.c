@@ -66,7 +66,18 @@ static const struct pl_field dedup_fields[] = {
 	{.key = "across", .type = PL_FIELD_BOOL, .offset = AT(dedup.across)},
 	{.key = "cluster", .type = PL_FIELD_CHOICE, .offset = AT(dedup.cluster),
 	    .choices = pl_cluster_names},
+	{.key = "captions", .type = PL_FIELD_INT, .offset = AT(dedup.captions), .min = 0, .max = PL_CAPTIONS_ALL - 1.0},
+	{.key = "max_documents", .type = PL_FIELD_INT, .offset = AT(dedup.max_documents), .min = 0, .max = PL_CAPTIONS_ALL - 1.0},
+	{.key = "max_texts_per_image", .type = PL_FIELD_INT, .offset = AT(dedup.max_texts_per_image), .min = 0,
+	    .max = PL_CAPTIONS_ALL - 1.0},
+	{.key = "max_captions", .type = PL_FIELD_INT, .offset = AT(dedup.max_captions), .min = 0, .max = PL_CAPTIONS_ALL - 1.0},
+	{.key = "document", .type = PL_FIELD_CHOICE, .offset = AT(dedup.document), .choices = pl_document_rule_names},
+	{.key = "document_share", .type = PL_FIELD_REAL, .offset = AT(dedup.document_share), .min = 1e-6, .max = 1,
+	    .line_offset = AT(dedup.document_share_line)},
+	{.key = "same_images", .type = PL_FIELD_BOOL, .offset = AT(dedup.same_images)},
 	{.key = "against", .type = PL_FIELD_STRLIST, .offset = AT(dedup.against)},
+	{.key = "against_hashes", .type = PL_FIELD_STRLIST, .offset = AT(dedup.against_hashes)},
+	{.key = "known", .type = PL_FIELD_STRLIST, .offset = AT(dedup.known)},
 	{.key = NULL}
 };
 
@@ -175,6 +186,8 @@ void pl_recipe_defaults(struct pl_recipe_raw *raw)
 	raw->dedup.text_rows = PL_TEXT_ROWS_DEFAULT;
 	raw->dedup.text_jaccard = PL_TEXT_JACCARD_DEFAULT;
 	raw->dedup.text_max_pairs = PL_TEXT_PAIRS_DEFAULT;
+	raw->dedup.captions = 1;
+	raw->dedup.document_share = -1;
 	raw->dedup.enabled = raw->dedup.near = raw->dedup.text = raw->dedup.across = true;
 	raw->balance = output_defaults.balance;
 	raw->image = output_defaults.image;

@@ -30,14 +30,17 @@ struct pl_recipe_raw {
 	uint64_t seed;
 	struct pl_field_list sources;   /* of struct pl_recipe_source */
 	struct {
-		int hash, cluster;
+		int hash, cluster, document;
 		int64_t threshold, min_quality;
 		bool enabled, near, text, text_near, across;
 		int64_t text_ngram, text_bands, text_rows;
 		double text_jaccard;
 		uint64_t text_max_pairs;
-		uint32_t text_near_line, text_bands_line;
-		struct pl_field_strs against;
+		uint32_t text_near_line, text_bands_line, document_share_line;
+		int64_t captions, max_documents, max_texts_per_image, max_captions;
+		double document_share;
+		bool same_images;
+		struct pl_field_strs against, against_hashes, known;
 	} dedup;
 	struct pl_recipe_balance balance;
 	struct pl_recipe_image_raw image;
