@@ -19,9 +19,12 @@ enum {
 
 static enum pl_status bad_line(const char *path, uint64_t line, const char *what, struct pl_err *err)
 {
-	return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, path,
-	    "line %llu: %s: wanted are %d hexadecimal digits, and behind them nothing, or blanks and a name", (unsigned long long)line, what,
-	    DIGITS);
+	enum pl_status st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, path,
+	    "%s: a line of a list of hashes is %d hexadecimal digits, and behind them nothing, or blanks and a name", what, DIGITS);
+
+	if (err)
+		err->line = (uint32_t)line;
+	return st;
 }
 
 static bool blank(char c)
