@@ -251,11 +251,29 @@ static enum pl_status load_text(const struct pl_loader *l, uint32_t row, struct 
 	return pl_items_add(l->into, &it, err);
 }
 
+/* Where documents leave as a whole, their images stand together in the total order: else two that share two images could
+ * each give way to the other, and both would be lost. */
+static void order_by_document(const struct pl_loader *l, const struct pl_sample_row *s, struct pl_items *into, size_t from)
+{
+	uint64_t pixels = 0;
+
+	if (l->d->o.rules.document != PL_DOCUMENT_WHOLE || s->kind != PL_KIND_INTERLEAVED)
+		return;
+	for (size_t i = from; i < into->n; i++)
+		pixels += into->items[i].pixels;
+	for (size_t i = from; i < into->n; i++) {
+		into->items[i].pixels = pixels;
+		into->items[i].quality = 0;
+		into->items[i].bytes = 0;
+	}
+}
+
 /* The images of one sample. */
 static enum pl_status load_images(const struct pl_loader *l, uint32_t row, struct pl_err *err)
 {
 	const struct pl_sample_row *s = pl_sample(&l->t, row);
 	struct pl_dedup *d = l->d;
+	size_t from = l->into->n;
 
 	if (s->kind == PL_KIND_CHAT && pl_dedup_known(d, l->corpus))
 		return PL_OK;   /* a picture that a chat asks about keeps nothing else out */
@@ -279,6 +297,7 @@ static enum pl_status load_images(const struct pl_loader *l, uint32_t row, struc
 		if (st != PL_OK)
 			return st;
 	}
+	order_by_document(l, s, l->into, from);
 	return PL_OK;
 }
 

@@ -315,6 +315,12 @@ static void test_document(void **state)
 	tc_sample(s, PL_KIND_INTERLEAVED, "its own twice", 13);
 	tc_image(s, 6, 6, 10);
 	tc_image(s, 6, 6, 10);
+	tc_sample(s, PL_KIND_INTERLEAVED, "each has the better of one image", 14);
+	tc_image(s, 7, 7, 30);
+	tc_image(s, 8, 8, 20);
+	tc_sample(s, PL_KIND_INTERLEAVED, "each has the better of one image, too", 15);
+	tc_image(s, 7, 7, 25);
+	tc_image(s, 8, 8, 27);
 	add_corpus(&f, "a", shards, 1);
 	f.o.rules.document = PL_DOCUMENT_WHOLE;
 	for (size_t i = 0; i < PL_ARRAY_LEN(shares); i++) {
@@ -324,7 +330,10 @@ static void test_document(void **state)
 		assert_int_equal(sample_at(&f, 0, 0, 2), shares[i] <= 333333 ? PL_REASON_NEAR_DUPLICATE : PL_REASON_KEEP);
 		assert_int_equal(sample_at(&f, 0, 0, 3), shares[i] <= 500000 ? PL_REASON_NEAR_DUPLICATE : PL_REASON_KEEP);
 		assert_int_equal(sample_at(&f, 0, 0, 4), PL_REASON_KEEP);
-		assert_int_equal(a.samples_out, 3 + (shares[i] > 333333) + (shares[i] > 500000));
+		assert_int_equal(sample_at(&f, 0, 0, 5), PL_REASON_DUPLICATE_BYTES);
+		assert_int_equal(sample_at(&f, 0, 0, 6), PL_REASON_KEEP);   /* 25^2 + 27^2 > 30^2 + 20^2 */
+		assert_int_equal(row_at(&f, 0, 0, true, 12).verdict + row_at(&f, 0, 0, true, 13).verdict, PL_REASON_KEEP);
+		assert_int_equal(a.samples_out, 4 + (shares[i] > 333333) + (shares[i] > 500000));
 	}
 	assert_int_equal(row_at(&f, 0, 0, false, 3).verdict, PL_REASON_KEEP);
 	f.o.rules = (struct pl_dedup_rules){0};
