@@ -42,17 +42,20 @@ static const uint8_t *verdict_at(const struct pl_npy *t, uint64_t row)
 	return t->rows != NULL && row < t->nrows ? &((const struct pl_filter_row *)pl_npy_row(t, row))->verdict : NULL;
 }
 
-struct listed { uint64_t line; char name[256]; bool found; };
+/* A line of a list of hashes, if it still has the name that matched; foreign bytes are made harmless. */
+struct listed { uint64_t line, key; char name[256]; };
 
 static enum pl_status find_line(void *ctx, const struct pl_hash_entry *e, struct pl_err *err)
 {
 	struct listed *l = ctx;
 
 	(void)err;
-	if (e->line == l->line) {
-		l->found = true;
-		snprintf(l->name, sizeof(l->name), "%s", e->name);
-	}
+	if (e->line != l->line || e->key != l->key)
+		return PL_OK;
+	snprintf(l->name, sizeof(l->name), "%s", e->name);
+	for (char *c = l->name; *c != '\0'; c++)
+		if ((unsigned char)*c < ' ' || *c == 127)
+			*c = '?';
 	return PL_OK;
 }
 
@@ -60,7 +63,7 @@ static enum pl_status find_line(void *ctx, const struct pl_hash_entry *e, struct
 static bool tell_listed(const struct why *w, size_t corpus, const struct pl_dedup_row *d)
 {
 	char *path = pl_path_join(w->corpora[corpus].dir, "dedup.json");
-	struct listed l = { .line = d->survivor_row };
+	struct listed l = { .line = d->survivor_row, .key = d->survivor_key };
 	const json_t *set;
 	const char *file;
 	json_t *j = NULL;
@@ -70,7 +73,7 @@ static bool tell_listed(const struct why *w, size_t corpus, const struct pl_dedu
 		set = json_array_get(json_object_get(j, "corpora"), d->survivor_corpus);
 		file = pl_json_str(set, "dir");
 		is = file != NULL && json_is_true(json_object_get(set, "hashes"));
-		if (is && pl_hashlist_read(file, find_line, &l, NULL) == PL_OK && l.found && l.name[0] != '\0')
+		if (is && pl_hashlist_read(file, find_line, &l, NULL) == PL_OK && l.name[0] != '\0')
 			printf("dropped: %s, distance %u; line %llu ('%s') of '%s'\n", pl_reason_name(d->verdict), d->distance,
 			    (unsigned long long)l.line, l.name, file);
 		else if (is)
