@@ -59,7 +59,8 @@ static const struct pl_tool tool = {
 	    "distance of a kept one, no two kept ones are, and nothing chains. Larger and better pictures survive. Verdicts are written "
 	    "beside the tables with the survivor of each dropped row, and dedup.clusters.npy lists them by survivor; the same at any rank "
 	    "count and with any --memory. With --cluster components images that hang together by a chain of near ones count as one, and only "
-	    "the first stays: more is dropped, some of it far from what stays.",
+	    "the first stays: more is dropped, some of it far from what stays. "
+	    "A file given to --against is a list of PDQ hashes, one a line, blanks and a name behind it if you like; plait hash -r pdq-aa makes one.",
 	.examples =
 	    "plait dedup corpora/cc3m corpora/laion --against corpora/coco-val\n"
 	    "plait dedup corpora/laion --captions all --max-captions 10\n"

@@ -16,6 +16,7 @@ struct member {
 	bool stays;
 	uint8_t pad[6];
 };
+_Static_assert(sizeof(struct member) == 112, "README.md promises 112 bytes a dropped image");
 
 /* What became of an image after all. */
 struct ruling { uint32_t place, row; enum pl_reason reason; };
