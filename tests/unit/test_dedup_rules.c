@@ -457,23 +457,31 @@ static bool before(const struct seen *a, const struct seen *b)
 	return a->shard != b->shard ? a->shard < b->shard : a->row < b->row;
 }
 
-/* What the rules make of the star of `s`. */
-static void expect_star(const struct pl_dedup_rules *r, struct seen *all, size_t n, struct seen *s)
+/* The star of `s`, in the total order. */
+static size_t gather(struct seen *all, size_t n, struct seen *s, struct seen **in)
 {
-	struct seen *in[1000];
-	size_t members = 0, samples = 0, captions = 0, kept = 1;
+	size_t members = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (&all[i] == s || (all[i].base.verdict && all[i].base.survivor_shard == s->shard && all[i].base.survivor_row == s->row))
-			in[members++] = &all[i];
-	for (size_t i = 0; i < members; i++) {   /* insertion sort; the survivor is the first */
-		for (size_t k = i; k > 0 && before(in[k], in[k - 1]); k--) {
+	for (size_t i = 0; i < n; i++) {
+		if (&all[i] != s && (!all[i].base.verdict || all[i].base.survivor_shard != s->shard || all[i].base.survivor_row != s->row))
+			continue;
+		in[members] = &all[i];
+		for (size_t k = members++; k > 0 && before(in[k], in[k - 1]); k--) {
 			struct seen *swap = in[k];
 			in[k] = in[k - 1];
 			in[k - 1] = swap;
 		}
 	}
 	assert_ptr_equal(in[0], s);
+	return members;
+}
+
+/* What the rules make of it. */
+static void expect_star(const struct pl_dedup_rules *r, struct seen *all, size_t n, struct seen *s)
+{
+	struct seen *in[1000];
+	size_t members = gather(all, n, s, in), samples = 0, captions = 0, kept = 1;
+
 	for (size_t i = 0; i < members; i++) {
 		bool old_sample = false, old_caption = in[i]->sample.kind != PL_KIND_PAIRS;
 		for (size_t k = 0; k < i; k++) {
