@@ -3,8 +3,6 @@
  * byte of it is foreign. */
 #include "hashlist.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,7 +83,7 @@ static enum pl_status parse_line(char *text, const char *path, struct pl_hash_en
 	return PL_OK;
 }
 
-static enum pl_status read_lines(FILE *f, const char *path, pl_hashlist_fn *fn, void *ctx, struct pl_err *err)
+enum pl_status pl_hashlist_lines(FILE *f, const char *path, pl_hashlist_fn *fn, void *ctx, struct pl_err *err)
 {
 	struct pl_hash_entry e = {.name = ""};
 	char line[LINE];
@@ -119,7 +117,7 @@ enum pl_status pl_hashlist_read(const char *path, pl_hashlist_fn *fn, void *ctx,
 
 	if (!f)
 		return pl_fail_errno(err, PL_SEV_JOB, path, "cannot open");
-	st = read_lines(f, path, fn, ctx, err);
+	st = pl_hashlist_lines(f, path, fn, ctx, err);
 	fclose(f);
 	return st;
 }

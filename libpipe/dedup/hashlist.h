@@ -5,6 +5,8 @@
 #ifndef PL_DEDUP_HASHLIST_H
 #define PL_DEDUP_HASHLIST_H
 
+#include <stdio.h>
+
 #include "libpipe/corpus/corpus.h"
 
 struct pl_hash_entry {
@@ -31,5 +33,7 @@ typedef enum pl_status pl_hashlist_fn(void *ctx, const struct pl_hash_entry *e, 
 PL_MUST_CHECK enum pl_status pl_hashlist_each(const struct pl_hashlist *l, pl_hashlist_fn *fn, void *ctx, struct pl_err *err);
 /* The same of a file by its name. */
 PL_MUST_CHECK enum pl_status pl_hashlist_read(const char *path, pl_hashlist_fn *fn, void *ctx, struct pl_err *err);
+/* The same of what is left of an open file; path is for messages. */
+PL_MUST_CHECK enum pl_status pl_hashlist_lines(FILE *f, const char *path, pl_hashlist_fn *fn, void *ctx, struct pl_err *err);
 
 #endif
