@@ -117,7 +117,9 @@ TARGET ALWAYS bool NAME(load)(struct pl_jb_group *g, unsigned first, VEC r[8])
 		r[i] = V(mullo_epi16)(LOAD(p), ROW_OF_QUANT(g->quant + 8 * i));
 		STORE(p, ZERO);
 	}
-	return !BEYOND(V(abs_epi16)(r[0]), V(set1_epi16)(PL_JB_HIGHEST));
+	/* -32768 has no magnitude: its negative is taken with saturation. */
+	const VEC magnitude = V(max_epi16)(r[0], V(subs_epi16)(ZERO, r[0]));
+	return !BEYOND(magnitude, V(set1_epi16)(PL_JB_HIGHEST));
 }
 
 TARGET ALWAYS void NAME(put8)(uint8_t *dst, size_t stride, __m128i two_rows)

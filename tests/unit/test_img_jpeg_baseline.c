@@ -342,6 +342,31 @@ static void test_wild_coefficients(void **state)
 	assert_true(mine > 100 / STEP);
 }
 
+/* Dequantised, an odd coefficient becomes -32768, whose magnitude is no int16_t. Beyond every
+ * range, wherever in the first row it lies. */
+static void test_lowest_number(void **state)
+{
+	(void)state;
+	static const uint8_t head[] = { 0xFF, 0xD8, 0xFF, 0xDB, 0, 131, 0x10 };
+	/* A DC difference of 0, a code for 1 or -1 behind no zeros and one for the end. */
+	static const uint8_t tail[] = { 0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0, 0xFF, 0xC4, 0,
+		20, 0x00, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x00, 0xFF, 0xC4, 0, 21,
+		0x10, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, 0x00, 0xFF, 0xDA, 0, 8,
+		1, 1, 0x00, 0, 63, 0, 0x17, 0xFF, 0xD9 };
+	uint8_t data[sizeof(head) + 128 + sizeof(tail)];
+	uint8_t *table = data + sizeof(head);
+	memcpy(data, head, sizeof(head));
+	memcpy(table + 128, tail, sizeof(tail));
+	for (int i = 0; i < 64; i++) {
+		table[2 * i] = i == 1 ? 0x80 : 0;
+		table[2 * i + 1] = i != 1;
+	}
+	const struct pl_img_info info = probed(data, sizeof(data));
+	assert_false(same_at_every_level(data, sizeof(data), &info));
+	table[2] = 0x0F;
+	assert_true(same_at_every_level(data, sizeof(data), &info));
+}
+
 /* ---- not ours ---- */
 
 static bool is_mine(const uint8_t *data, size_t len, const struct pl_img_info *info)
@@ -503,6 +528,7 @@ int main(void)
 		cmocka_unit_test(test_made),
 		cmocka_unit_test(test_large_tables),
 		cmocka_unit_test(test_wild_coefficients),
+		cmocka_unit_test(test_lowest_number),
 		cmocka_unit_test(test_every_length),
 		cmocka_unit_test(test_other_processes),
 		cmocka_unit_test(test_irregular),
