@@ -281,6 +281,10 @@ static void test_large_tables(void **state)
  * the file is not ours. */
 static uint8_t *wild(uint32_t seed, size_t *len)
 {
+	/* 4:2:0, and such as no encoder writes: fractions, chroma that is larger than luma. */
+	static const uint8_t samplings[][3][2] = { { { 2, 2 }, { 1, 1 }, { 1, 1 } },
+		{ { 3, 1 }, { 2, 1 }, { 1, 2 } }, { { 1, 2 }, { 4, 1 }, { 1, 3 } },
+		{ { 2, 3 }, { 1, 2 }, { 2, 1 } } };
 	struct jpeg_compress_struct c;
 	struct jpeg_error_mgr errors;
 	unsigned char *bytes = NULL;
@@ -289,6 +293,7 @@ static uint8_t *wild(uint32_t seed, size_t *len)
 	const unsigned largest = draw(&at) % 2 ? 30000 : 1 + draw(&at) % 60;
 	/* Blocks of a first row only, where libjpeg has a way of its own. */
 	const bool flat = seed % 4 == 0;
+	const uint8_t(*factors)[2] = samplings[seed % 8 < 5 ? 0 : seed % 8 - 4];
 	unsigned table[64];
 	c.err = jpeg_std_error(&errors);
 	errors.emit_message = quiet;
@@ -305,16 +310,18 @@ static uint8_t *wild(uint32_t seed, size_t *len)
 	c.optimize_coding = TRUE;
 	jvirt_barray_ptr blocks[3];
 	for (int i = 0; i < 3; i++) {
-		const JDIMENSION side = i == 0 ? 4 : 2;
-		blocks[i] = c.mem->request_virt_barray(
-		    (j_common_ptr)&c, JPOOL_IMAGE, TRUE, side, side, side);
+		c.comp_info[i].h_samp_factor = factors[i][0];
+		c.comp_info[i].v_samp_factor = factors[i][1];
+		/* 24 samples are 3 MCUs at most. */
+		blocks[i] = c.mem->request_virt_barray((j_common_ptr)&c, JPOOL_IMAGE, TRUE,
+		    3u * factors[i][0], 3u * factors[i][1], 3u * factors[i][1]);
 	}
 	c.mem->realize_virt_arrays((j_common_ptr)&c);
 	for (int i = 0; i < 3; i++)
-		for (JDIMENSION y = 0; y < (i == 0 ? 4 : 2); y++) {
+		for (JDIMENSION y = 0; y < 3u * factors[i][1]; y++) {
 			JBLOCKARRAY row = c.mem->access_virt_barray(
 			    (j_common_ptr)&c, blocks[i], y, 1, TRUE);
-			for (JDIMENSION x = 0; x < (i == 0 ? 4 : 2); x++)
+			for (JDIMENSION x = 0; x < 3u * factors[i][0]; x++)
 				for (int k = 0; k < 64; k++)
 					row[0][x][k] = draw(&at) % 4 || (flat && k > 7) ? 0
 					    : k < 8
