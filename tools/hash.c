@@ -33,10 +33,10 @@ static const struct pl_tool tool = {
 
 static bool put(const struct pl_pdq *pdq, const char *turn, const char *name)
 {
-	char hex[65];
+	char text[PL_PDQ_TEXT];
 
-	pl_pdq_hex(pdq->bits, hex);
-	return (turn ? printf("%s %3u %-10s %s\n", hex, pdq->quality, turn, name) : printf("%s %3u %s\n", hex, pdq->quality, name)) >= 0;
+	pl_pdq_text(pdq, text);
+	return (turn ? printf("%s %-10s %s\n", text, turn, name) : printf("%s %s\n", text, name)) >= 0;
 }
 
 static enum pl_status print(char **names, const struct pl_pool_result *r, int *bad, struct pl_err *err)

@@ -13,7 +13,7 @@ static struct pl_common common = { .max_reject = -1 };
 static const char *out;
 static int policy = PL_POLICY_KEEP_RATIO, format, filter, effort = PL_EFFORT_BALANCED, decode_scale;
 static int64_t size = 256, quality = 90;
-static bool only_if_bigger, reencode, optimize;
+static bool only_if_bigger, reencode, optimize, hash;
 static double max_missing = -1;
 
 static const struct pl_opt options[] = {
@@ -29,6 +29,7 @@ static const struct pl_opt options[] = {
 	    "decode a JPEG at no less than this many times its new size; less is faster and coarser", 0, 0, pl_decode_scale_names },
 	{ 0, "optimize", PL_OPT_FLAG, &optimize, NULL, "JPEG: Huffman tables made to measure: 3 % fewer bytes, half the speed", 0, 0, NULL },
 	{ 0, "max-missing", PL_OPT_REAL, &max_missing, "SHARE", "keep cut off JPEGs that lack at most this share; default: 5%", 0, 1, NULL },
+	{ 0, "hash", PL_OPT_FLAG, &hash, NULL, "the pictures' pdq-aa hashes, too: DIR/STEM.pdq-aa, in lines as plait hash prints them", 0, 0, NULL },
 	{ 0, "reencode", PL_OPT_FLAG, &reencode, NULL, "encode anew even where nothing would change", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
@@ -40,8 +41,12 @@ static const struct pl_tool tool = {
 	.description =
 	    "Writes a plain tar shard DIR/STEM.tar for every SHARD: the same samples in the same order, their pictures resized by the "
 	    "policy (img2dataset's meanings), orientation applied, alpha on white. Pictures that need no change keep their bytes. Samples "
-	    "whose picture cannot be decoded are left out and counted. Without SHARD, names are read from standard input, one a line, as they come.",
+	    "whose picture cannot be decoded are left out and counted. Without SHARD, names are read from standard input, one a line, as they come.\n\n"
+	    "With --hash each DIR/STEM.tar has a DIR/STEM.pdq-aa beside it: hash, quality and name of every picture in the shard, in its order. "
+	    "The hash is the original's, as stored, of the pixels that resizing decodes anyway: a JPEG may be at another scale there than where "
+	    "plait hash -r pdq-aa or ingest look at it, which moves the hash by two bits on average.",
 	.examples = "plait resize 'cc3m/{00000..00331}.tar' -o small -p center_crop -s 336 -f webp\n"
+	            "plait resize --hash evals/coco.tar -o small\n"
 	            "ls cc3m/*.tar | plait resize -o small | plait ingest -o corpora/cc3m",
 	.opts = options,
 	.common = &common,
@@ -69,6 +74,7 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 	step.resize.reencode = reencode;
 	step.resize.decode_scale = (enum pl_decode_scale)decode_scale;
 	step.resize.optimise = optimize;
+	step.resize.hash = hash;
 	limits.max_missing = max_missing >= 0 ? max_missing : limits.max_missing;
 	step.max_missing = limits.max_missing;
 	if ((st = tool_open_pool(t, &limits, err)) != PL_OK)

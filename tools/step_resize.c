@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-struct copy { char *suffix; struct pl_buf bytes; bool image; };
+struct copy { char *suffix; struct pl_buf bytes; bool image; struct pl_pdq pdq; };
 
 struct pending {
 	char *key;
@@ -28,6 +28,7 @@ struct resizing {
 	struct tool *t;
 	const struct resize_step *step;
 	struct shard_writer *writer;
+	struct resize_hashes hashes;
 	struct pl_account account;
 	struct tool_ring ring;
 	struct pending samples[TOOL_RING_DEPTH];
@@ -83,6 +84,7 @@ static enum pl_status take(void *ctx, uint64_t sample, size_t image, const struc
 		s->width = result->width;
 		s->height = result->height;
 	}
+	part->pdq = result->pdq;
 	if (result->passthrough)
 		return PL_OK;
 	suffix = new_suffix(part->suffix, result->format);
@@ -107,6 +109,7 @@ static bool suffixes_differ(const struct pending *s)
 /* Add the sample to the shard; a key that output shards cannot have, or that came twice, costs the sample. */
 static enum pl_status add_sample(struct resizing *r, struct pending *s, struct pl_err *err)
 {
+	const char *key = strncmp(s->key, "./", 2) == 0 ? s->key + 2 : s->key;
 	struct shard_member *members = calloc(s->nparts + 1, sizeof(*members));
 	struct pl_err refused = { 0 };
 	enum pl_status st = members == NULL ? pl_fail_nomem(err) : PL_OK;
@@ -117,7 +120,7 @@ static enum pl_status add_sample(struct resizing *r, struct pending *s, struct p
 		members[i] = (struct shard_member){ s->parts[i].suffix, s->parts[i].bytes.data, s->parts[i].bytes.len };
 	}
 	if (st == PL_OK) {
-		st = shard_writer_add(r->writer, strncmp(s->key, "./", 2) == 0 ? s->key + 2 : s->key, members, s->nparts, &refused);
+		st = shard_writer_add(r->writer, key, members, s->nparts, &refused);
 		if (st == PL_ERR_INVALID) {
 			pl_log_err(PL_LOG_WARNING, &refused);
 			s->failed = PL_REASON_DUPLICATE_KEY;
@@ -126,6 +129,9 @@ static enum pl_status add_sample(struct resizing *r, struct pending *s, struct p
 			*err = refused;
 		}
 	}
+	for (size_t i = 0; i < s->nparts && st == PL_OK && s->failed == PL_REASON_KEEP && r->step->resize.hash; i++)
+		if (s->parts[i].image)
+			st = resize_hashes_add(&r->hashes, &s->parts[i].pdq, key, s->parts[i].suffix, err);
 	free(members);
 	return st;
 }
@@ -201,18 +207,35 @@ static enum pl_status take_in(struct resizing *r, const struct shard_sample *sam
 	return st;
 }
 
+/* The hashes first: a shard that is there has them. */
+static enum pl_status commit(struct resizing *r, const char *hashes, struct pl_err *err)
+{
+	struct shard_written written = { 0 };
+	enum pl_status st = r->step->resize.hash ? resize_hashes_commit(&r->hashes, err) : PL_OK;
+
+	if (st != PL_OK)
+		return st;
+	st = shard_writer_commit(r->writer, &written, err);
+	r->writer = NULL;
+	r->account.bytes_out += written.file_bytes;
+	if (st != PL_OK && r->step->resize.hash)
+		(void)!resize_hashes_remove(hashes, NULL);
+	return st;
+}
+
 /* Read, resize and write one shard; what was read before damage is kept, with a warning. */
-static enum pl_status resize_shard(struct resizing *r, const char *path, const char *stem, struct pl_err *err)
+static enum pl_status resize_shard(struct resizing *r, const char *path, const char *stem, const char *hashes, struct pl_err *err)
 {
 	struct shard_writer_options o = { SHARD_TAR, 0, SHARD_LEVEL_AUTO };
 	struct shard_reader *reader = NULL;
 	struct shard_sample sample;
-	struct shard_written written = { 0 };
 	char *target = pl_path_join(r->step->dir, stem);
 	enum pl_status st = target == NULL ? pl_fail_nomem(err) : shard_reader_open(&reader, path, NULL, err);
 
 	if (st == PL_OK)
 		st = shard_writer_open(&r->writer, target, &o, err);
+	if (st == PL_OK && r->step->resize.hash)
+		st = resize_hashes_open(&r->hashes, hashes, err);
 	while (st == PL_OK) {
 		st = shard_reader_next(reader, &sample, err);
 		if (st != PL_OK)
@@ -227,13 +250,11 @@ static enum pl_status resize_shard(struct resizing *r, const char *path, const c
 	}
 	if (st == PL_END)
 		st = tool_ring_finish(&r->ring, err);
-	if (st == PL_OK) {
-		st = shard_writer_commit(r->writer, &written, err);
-		r->writer = NULL;
-	}
-	r->account.bytes_out += written.file_bytes;
+	if (st == PL_OK)
+		st = commit(r, hashes, err);
 	tool_ring_release(&r->ring, st);
 	shard_writer_abort(r->writer);
+	resize_hashes_release(&r->hashes);
 	shard_reader_close(reader);
 	free(target);
 	return st;
@@ -246,8 +267,8 @@ static enum pl_status digest_of(const struct resize_step *s, const char *path, u
 	enum pl_status st;
 
 	pl_buf_init(&b, 0);
-	st = pl_buf_addf(&b, err, "resize %d %u %d %d %d %d %d %d %d %d %a\n", (int)z->policy, z->size, (int)z->only_if_bigger, (int)z->filter,
-	    (int)z->format, z->encode.quality, z->encode.effort, (int)z->reencode, (int)z->decode_scale, (int)z->optimise, s->max_missing);
+	st = pl_buf_addf(&b, err, "resize %d %u %d %d %d %d %d %d %d %d %d %a\n", (int)z->policy, z->size, (int)z->only_if_bigger, (int)z->filter,
+	    (int)z->format, z->encode.quality, z->encode.effort, (int)z->reencode, (int)z->decode_scale, (int)z->optimise, (int)z->hash, s->max_missing);
 	if (st == PL_OK)
 		st = tool_describe_file(path, &b, err);
 	if (st == PL_OK)
@@ -266,31 +287,39 @@ static enum pl_status check_target(const char *input, const char *target, struct
 	return PL_OK;
 }
 
+/* outputs: the shard, the list of hashes. */
 static enum pl_status make_unit(struct tool *t, const struct resize_step *s, const char *path, const struct pl_record *record,
-    const char *output, struct pl_err *err)
+    const char *const outputs[2], struct pl_err *err)
 {
 	struct resizing *r = calloc(1, sizeof(*r));
+	char *hashes = pl_path_join(s->dir, outputs[1]);
 	struct pl_buf counts;
 	enum pl_status st;
 
-	if (r == NULL)
+	if (r == NULL || hashes == NULL) {
+		free(r);
+		free(hashes);
 		return pl_fail_nomem(err);
+	}
 	pl_buf_init(&counts, 0);
 	r->t = t;
 	r->step = s;
 	r->ring = (struct tool_ring){ .tool = t, .ctx = r, .take = take, .finish = finish, .drop = drop };
 	st = pl_record_forget(record, err);
 	if (st == PL_OK)
-		st = resize_shard(r, path, record->unit, err);
+		st = resize_hashes_remove(hashes, err);
+	if (st == PL_OK)
+		st = resize_shard(r, path, record->unit, hashes, err);
 	r->account.units_done = 1;
 	if (st == PL_OK)
 		st = pl_account_counts(&r->account, &counts, err);
 	if (st == PL_OK)
-		st = pl_record_write(record, &output, 1, (char *)counts.data, err);
+		st = pl_record_write(record, outputs, s->resize.hash ? 2 : 1, (char *)counts.data, err);
 	if (st == PL_OK)
 		pl_account_add(&t->account, &r->account);
 	pl_job_count(t->job, 0, r->account.samples_in, r->account.bytes_out);
 	pl_buf_release(&counts);
+	free(hashes);
 	free(r);
 	return st;
 }
@@ -301,14 +330,17 @@ static enum pl_status resize_unit(struct tool *t, void *ctx, uint64_t unit, cons
 	const struct resize_step *s = all->step;
 	struct pl_record record = { s->dir, NULL, { 0, 0 } };
 	char *stem = pl_name_stem(name), *payload = NULL, *path = NULL;
-	struct pl_buf output;
+	struct pl_buf output, hashes;
 	bool done = false;
 	enum pl_status st;
 
 	(void)unit;
 	pl_buf_init(&output, 0);
+	pl_buf_init(&hashes, 0);
 	record.unit = stem;
 	st = stem == NULL ? pl_fail_nomem(err) : pl_buf_addf(&output, err, "%s.tar", stem);
+	if (st == PL_OK)
+		st = pl_buf_addf(&hashes, err, "%s%s", stem, RESIZE_HASHES_SUFFIX);
 	if (st == PL_OK && (path = pl_path_join(s->dir, (char *)output.data)) == NULL)
 		st = pl_fail_nomem(err);
 	if (st == PL_OK)
@@ -326,7 +358,8 @@ static enum pl_status resize_unit(struct tool *t, void *ctx, uint64_t unit, cons
 		a.units_resumed = 1;
 		pl_account_add(&t->account, &a);
 	} else if (st == PL_OK) {
-		st = make_unit(t, s, name, &record, (char *)output.data, err);
+		const char *const outputs[2] = { (char *)output.data, (char *)hashes.data };
+		st = make_unit(t, s, name, &record, outputs, err);
 	}
 	if (st == PL_OK)
 		st = tool_announce(t, path, err);
@@ -335,6 +368,7 @@ static enum pl_status resize_unit(struct tool *t, void *ctx, uint64_t unit, cons
 	free(path);
 	free(stem);
 	pl_buf_release(&output);
+	pl_buf_release(&hashes);
 	return st;
 }
 

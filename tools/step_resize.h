@@ -3,9 +3,25 @@
 #ifndef TOOLS_STEP_RESIZE_H
 #define TOOLS_STEP_RESIZE_H
 
+#include "libpipe/base/file.h"
 #include "libpipe/base/json.h"
+#include "libpipe/img/pdq.h"
 
 /* Where text is a JSON object with the members width and height (img2dataset's), put the new numbers in their place. */
 PL_MUST_CHECK enum pl_status resize_update_json(struct pl_buf *text, uint32_t width, uint32_t height, struct pl_err *err);
+
+/* Hashes on their way to DIR/STEM.pdq-aa. Works zeroed: nothing is open. */
+#define RESIZE_HASHES_SUFFIX ".pdq-aa"
+struct resize_hashes { struct pl_outfile file; struct pl_buf lines; };
+/* Remove a list that an earlier run left; none is fine. */
+PL_MUST_CHECK enum pl_status resize_hashes_remove(const char *path, struct pl_err *err);
+/* Released by the caller whatever the answer is. */
+PL_MUST_CHECK enum pl_status resize_hashes_open(struct resize_hashes *h, const char *path, struct pl_err *err);
+/* One picture, under the name it has in the shard. */
+PL_MUST_CHECK enum pl_status resize_hashes_add(struct resize_hashes *h, const struct pl_pdq *pdq, const char *key, const char *suffix,
+    struct pl_err *err);
+PL_MUST_CHECK enum pl_status resize_hashes_commit(struct resize_hashes *h, struct pl_err *err);
+/* What was not committed is gone. */
+void resize_hashes_release(struct resize_hashes *h);
 
 #endif

@@ -396,6 +396,17 @@ void pl_pdq_hex(const uint8_t bits[PL_PDQ_BYTES], char out[65])
 	out[64] = '\0';
 }
 
+void pl_pdq_text(const struct pl_pdq *pdq, char out[PL_PDQ_TEXT])
+{
+	const unsigned q = pdq->quality <= 100 ? pdq->quality : 100;
+	pl_pdq_hex(pdq->bits, out);
+	out[64] = ' ';
+	out[65] = q == 100 ? '1' : ' ';
+	out[66] = q >= 10 ? (char)('0' + q / 10 % 10) : ' ';
+	out[67] = (char)('0' + q % 10);
+	out[68] = '\0';
+}
+
 static int digit(char c)
 {
 	if (c >= '0' && c <= '9')

@@ -43,6 +43,9 @@ enum pl_reason pl_img_hash(const uint8_t *data, size_t len, const struct pl_img_
 
 int pl_hamming256(const uint8_t a[PL_PDQ_BYTES], const uint8_t b[PL_PDQ_BYTES]);
 void pl_pdq_hex(const uint8_t bits[PL_PDQ_BYTES], char out[65]);
+/* "HASH QUALITY", as lists of hashes begin their lines: 64 hex digits, a space, the quality in three places. */
+enum { PL_PDQ_TEXT = 64 + 1 + 3 + 1 };
+void pl_pdq_text(const struct pl_pdq *pdq, char out[PL_PDQ_TEXT]);
 /* 64 hex digits -> bits; false if not. */
 bool pl_pdq_parse(const char *hex, uint8_t bits[PL_PDQ_BYTES]);
 

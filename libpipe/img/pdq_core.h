@@ -4,7 +4,7 @@
 #ifndef PL_IMG_PDQ_CORE_H
 #define PL_IMG_PDQ_CORE_H
 
-#include "pdq.h"
+#include "planes.h"
 
 /* Loops built three times and chosen at load; the order of each float sum is fixed and products are not
  * fused with sums, so all give the same bits. The thread sanitizer is not up yet when that choice is
@@ -28,6 +28,9 @@ void pl_pdq_luma(const uint8_t *pixels, uint32_t channels, size_t n, float *luma
  * at 1, 1/2, 1/4 or 1/8: a reduced picture may end inside its last pixel. KEEP or NO_MEMORY. */
 enum pl_reason pl_pdq_grid(const struct pl_image *im, uint32_t width, uint32_t height,
     float grid[PL_PDQ_GRID * PL_PDQ_GRID]);
+/* The same of samples that know what they cover; `channels` of them interleaved. */
+enum pl_reason pl_pdq_grid_of(
+    const struct pl_plane *in, uint32_t channels, float grid[PL_PDQ_GRID * PL_PDQ_GRID]);
 /* 64x64 luma, rows top-down -> bits and quality. */
 void pl_pdq_from_grid(const float grid[PL_PDQ_GRID * PL_PDQ_GRID], struct pl_pdq *out);
 /* The hashes of that grid turned and mirrored, all from one transform: those of the turned grids but for a rounding. */

@@ -148,6 +148,8 @@ enum pl_reason pl_transform_planes(const uint8_t *data, size_t len, const struct
 	struct pl_yuv420 small = { 0 };
 	enum pl_reason reason =
 	    pl_decode_jpeg_planes(data, len, info, lim, least_w, least_h, &in, fit);
+	if (reason == PL_REASON_KEEP && *fit && r->hash)
+		reason = pl_hash_decoded(data, len, info, lim, in.plane, 1, &out->pdq);
 	if (reason == PL_REASON_KEEP && *fit)
 		reason = init_output(&small, g->out_w, g->out_h);
 	if (reason == PL_REASON_KEEP && *fit)

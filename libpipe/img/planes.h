@@ -74,6 +74,11 @@ enum pl_reason pl_encode_webp_planes(
 enum pl_reason pl_img_encode_optimised(
     const struct pl_image *im, const struct pl_img_encode *how, uint8_t **out, size_t *len);
 
+/* The pdq-aa hash of the file, of pixels decoded for something else: `channels` interleaved samples, as stored. Where they were reduced
+ * below what the hash wants, the file is decoded again. */
+enum pl_reason pl_hash_decoded(const uint8_t *data, size_t len, const struct pl_img_info *info,
+    const struct pl_img_limits *lim, const struct pl_plane *in, uint32_t channels, struct pl_pdq *out);
+
 /* The whole planar way. *fit = false and KEEP: take the way through RGB. */
 enum pl_reason pl_transform_planes(const uint8_t *data, size_t len, const struct pl_img_info *info,
     const struct pl_img_limits *lim, const struct pl_resize *r, const struct pl_geometry *g,

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Resolution policies: how large a picture becomes, and the path from the
  * bytes of one image to the bytes of its resized copy. */
-#include "planes.h"
+#include "pdq_core.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "icc.h"
 
 const char *const pl_policy_names[] = { "none", "keep_ratio", "keep_ratio_largest", "center_crop",
 	"border", NULL };
@@ -150,16 +152,31 @@ static enum pl_reason pad(struct pl_image *im, uint32_t width, uint32_t height)
 	return PL_REASON_KEEP;
 }
 
+static enum pl_reason hash_image(const uint8_t *data, size_t len, const struct pl_img_info *info,
+    const struct pl_img_limits *lim, const struct pl_image *im, struct pl_pdq *out)
+{
+	const double by = reduced_by(info, im);
+	const struct pl_plane in = { .data = im->pixels,
+		.stride = (size_t)im->width * im->channels,
+		.width = im->width,
+		.height = im->height,
+		.extent_w = info->width / by,
+		.extent_h = info->height / by };
+	return pl_hash_decoded(data, len, info, lim, &in, im->channels, out);
+}
+
 /* Nothing changes, but bytes that do not decode are not passed on: the cheapest full read. */
 static enum pl_reason pass_through(const uint8_t *data, size_t len, const struct pl_img_info *info,
-    const struct pl_img_limits *lim, struct pl_resized *out)
+    const struct pl_img_limits *lim, bool hash, struct pl_resized *out)
 {
+	const struct pl_img_decode how = { hash ? PL_PDQ_GRID : 1, true };
 	struct pl_image im;
-	enum pl_reason reason =
-	    pl_img_decode(data, len, info, lim, &(struct pl_img_decode){ 1, true }, &im);
+	enum pl_reason reason = pl_img_decode(data, len, info, lim, &how, &im);
+	if (reason == PL_REASON_KEEP && hash)
+		reason = hash_image(data, len, info, lim, &im, &out->pdq);
+	pl_image_release(&im);
 	if (reason != PL_REASON_KEEP)
 		return reason;
-	pl_image_release(&im);
 	out->passthrough = true;
 	out->width = info->width;
 	out->height = info->height;
@@ -176,7 +193,14 @@ static enum pl_reason remake(const uint8_t *data, size_t len, const struct pl_im
 	/* Nothing lossy follows on most of these ways: half as much again as for planes (README.md). */
 	const uint32_t ample = less <= UINT32_MAX / 3 ? less + less / 2 : UINT32_MAX;
 	struct pl_img_decode how = { pl_decode_least(r->decode_scale, ample), false };
-	enum pl_reason reason = pl_img_decode(data, len, info, lim, &how, &im);
+	/* The hash is of the colours as stored. */
+	struct pl_img_info stored = *info;
+	stored.foreign_profile = false;
+	enum pl_reason reason = pl_img_decode(data, len, &stored, lim, &how, &im);
+	if (reason == PL_REASON_KEEP && r->hash)
+		reason = hash_image(data, len, info, lim, &im, &out->pdq);
+	if (reason == PL_REASON_KEEP && info->foreign_profile)
+		pl_img_to_srgb(data, len, info, &im);
 	if (reason == PL_REASON_KEEP)
 		reason = pl_img_flatten(&im);
 	if (reason == PL_REASON_KEEP)
@@ -213,7 +237,7 @@ enum pl_reason pl_img_transform_probed(const uint8_t *data, size_t len, const st
 	out->format = output_format(r, info);
 	if (!g.changes && out->format == info->format && info->orientation == 1 && !info->alpha &&
 	    !info->foreign_profile && !r->reencode)
-		return pass_through(data, len, info, lim, out);
+		return pass_through(data, len, info, lim, r->hash, out);
 	/* A sliver enlarged to the asked shorter side may grow past every ceiling. */
 	enum pl_reason reason = pl_img_check_size(g.out_w, g.out_h, lim);
 	if (reason != PL_REASON_KEEP)

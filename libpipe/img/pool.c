@@ -288,6 +288,7 @@ enum pl_status pl_pool_submit(
 	*e = (struct pl_pool_entry){ .tag = job->tag,
 		.op = job->op,
 		.dihedral = job->dihedral,
+		.hash = job->op == PL_POOL_SCAN || (job->op == PL_POOL_TRANSFORM && job->resize.hash),
 		.len = job->len,
 		.in_dirty = e->in_dirty,
 		.out_dirty = e->out_dirty };
@@ -434,9 +435,11 @@ static void collect(struct pl_pool *pool, struct pl_pool_result *r)
 		else
 			memcpy(r->xxh3, reply.xxh3, sizeof(r->xxh3));
 	}
-	if (r->reason == PL_REASON_KEEP && e->op == PL_POOL_SCAN) {
+	if (r->reason == PL_REASON_KEEP && e->hash) {
 		memcpy(r->pdq.bits, reply.pdq, sizeof(r->pdq.bits));
 		r->pdq.quality = reply.quality;
+	}
+	if (r->reason == PL_REASON_KEEP && e->op == PL_POOL_SCAN) {
 		if (e->dihedral)
 			memcpy(r->dihedral, reply.dihedral, sizeof(r->dihedral));
 		r->stats = (struct pl_img_stats){ .mean = reply.mean,

@@ -41,7 +41,7 @@ struct pl_pool_result {
 	enum pl_reason reason;               /* PL_REASON_KEEP = fine */
 	struct pl_img_info info;             /* SCAN, TRANSFORM: of the input, as far as known even on failure */
 	uint8_t xxh3[16];                    /* SCAN: canonical XXH3-128 of the bytes, on failure too */
-	struct pl_pdq pdq;                   /* SCAN */
+	struct pl_pdq pdq;                   /* SCAN; TRANSFORM where resize.hash asks for it; zeros unless reason is KEEP */
 	struct pl_pdq dihedral[PL_DIHEDRAL_COUNT]; /* SCAN; zeros unless the job asks for them and reason is KEEP */
 	struct pl_img_stats stats;           /* SCAN; zeros unless reason is KEEP */
 	bool passthrough;                    /* TRANSFORM: keep the input's bytes; data = NULL */

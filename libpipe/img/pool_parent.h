@@ -14,7 +14,7 @@
 struct pl_pool_entry {
 	uint64_t tag;
 	enum pl_pool_op op;
-	bool dihedral;
+	bool dihedral, hash;     /* asked for */
 	size_t len;
 	bool settled;            /* reason below is final, whatever the slot says */
 	enum pl_reason reason;

@@ -67,6 +67,8 @@ static enum pl_reason work_transform(const struct pl_pool_request *rq, const uin
 		reply->format = (uint32_t)resized.format;
 		reply->width = resized.width;
 		reply->height = resized.height;
+		memcpy(reply->pdq, resized.pdq.bits, sizeof(reply->pdq));
+		reply->quality = resized.pdq.quality;
 		if (!resized.passthrough) {
 			memcpy(out, resized.bytes, resized.len);
 			reply->len = resized.len;

@@ -4,7 +4,7 @@
 #ifndef PL_IMG_RESIZE_H
 #define PL_IMG_RESIZE_H
 
-#include "image.h"
+#include "pdq.h"
 
 enum pl_filter { PL_FILTER_LANCZOS, PL_FILTER_BICUBIC, PL_FILTER_TRIANGLE, PL_FILTER_BOX };
 
@@ -33,6 +33,7 @@ struct pl_resize {
 	enum pl_decode_scale decode_scale;
 	bool reencode;                /* re-encode even where nothing would change */
 	bool optimise;                /* JPEG: Huffman tables made to measure: 3 % fewer bytes, half the speed */
+	bool hash;                    /* pdq-aa of the picture as stored, too; changes nothing else */
 };
 
 /* The geometry of a policy applied to a width x height picture (already oriented): scale to
@@ -42,8 +43,10 @@ struct pl_geometry pl_resize_geometry(const struct pl_resize *r, uint32_t width,
 
 /* Decode, orient, flatten, resize, encode one image. Where nothing would change (same size and
  * format, orientation 1, no alpha to flatten, no colour profile to convert, reencode false) *passthrough = true, *out = NULL, and the caller keeps
- * the input's bytes. *width, *height: of the result. *format: of the result. */
-struct pl_resized { uint8_t *bytes; size_t len; bool passthrough; uint32_t width, height; enum pl_format format; };
+ * the input's bytes. *width, *height: of the result. *format: of the result. *pdq, where asked for: of the input before anything is done to
+ * it, as pl_img_scan has it, from the pixels that resizing decodes; of a JPEG these are at another DCT scale than the scan's, which moves the
+ * hash by two bits on average (README.md). */
+struct pl_resized { uint8_t *bytes; size_t len; bool passthrough; uint32_t width, height; enum pl_format format; struct pl_pdq pdq; };
 enum pl_reason pl_img_transform(const uint8_t *data, size_t len, const struct pl_img_limits *lim,
     const struct pl_resize *r, struct pl_resized *out);
 /* The same where pl_img_probe has filled *info, with PL_REASON_KEEP. */

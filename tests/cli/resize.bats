@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# What plait resize can be told: how far a JPEG is reduced while it is decoded, Huffman tables, cut off pictures.
+# What plait resize can be told: how far a JPEG is reduced while it is decoded, Huffman tables, cut off pictures, hashes.
 
 load common
 
@@ -95,4 +95,89 @@ pictures()    # DIR
 	plait resize -q -j1 -s 100 -o o cut.tar
 	expect 0 -- plait resize -j1 -s 100 --max-missing 60% --report r.json -o o cut.tar
 	[ "$(jq .steps[0].account.samples.out r.json)" = 2 ]
+}
+
+# The lines of plait hash for the originals of a.tar, as the list beside a resized shard names them.
+originals()
+{
+	mkdir -p x
+	tar -xf a.tar -C x
+	(cd x && plait hash -j1 -r pdq-aa ./*.jpg) | sed 's|\./||'
+}
+
+@test "--hash: beside each shard the lines of plait hash, some bits off; without it no list, and the same pictures" {
+	resized plain
+	[ ! -e plain/a.pdq-aa ]
+	resized o --hash
+	cmp plain/a.tar o/a.tar
+	originals >want
+	[ "$(cut -c65- o/a.pdq-aa)" = "$(cut -c65- want)" ] || { diff o/a.pdq-aa want >&2; fail "other qualities or names"; }
+	/usr/bin/python3 - <<-'PY'
+		bits = lambda name: [int(line[:64], 16) for line in open(name)]
+		off = [bin(a ^ b).count("1") for a, b in zip(bits("o/a.pdq-aa"), bits("want"))]
+		# These shapes have few frequencies, and so many bits that hang on little; photographs are below.
+		assert len(off) == 3 and max(off) <= 16, off
+	PY
+	# What passes through is looked at as the scan does.
+	expect 0 -- plait resize -q -j1 -p none --hash -o same a.tar
+	diff want same/a.pdq-aa
+}
+
+@test "--hash: names are those in the new shard, and what is not written is not listed" {
+	tar -xf a.tar
+	/usr/bin/python3 -c 'from PIL import Image; Image.open("000.jpg").save("p.png")'
+	head -c 3000 001.jpg >broken.jpg
+	make_corpora sample b.tar k1.jpg=000.jpg k1.txt=000.txt k2.jpg=broken.jpg k3.seg.png=p.png k4.txt=000.txt k1.jpg=002.jpg
+	expect 0 "k1" -- plait resize -j1 -s 100 -f webp --hash --report r.json -o o b.tar
+	[ "$(cut -c70- o/b.pdq-aa)" = $'k1.webp\nk3.seg.webp' ] || { cat o/b.pdq-aa >&2; fail "other names"; }
+	[ "$(tar -tf o/b.tar | grep webp)" = "$(cut -c70- o/b.pdq-aa)" ]
+	[ "$(jq -c .steps[0].account.images r.json)" = '{"in":4,"out":2,"dropped":{"truncated":1,"duplicate_key":1}}' ] ||
+	    { jq .steps[0].account.images r.json >&2; fail "another account"; }
+}
+
+@test "--hash: a finished shard has its list; one that lacks it, or was made without, is made anew" {
+	local resumed
+	resumed() { plait resize -q -j1 -s 100 --report r.json -o o "$@" a.tar >/dev/null && jq .steps[0].account.units.resumed r.json; }
+	[ "$(resumed)" = 0 ]
+	[ "$(resumed --hash)" = 0 ]
+	cp o/a.pdq-aa kept
+	[ "$(resumed --hash)" = 1 ]
+	rm o/a.pdq-aa
+	[ "$(resumed --hash)" = 0 ]
+	cmp o/a.pdq-aa kept
+	head -n 1 kept >o/a.pdq-aa
+	[ "$(resumed --hash)" = 0 ]
+	cmp o/a.pdq-aa kept
+	# A list that the shard beside it was not made with would pass for its own.
+	[ "$(resumed)" = 0 ]
+	[ ! -e o/a.pdq-aa ]
+	no_leftovers o
+}
+
+@test "--hash: the same lists at 1 and 3 ranks" {
+	make_corpora pairs '00000.tar' 30
+	make_corpora pairs '00001.tar' 20 40
+	make_corpora pairs '00002.tar' 25 80
+	plait resize -q -j1 -s 60 --hash -o one 0000?.tar
+	mpirun --oversubscribe -n 3 plait-resize -q -j1 -s 60 --hash -o three 0000?.tar
+	[ "$(cat one/*.pdq-aa | wc -l)" = 75 ]
+	diff <(cd one && sha256sum ./*.*) <(cd three && sha256sum ./*.*)
+}
+
+@test "--hash: of photographs within two bits of the scan's on average, within 10 always" {
+	shared_data
+	local t=$PLAIT_SHARED_DATA/photos/imagenet-sample.tar
+	[ -r "$t" ] || skip "no '$t'"
+	expect 0 -- plait resize -q -j2 -s 256 -f jpeg --reencode --hash -o o "$t"
+	mkdir x
+	tar -xf "$t" -C x
+	(cd x && find . -iname '*.jp*g' -exec plait hash -j2 -r pdq-aa {} +) >scan
+	/usr/bin/python3 - <<-'PY'
+		def read(name):
+		    return {line[69:-1].removeprefix("./").rsplit(".", 1)[0]: int(line[:64], 16) for line in open(name)}
+		ours, scan = read("o/imagenet-sample.pdq-aa"), read("scan")
+		assert len(ours) > 100 and ours.keys() == scan.keys()
+		off = [bin(ours[k] ^ scan[k]).count("1") for k in ours]
+		assert max(off) <= 10 and sum(off) <= 2 * len(off), (max(off), sum(off) / len(off))
+	PY
 }

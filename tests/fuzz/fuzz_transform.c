@@ -18,6 +18,7 @@ static struct pl_resize choose(const uint8_t *head)
 		.only_if_bigger = (head[0] & 0x40) != 0,
 		.reencode = (head[0] & 0x80) != 0,
 		.optimise = (head[0] & 0x20) != 0,
+		.hash = (head[0] & 0x10) != 0,
 		.decode_scale = (enum pl_decode_scale)(head[1] / 16 % 3),
 		.filter = (enum pl_filter)(head[1] / 4 % (PL_FILTER_BOX + 1)),
 		.size = 1 + head[2] % LARGEST,
@@ -41,6 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (reason == PL_REASON_KEEP) {
 		FUZZ_CHECK(out.passthrough == (out.bytes == NULL));
 		FUZZ_CHECK(out.width > 0 && out.height > 0);
+		FUZZ_CHECK(out.pdq.quality <= 100);
 	}
 	if (reason == PL_REASON_KEEP && !out.passthrough) {
 		limits = pl_img_limits_default();

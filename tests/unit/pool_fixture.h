@@ -148,6 +148,11 @@ static void misbehave(
 	case 'l': reply->len = out_cap + 1; break;
 	case 'i': reply->orientation = 77; break;
 	case 'D': reply->dihedral[PL_DIHEDRAL_COUNT - 1].quality = 101; break;
+	case 'Q': reply->quality = 101; break;
+	case 'H': /* a hash, asked for or not */
+		reply->pdq[PL_PDQ_BYTES - 1] = 1;
+		reply->quality = 100;
+		break;
 	case 'q': _exit(PL_POOL_EXIT_SETUP);
 	case 'p': /* past the end */
 		reply->passthrough = ((const volatile uint8_t *)in)[len];

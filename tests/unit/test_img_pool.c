@@ -231,6 +231,7 @@ static void test_contained(void **state)
 		{ 'l', PL_REASON_CRASH, false },
 		{ 'i', PL_REASON_CRASH, false },
 		{ 'D', PL_REASON_CRASH, false },
+		{ 'Q', PL_REASON_CRASH, false },
 		{ 'q', PL_REASON_CRASH, false },
 		{ 'p', PL_REASON_CRASH, false },
 	};
