@@ -67,7 +67,7 @@ MPI_FLAGS  = $(patsubst -I%,-isystem %,$(shell $(MPICC) --showme:compile 2>/dev/
 MPI_LIBS   = $(shell $(MPICC) --showme:link 2>/dev/null)
 
 .DEFAULT_GOAL := all
-.PHONY: all units benches fuzzers demo check check-quick check-asan check-tsan check-valgrind bench bench-img lint fuzz man install \
+.PHONY: all units benches fuzzers demo check check-quick check-asan check-tsan check-valgrind bench bench-img bench-dedup lint fuzz man install \
         uninstall setup clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -184,10 +184,11 @@ demo: setup
 bench: setup
 	@$(MAKE) --no-print-directory all benches
 	@scripts/bench $(B)
+	@scripts/bench-dedup $(B)
 
-bench-img: setup
+bench-img bench-dedup: setup
 	@$(MAKE) --no-print-directory all benches
-	@scripts/bench-img $(B)
+	@scripts/$@ $(B)
 
 lint: setup
 	@$(MAKE) --no-print-directory all

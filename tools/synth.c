@@ -14,19 +14,26 @@ static const char *const kinds[] = { "all", "pairs", "interleaved", "chat", "tex
 static struct pl_common common = { .max_reject = -1 };
 static const char *out;
 static int kind;
-static uint64_t samples = 1000, shard_samples = 250;
+static uint64_t samples = 1000, shard_samples, hashes;
 static int64_t size = 320;
 static double duplicates = 0.08, broken = 0.03;
+static double blank, near_blank;
+static int64_t near_blank_quality = -1, near_blank_bits = 64;
 static bool hostile;
 
 static const struct pl_opt options[] = {
 	{ 'o', "output", PL_OPT_STR, &out, "DIR", "directory to make or complete (required)", 0, 0, NULL },
 	{ 'k', "kind", PL_OPT_CHOICE, &kind, "KIND", "what samples to make; default: all", 0, 0, kinds },
 	{ 'n', "samples", PL_OPT_SIZE, &samples, "N", "samples in each set; default: 1000", 1, 1e12, NULL },
-	{ 0, "shard-samples", PL_OPT_SIZE, &shard_samples, "N", "samples in a shard; default: 250", 1, 1e6, NULL },
+	{ 0, "shard-samples", PL_OPT_SIZE, &shard_samples, "N", "samples in a shard; default: 250, of --hashes 100K", 1, 1e6, NULL },
 	{ 0, "size", PL_OPT_INT, &size, "PIXELS", "typical longer side of the pictures; default: 320", 64, 8192, NULL },
 	{ 0, "duplicates", PL_OPT_REAL, &duplicates, "SHARE", "share of samples that are copies; default: 0.08", 0, 0.9, NULL },
 	{ 0, "broken", PL_OPT_REAL, &broken, "SHARE", "share of samples with something wrong; default: 0.03", 0, 0.9, NULL },
+	{ 0, "hashes", PL_OPT_SIZE, &hashes, "N", "nothing but a corpus of N perceptual hashes, DIR/hashes: tables without shards, for plait dedup", 0, 4e9, NULL },
+	{ 0, "blank", PL_OPT_REAL, &blank, "SHARE", "share of --hashes that are blank pictures: one hash, quality 0; default: 0", 0, 0.9, NULL },
+	{ 0, "near-blank", PL_OPT_REAL, &near_blank, "SHARE", "share of --hashes that are nearly blank; default: 0", 0, 0.9, NULL },
+	{ 0, "near-blank-bits", PL_OPT_INT, &near_blank_bits, "BITS", "how far from blank they are at most; default: 64", 0, 128, NULL },
+	{ 0, "near-blank-quality", PL_OPT_INT, &near_blank_quality, "Q", "their PDQ quality; default: -1, anything below 50", -1, 100, NULL },
 	{ 0, "hostile", PL_OPT_FLAG, &hostile, NULL, "add a shard with odd tar members", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
@@ -40,10 +47,13 @@ static const struct pl_tool tool = {
 	    "its images as members), DIR/interleaved-lines (MMC4 as JSON lines, images beside), DIR/chat (LLaVA), DIR/text (JSON lines), "
 	    "and with the pairs DIR/eval, a small evaluation set of which some pictures recur in them. Exact and near duplicates, "
 	    "copies of evaluation pictures and broken samples are planted; DIR/truth.tsv tells for each sample what it is.\n\n"
+	    "With --hashes there is a corpus in DIR/hashes and nothing else: hashes with 128 of 256 bits set, of which --duplicates are "
+	    "0, 2, ... 40 bits from another; truth.tsv names what is planted, with the distance as note.\n\n"
 	    "The same seed and options give the same bytes at any number of ranks. Running the same command again completes what is "
 	    "missing.",
 	.examples = "plait synth -o corpora\n"
-	            "mpirun -n 8 plait-synth --kind pairs --samples 1M --shard-samples 10K --seed 7 -o big",
+	            "mpirun -n 8 plait-synth --kind pairs --samples 1M --shard-samples 10K --seed 7 -o big\n"
+	            "plait synth --hashes 10M --blank 0.1 -o trial && plait dedup trial/hashes",
 	.opts = options,
 	.common = &common,
 	.common_set = PL_COMMON_BASE | PL_COMMON_JOB,
@@ -59,6 +69,7 @@ static const struct { write_fn *write; const char *extension; bool images, annou
 	/* Not announced: whoever pipes the shards into ingest does not mean these. */
 	[SYNTH_EVAL] = { synth_write_pairs, "tar", false, false },
 	[SYNTH_HOSTILE] = { synth_write_hostile, "tar", false, false },
+	[SYNTH_HASHES] = { synth_write_hashes, "samples.npy", true, false },
 };
 
 static struct synth synth_of_options(void)
@@ -67,6 +78,16 @@ static struct synth synth_of_options(void)
 
 	s.duplicates = (uint32_t)(duplicates * 4294967296.0);
 	s.broken = (uint32_t)(broken * 4294967296.0);
+	if (s.shard_samples == 0)
+		s.shard_samples = hashes > 0 ? 100000 : 250;
+	if (hashes > 0) {
+		s.samples[SYNTH_HASHES] = hashes;
+		s.blank = (uint32_t)(blank * 4294967296.0);
+		s.near_blank = (uint32_t)(near_blank * 4294967296.0);
+		s.near_blank_quality = (int)near_blank_quality;
+		s.near_blank_bits = (uint32_t)near_blank_bits;
+		return s;
+	}
 	if (kind == KIND_ALL || kind == KIND_PAIRS) {
 		s.samples[SYNTH_PAIRS] = samples;
 		s.samples[SYNTH_EVAL] = samples / 50 < 10 ? 10 : samples / 50 > 1000 ? 1000 : samples / 50;
@@ -124,18 +145,25 @@ static enum pl_status make_dirs(const struct synth *s, struct pl_err *err)
 	return st;
 }
 
-struct run { struct synth s; char settings[640]; };
+struct run { struct synth s; char settings[1024]; };
 
 static enum pl_status prepare(struct tool *t, struct run *r, struct pl_err *err)
 {
 	enum pl_status st = tool_output_dir(t, out, err);
+	int len;
 
 	if (st != PL_OK)
 		return st;
-	snprintf(r->settings, sizeof(r->settings),
+	len = snprintf(r->settings, sizeof(r->settings),
 	    "{\"tool\":\"plait-synth\",\"version\":\"%s\",\"seed\":%" PRIu64 ",\"kind\":\"%s\",\"samples\":%" PRIu64
-	    ",\"shard_samples\":%" PRIu64 ",\"size\":%" PRIu32 ",\"duplicates\":%.6f,\"broken\":%.6f,\"hostile\":%s}\n",
-	    PL_VERSION, r->s.seed, kinds[kind], samples, shard_samples, r->s.size, duplicates, broken, hostile ? "true" : "false");
+	    ",\"shard_samples\":%" PRIu64 ",\"size\":%" PRIu32 ",\"duplicates\":%.6f,\"broken\":%.6f,\"hostile\":%s",
+	    PL_VERSION, r->s.seed, kinds[kind], samples, r->s.shard_samples, r->s.size, duplicates, broken, hostile ? "true" : "false");
+	if (hashes > 0)
+		len += snprintf(r->settings + len, sizeof(r->settings) - (size_t)len,
+		    ",\"hashes\":%" PRIu64 ",\"blank\":%.6f,\"near_blank\":%.6f,\"near_blank_bits\":%d,\"near_blank_quality\":%d", hashes, blank,
+		    near_blank, (int)near_blank_bits, (int)near_blank_quality);
+	snprintf(r->settings + len, sizeof(r->settings) - (size_t)len, "}\n");
+	pl_hash128(r->settings, strlen(r->settings), r->s.settings);
 	if (tool_is_root(t)) {
 		st = claim_dir(r->settings, err);
 		if (st == PL_OK)
@@ -205,7 +233,7 @@ static enum pl_status synth_unit(struct tool *t, void *ctx, uint64_t unit, const
 	set = synth_set_names[sh.set];
 	snprintf(record_unit, sizeof(record_unit), "%s-%05" PRIu64, set, sh.shard);
 	snprintf(shard, sizeof(shard), "%s/%05" PRIu64 ".%s", set, sh.shard, sets[sh.set].extension);
-	snprintf(images, sizeof(images), "%s/images-%05" PRIu64 ".tar", set, sh.shard);
+	snprintf(images, sizeof(images), sh.set == SYNTH_HASHES ? "%s/%05" PRIu64 ".images.npy" : "%s/images-%05" PRIu64 ".tar", set, sh.shard);
 	outputs[0] = shard;
 	outputs[1] = sets[sh.set].images ? images : NULL;
 	pl_hash128(r->settings, strlen(r->settings), record.digest);
@@ -214,6 +242,17 @@ static enum pl_status synth_unit(struct tool *t, void *ctx, uint64_t unit, const
 	if (st == PL_OK)
 		st = done && payload != NULL ? resume_unit(t, payload, err) : make_unit(t, &sh, &record, outputs, err);
 	free(payload);
+	return st;
+}
+
+static enum pl_status finish_hashes(struct tool *t, const struct synth *s, struct pl_err *err)
+{
+	char *dir = pl_path_join(out, synth_set_names[SYNTH_HASHES]);
+	enum pl_status st = dir != NULL ? synth_write_manifest(s, err) : pl_fail_nomem(err);
+
+	if (st == PL_OK)
+		st = tool_announce(t, dir, err);
+	free(dir);
 	return st;
 }
 
@@ -227,6 +266,14 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "-o DIR is missing: the directory to make");
 	if (argc > 0)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "'%s' is an operand, and this tool takes none", argv[0]);
+	if (hashes > 0 && (kind != KIND_ALL || hostile))
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "--hashes makes a corpus of hashes and nothing else: leave out --kind and --hostile");
+	if (hashes == 0 && (blank > 0 || near_blank > 0))
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "--blank and --near-blank are shares of --hashes");
+	if (duplicates + blank + near_blank > 0.9)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
+		    "--duplicates, --blank and --near-blank are %.4g together: at least a tenth must be pictures of their own",
+		    duplicates + blank + near_blank);
 	if (duplicates + broken > 0.9)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
 		    "--duplicates and --broken are %.4g together: at least a tenth must stay sound", duplicates + broken);
@@ -242,6 +289,8 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 		return st;
 	if (tool_is_root(t))
 		st = synth_write_truth(&r.s, t, err);
+	if (st == PL_OK && tool_is_root(t) && hashes > 0)
+		st = finish_hashes(t, &r.s, err);
 	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
 		return st;
 	return tool_step_end(t, NULL, err);

@@ -11,7 +11,8 @@
 #include "libpipe/img/image.h"
 #include "tool.h"
 
-enum synth_set { SYNTH_PAIRS, SYNTH_INTERLEAVED, SYNTH_LINES, SYNTH_CHAT, SYNTH_TEXT, SYNTH_EVAL, SYNTH_HOSTILE, SYNTH_SETS };
+enum synth_set { SYNTH_PAIRS, SYNTH_INTERLEAVED, SYNTH_LINES, SYNTH_CHAT, SYNTH_TEXT, SYNTH_EVAL, SYNTH_HOSTILE,
+	SYNTH_HASHES, SYNTH_SETS };
 extern const char *const synth_set_names[SYNTH_SETS];   /* their directories */
 
 struct synth {
@@ -20,6 +21,10 @@ struct synth {
 	uint64_t samples[SYNTH_SETS];     /* 0: this set is not made */
 	uint32_t size;                    /* typical longer side, pixels */
 	uint32_t duplicates, broken;      /* shares of 2^32 */
+	uint32_t blank, near_blank;       /* of the hashes; likewise */
+	uint32_t near_blank_bits;         /* how far from blank they are, at most */
+	int near_blank_quality;           /* PDQ quality; -1: below 50 */
+	uint64_t settings[2];             /* hash of all options */
 };
 
 /* ---- Dice: a stream of draws that belongs to one thing ---- */
@@ -183,6 +188,12 @@ PL_MUST_CHECK enum pl_status synth_shard_count(struct synth_shard *sh, uint64_t 
 /* One sample of pairs: KEY.jpg, KEY.json, KEY.txt in the order of their extensions. */
 struct synth_pair { const char *key, *caption; const struct synth_image *image; uint64_t numbers; enum synth_damage damage; };
 PL_MUST_CHECK enum pl_status synth_add_pair(struct synth_tar *tar, const struct synth_pair *p, struct pl_err *err);
+
+/* Tables of a shard of hashes; their corpus' manifest, once all are written (rank 0); a sample's line of truth, none when it is sound. */
+enum { SYNTH_FARTHEST = 40 };        /* bits between a copy and its original */
+PL_MUST_CHECK enum pl_status synth_write_hashes(struct synth_shard *sh, struct pl_err *err);
+PL_MUST_CHECK enum pl_status synth_write_manifest(const struct synth *s, struct pl_err *err);
+void synth_hash_truth(const struct synth *s, uint64_t shard, uint64_t index, struct synth_text *t);
 
 /* How many samples the shard with odd members has, and its lines of truth. */
 uint64_t synth_hostile_samples(void);

@@ -9,7 +9,7 @@
 enum { HASH_SIDE = 64 };
 
 const char *const synth_set_names[SYNTH_SETS] = {
-	"pairs", "interleaved", "interleaved-lines", "chat", "text", "eval", "hostile"
+	"pairs", "interleaved", "interleaved-lines", "chat", "text", "eval", "hostile", "hashes"
 };
 
 static const struct { enum pl_reason reason; const char *note; } damages[] = {
@@ -61,6 +61,7 @@ static enum synth_damage pick_damage(enum synth_set set, struct synth_dice *d)
 		return of_text[synth_below(d, PL_ARRAY_LEN(of_text))];
 	case SYNTH_EVAL:
 	case SYNTH_HOSTILE:
+	case SYNTH_HASHES:
 	case SYNTH_SETS:
 		break;
 	}
@@ -202,7 +203,7 @@ void synth_key(const struct synth *s, enum synth_set set, uint64_t index, char k
 	struct synth_fate f;
 	char id[SYNTH_KEY_MAX];
 
-	if (set == SYNTH_PAIRS || set == SYNTH_INTERLEAVED || set == SYNTH_EVAL) {
+	if (set == SYNTH_PAIRS || set == SYNTH_INTERLEAVED || set == SYNTH_EVAL || set == SYNTH_HASHES) {
 		snprintf(key, SYNTH_KEY_MAX, "%05" PRIu64 "%0*" PRIu64, shard, digits_of(size), row);
 		return;
 	}

@@ -48,6 +48,7 @@ static const char *copy_note(const struct synth *s, enum synth_set set, uint64_t
 	case SYNTH_PAIRS:
 	case SYNTH_EVAL:
 	case SYNTH_HOSTILE:
+	case SYNTH_HASHES:
 	case SYNTH_SETS:
 		break;
 	}
@@ -96,7 +97,10 @@ static enum pl_status write_set(const struct synth *s, enum synth_set set, struc
 
 		synth_shard_range(s, set, shard, &first, &n);
 		for (uint64_t i = 0; i < n && st == PL_OK; i++) {
-			say_sample(s, set, shard, first + i, t);
+			if (set == SYNTH_HASHES)
+				synth_hash_truth(s, shard, first + i, t);
+			else
+				say_sample(s, set, shard, first + i, t);
 			if (t->buf.len >= FLUSH)
 				st = flush(t, f, tool, err);
 		}

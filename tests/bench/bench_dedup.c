@@ -2,8 +2,9 @@
 /* Times the cover join against the exhaustive one on random hashes with 128 of
  * 256 bits set, one in ten of them a near copy of another. The exhaustive join
  * is measured on a slice of its parts and extrapolated by the number of pairs.
- * usage: bench_dedup [-m N] [-l N] [NAME...]   NAME: what to measure, see below;
- * -m, -l: the hashes of "1m" and "10m". Prints name, unit, ours, peer, ratio.
+ * usage: bench_dedup [-m N] [-l N] [-o FILE] [NAME...]   NAME: what to measure, see below;
+ * -m, -l: the hashes of "1m" and "10m"; -o: write those of "1m" there, 32 bytes each, for others to join. The
+ * least of BENCH_ROUNDS (3) runs counts. Prints name, unit, ours, peer, ratio.
  * bench_dedup table [N...]: the model beside the measurement. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -214,6 +215,28 @@ static int memory(uint32_t n)
 	return bad;
 }
 
+static int rounds(void)
+{
+	const char *said = getenv("BENCH_ROUNDS");
+	long n = said ? strtol(said, NULL, 10) : 3;
+
+	return n < 1 ? 1 : n > 100 ? 100 : (int)n;
+}
+
+static int write_hashes(const char *path, uint32_t n)
+{
+	uint64_t (*h)[4] = make_hashes(n);
+	FILE *f = h ? fopen(path, "wb") : NULL;
+	bool good = f && fwrite(h, sizeof(*h), n, f) == n;
+
+	if (f && fclose(f) != 0)
+		good = false;
+	free(h);
+	if (!good)
+		fprintf(stderr, "bench_dedup: '%s' cannot be written\n", path);
+	return good ? 0 : 3;
+}
+
 static int measure(char **names, uint32_t million, uint32_t more)
 {
 	struct result near = {0}, far = {0}, large = {0};
@@ -223,9 +246,9 @@ static int measure(char **names, uint32_t million, uint32_t more)
 	if (wanted("dedup.memory", names))
 		bad = memory(more);
 	if (bad == 0 && (wanted("dedup.1m.d16.d31", names) || wanted("dedup.growth", names)))
-		bad = time_cover(million, 16, 3, &near);
+		bad = time_cover(million, 16, rounds(), &near);
 	if (bad == 0 && (wanted("dedup.1m.d16.d31", names) || wanted("dedup.1m.d31.brute", names)))
-		bad = time_cover(million, 31, 2, &far);
+		bad = time_cover(million, 31, rounds(), &far);
 	if (bad == 0 && wanted("dedup.1m.d31.brute", names)) {
 		bad = time_brute(million, 31, &brute);
 		line("dedup.1m.d31.brute", "core-seconds (peer: exhaustive, extrapolated from a slice)", far.seconds, brute);
@@ -233,7 +256,7 @@ static int measure(char **names, uint32_t million, uint32_t more)
 	if (bad == 0 && wanted("dedup.1m.d16.d31", names))
 		line("dedup.1m.d16.d31", "core-seconds (peer: the same at distance 31)", near.seconds, far.seconds);
 	if (bad == 0 && (wanted("dedup.10m.d16.brute", names) || wanted("dedup.growth", names)))
-		bad = time_cover(more, 16, 2, &large);
+		bad = time_cover(more, 16, rounds(), &large);
 	if (bad == 0 && wanted("dedup.10m.d16.brute", names)) {
 		bad = time_brute(more, 16, &brute);
 		line("dedup.10m.d16.brute", "core-seconds (peer: exhaustive, extrapolated from a slice)", large.seconds, brute);
@@ -246,6 +269,7 @@ static int measure(char **names, uint32_t million, uint32_t more)
 int main(int argc, char **argv)
 {
 	uint32_t million = 1000000, more = 10000000;
+	const char *hashes = NULL;
 
 	(void)argc;
 	argv++;
@@ -255,9 +279,11 @@ int main(int argc, char **argv)
 			million = n;
 		else if (strcmp(argv[0], "-l") == 0)
 			more = n;
+		else if (strcmp(argv[0], "-o") == 0)
+			hashes = argv[1];
 		argv += 2;
 	}
 	if (argv[0] && strcmp(argv[0], "table") == 0)
 		return table(argv + 1);
-	return measure(argv, million, more);
+	return hashes && write_hashes(hashes, million) != 0 ? 3 : measure(argv, million, more);
 }

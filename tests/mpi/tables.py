@@ -4,6 +4,7 @@
 usage: tables.py make CORPUS IMAGES SHARDS SEED [BLANK]   a corpus of pairs; BLANK of the images are blank: half of them are one picture
        tables.py verdicts CORPUS...                       what dedup said, without the numbers that arguments have
        tables.py stars DISTANCE CORPUS...                 are no two kept images near each other, and all dropped ones near theirs?
+       tables.py truth DIR                                does truth.tsv of plait synth --hashes tell the truth?
 """
 import ast
 import json
@@ -118,9 +119,33 @@ def stars(distance, corpora):
     print(len(said) - sum(v[5] != 0 for v in said.values()), "of", len(said), "kept")
 
 
+def truth(top):
+    images = {"%s%04d" % (unit, i): r for unit, i, r in rows_of(f"{top}/hashes", "images", "<3Q4I16s32s5B3x7fI2B6x")}
+    hashes = {k: int.from_bytes(r[8], "little") for k, r in images.items()}
+    assert all(bin(h).count("1") == 128 for h in hashes.values())
+    lines = [line.rstrip("\n").split("\t") for line in open(f"{top}/truth.tsv")][1:]
+    blank = {hashes[x[2]] for x in lines if x[3] == "blank"}
+    distances, files, planted = set(), {}, {x[2] for x in lines}
+    for _, unit, key, what, of, note in lines:
+        original = hashes[of] if what == "near_duplicate" else min(blank)
+        assert key.startswith(unit) and bin(hashes[key] ^ original).count("1") == int(note), key
+        assert what != "near_duplicate" or of not in planted, key
+        assert (images[key][9] >= 60) == (what == "near_duplicate"), key
+        if what == "near_duplicate":
+            distances.add(int(note))
+        elif what == "blank":
+            files[images[key][7]] = files.get(images[key][7], 0) + 1
+    own = [hashes[k] for k in images if k not in planted]
+    assert distances == set(range(0, 41, 2)) and len(blank) == 1 and len(set(own)) == len(own)
+    assert max(files.values()) > sum(files.values()) / 3 and len(files) > sum(files.values()) / 3
+    assert min(bin(a ^ b).count("1") for a, b in zip(own, own[1:])) > 60
+
+
 if sys.argv[1] == "make":
     make(sys.argv[2], *map(int, sys.argv[3:]))
 elif sys.argv[1] == "verdicts":
     verdicts(sys.argv[2:])
+elif sys.argv[1] == "truth":
+    truth(sys.argv[2])
 else:
     stars(int(sys.argv[2]), sys.argv[3:])
