@@ -4,6 +4,8 @@
 usage: tables.py make CORPUS IMAGES SHARDS SEED [BLANK]   a corpus of pairs; BLANK of the images are blank: half of them are one picture
        tables.py verdicts CORPUS...                       what dedup said, without the numbers that arguments have
        tables.py stars DISTANCE CORPUS...                 are no two kept images near each other, and all dropped ones near theirs?
+       tables.py chains CORPUS N SHARDS SEED              N chains A, B, C: 30 bits from one to the next, 60 in all; A the largest picture
+       tables.py links CORPUS...                          of those, did B go for A, and did A and C stay?
        tables.py truth DIR                                does truth.tsv of plait synth --hashes tell the truth?
 """
 import ast
@@ -44,13 +46,12 @@ def read(path):
 def make(corpus, images, shards, seed, blank=0):
     rng = random.Random(seed)
     os.makedirs(corpus, exist_ok=True)
-    name = os.path.basename(corpus)
     # one of five comes of a picture that others come of, too, up to 40 bits away
     stems = [random.Random(k).getrandbits(256) for k in range(max(1, images // 25))]
     facts = []
     for shard in range(shards):
         n = images * (shard + 1) // shards - images * shard // shards
-        samples, rows = [], []
+        rows = []
         for i in range(n):
             quality, content = 90, rng.randbytes(16)
             pdq = rng.getrandbits(256)
@@ -61,19 +62,54 @@ def make(corpus, images, shards, seed, blank=0):
             if rng.random() < blank / images:
                 quality, pdq = 0, 0
                 content = bytes(16) if rng.random() < 0.5 else content
-            samples.append(struct.pack("<5Qi6I4B", rng.getrandbits(64), 0, 0, 0, i, -1, 1, 1, 0, 0, 0, 2, 1, 0, 0, 0))
-            side = rng.choice((64, 128, 256))
-            rows.append(struct.pack("<3Q4I16s32s5B3x7fI2B6x", i, 0, 1000 + rng.randrange(5), 0, 0, side, side, content,
-                                    pdq.to_bytes(32, "little"), quality, 0, 1, 1, 0, *[0.0] * 7, 1, 90, 0))
-        unit = "%05d" % shard
-        write(f"{corpus}/{unit}.samples.npy", SAMPLE, b"".join(samples), n)
-        write(f"{corpus}/{unit}.images.npy", IMAGE, b"".join(rows), n)
-        facts.append({"path": f"{name}/{unit}.tar", "unit": unit, "xxh3": "%032x" % rng.getrandbits(128), "bytes": 1, "mtime": 1,
-                      "samples": n, "images": n, "kept": n, "not_regular": 0, "dunder": 0, "no_key": 0})
+            rows.append((rng.getrandbits(64), pdq, quality, rng.choice((64, 128, 256)), content, 1000 + rng.randrange(5)))
+        facts.append(shard_of(corpus, shard, rows, rng))
+    manifest(corpus, facts, rng)
+
+
+def shard_of(corpus, shard, rows, rng):
+    """The tables of a shard of (key, pdq, quality, side, content, bytes); its entry of the manifest."""
+    n, unit = len(rows), "%05d" % shard
+    write(f"{corpus}/{unit}.samples.npy", SAMPLE,
+          b"".join(struct.pack("<5Qi6I4B", r[0], 0, 0, 0, i, -1, 1, 1, 0, 0, 0, 2, 1, 0, 0, 0) for i, r in enumerate(rows)), n)
+    write(f"{corpus}/{unit}.images.npy", IMAGE,
+          b"".join(struct.pack("<3Q4I16s32s5B3x7fI2B6x", i, 0, size, 0, 0, side, side, content, pdq.to_bytes(32, "little"), quality, 0, 1, 1,
+                               0, *[0.0] * 7, 1, 90, 0) for i, (_, pdq, quality, side, content, size) in enumerate(rows)), n)
+    return {"path": f"{os.path.basename(corpus)}/{unit}.tar", "unit": unit, "xxh3": "%032x" % rng.getrandbits(128), "bytes": 1, "mtime": 1,
+            "samples": n, "images": n, "kept": n, "not_regular": 0, "dunder": 0, "no_key": 0}
+
+
+def manifest(corpus, facts, rng):
+    name, images = os.path.basename(corpus), sum(f["images"] for f in facts)
     with open(f"{corpus}/manifest.json", "w") as f:
         json.dump({"format": "plait-corpus", "version": 1, "plait": "0.1.0", "source": {"name": name, **SOURCE},
                    "digest": "%032x" % rng.getrandbits(128), "stores": [], "samples": images, "images": images, "kept": images,
                    "shards": facts}, f)
+
+
+def chains(corpus, n, shards, seed):
+    rng = random.Random(seed)
+    os.makedirs(corpus)
+    rows = []
+    for i in range(n):
+        pdq, bits = rng.getrandbits(256), rng.sample(range(256), 60)
+        for link, side in enumerate((256, 128, 64)):
+            rows.append((3 * i + link + 1, pdq, 90, side, rng.randbytes(16), 1000))
+            for bit in bits[30 * link:30 * link + 30]:
+                pdq ^= 1 << bit
+    rng.shuffle(rows)
+    manifest(corpus, [shard_of(corpus, k, rows[k::shards], rng) for k in range(shards)], rng)
+
+
+def links(corpora):
+    """Of chains: A and C are kept, and B has gone for A."""
+    for c in corpora:
+        keys = {(unit, i): r[0] for unit, i, r in rows_of(c, "samples", "<5Qi6I4B")}
+        said = {keys[unit, i]: r for unit, i, r in rows_of(c, "dedup-images", DEDUP)}
+        for key, (survivor, _, _, _, distance, reason) in said.items():
+            assert (reason != 0) == (key % 3 == 2), key
+            assert reason == 0 or (survivor, distance) == (key - 1, 30), key
+        assert len(said) > 0 and len(said) % 3 == 0
 
 
 def rows_of(corpus, what, fmt):
@@ -145,6 +181,10 @@ if sys.argv[1] == "make":
     make(sys.argv[2], *map(int, sys.argv[3:]))
 elif sys.argv[1] == "verdicts":
     verdicts(sys.argv[2:])
+elif sys.argv[1] == "chains":
+    chains(sys.argv[2], *map(int, sys.argv[3:]))
+elif sys.argv[1] == "links":
+    links(sys.argv[2:])
 elif sys.argv[1] == "truth":
     truth(sys.argv[2])
 else:
