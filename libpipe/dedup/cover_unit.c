@@ -16,7 +16,7 @@
 enum {
 	STRIP = 2048,                   /* words from which keys are made at once */
 	CHUNK = PL_CHUNK_BYTES / 8,     /* entries of a chunk */
-	CANDIDATES = 16384,
+	CANDIDATES = 4096,              /* their hashes stay near the core from the check of the distance to that of the mask */
 	LINE = 8,                       /* entries of a cache line */
 	FAR_CHUNKS = 4096,              /* a pool of more chunks is beyond the caches: 16 MiB */
 	LARGE = 32,                     /* a bucket with more hashes is compared in tiles */
@@ -324,37 +324,73 @@ static uint32_t part_length(const struct pl_scratch *s, uint32_t part)
 	return n + (last ? (uint32_t)last : CHUNK);
 }
 
-/* Chain up the entries by the fingerprint bits behind the part's. */
-static enum pl_status group_part(struct run *r, uint32_t part)
+/* Of a fingerprint's bits behind the part's, how many number `places` or more places, at most `most`. */
+static unsigned place_bits(unsigned skip, uint64_t places, uint64_t most)
+{
+	unsigned bits = 1;
+
+	while ((uint64_t)1 << bits < places && skip + bits < 31 && (uint64_t)2 << bits <= most)
+		bits++;
+	return bits;
+}
+
+/* Few entries of a part share their fingerprint with another: leave out those that do not for sure, by a byte for every
+ * place, 8 to an entry. Returns how many stay. */
+static uint32_t keep_company(const struct run *r, uint32_t part, uint32_t n)
 {
 	struct pl_scratch *s = &r->p->s;
-	uint32_t n = part_length(s, part), left = n, i = 0, pending = 0, *slot, *next;
-	unsigned skip = r->p->part_bits, bits = 1;
-	enum pl_status st = fit_part(s, n, r->err);
+	uint8_t *seen = (uint8_t *)s->slot;
+	unsigned skip = r->p->part_bits, bits = place_bits(skip, 8 * (uint64_t)n, sizeof(*s->slot) * (uint64_t)s->slots);
+	unsigned down = 64 - skip - bits;
+	uint64_t mask = ((uint64_t)1 << bits) - 1;
+	uint32_t left = n, kept = 0;
 
-	if (st != PL_OK || n < 2)
-		return st;
-	while ((uint64_t)1 << bits < 2 * (uint64_t)n && skip + bits < 31 && (uint64_t)2 << bits <= s->slots)
-		bits++;
-	slot = s->slot;
-	next = s->next;
-	memset(slot, 0, sizeof(*slot) << bits);
+	memset(seen, 0, (size_t)1 << bits);
 	for (uint32_t c = s->head_chunk[part]; c != NO_CHUNK; c = s->next_chunk[c]) {
 		const uint64_t *e = s->pool + (size_t)c * CHUNK;
 		uint32_t count = left < CHUNK ? left : CHUNK;
 		const uint64_t *ahead = s->pool + (size_t)(s->next_chunk[c] != NO_CHUNK ? s->next_chunk[c] : c) * CHUNK;
-		for (uint32_t k = 0; k < count; k++, i++) {
+		for (uint32_t k = 0; k < count; k++) {
+			uint64_t at = e[k] >> down & mask;
 			if (k % 8 == 0)
 				__builtin_prefetch(ahead + k);
-			uint64_t at = e[k] << skip >> (64 - bits);
-			uint32_t before = slot[at];
-			slot[at] = i + 1;
-			next[i] = before;
-			s->entry[i] = e[k];
-			s->pending[pending] = i;
-			pending += before != 0;
+			seen[at] = (uint8_t)(seen[at] << 1 | 1);
 		}
 		left -= count;
+	}
+	left = n;
+	for (uint32_t c = s->head_chunk[part]; c != NO_CHUNK; c = s->next_chunk[c]) {
+		const uint64_t *e = s->pool + (size_t)c * CHUNK;
+		uint32_t count = left < CHUNK ? left : CHUNK;
+		for (uint32_t k = 0; k < count; k++) {
+			s->entry[kept] = e[k];
+			kept += seen[e[k] >> down & mask] > 1;
+		}
+		left -= count;
+	}
+	return kept;
+}
+
+/* Chain up the entries by the fingerprint bits behind the part's. */
+static enum pl_status group_part(struct run *r, uint32_t part)
+{
+	struct pl_scratch *s = &r->p->s;
+	uint32_t n = part_length(s, part), pending = 0;
+	unsigned skip = r->p->part_bits, bits;
+	enum pl_status st = fit_part(s, n, r->err);
+
+	if (st != PL_OK || n < 2)
+		return st;
+	n = keep_company(r, part, n);
+	bits = place_bits(skip, 2 * (uint64_t)n, s->slots);
+	memset(s->slot, 0, sizeof(*s->slot) << bits);
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t at = s->entry[i] >> (64 - skip - bits) & (((uint64_t)1 << bits) - 1);
+		uint32_t before = s->slot[at];
+		s->slot[at] = i + 1;
+		s->next[i] = before;
+		s->pending[pending] = i;
+		pending += before != 0;
 	}
 	return walk_pending(r, pending, n);
 }
