@@ -320,12 +320,12 @@ static double growing(uint64_t n, double ns, double each)
 
 double pl_cover_key_ns(uint64_t n)
 {
-	return growing(n, 4.9, 0.3);
+	return growing(n, 4.9, 0.45);
 }
 
 double pl_cover_verify_ns(uint64_t n)
 {
-	return growing(n, 11, 1);
+	return growing(n, 11, 2);
 }
 
 double pl_cover_compare_ns(void)

@@ -115,7 +115,7 @@ static enum pl_status fit_part(struct pl_scratch *s, uint32_t n, struct pl_err *
 		cap = n;
 	free_part(s);
 	s->slots = cap < 1u << 30 ? 2 * cap : 1u << 31;
-	s->entry = malloc((size_t)cap * sizeof(*s->entry));
+	s->entry = calloc(cap, sizeof(*s->entry));
 	s->next = malloc((size_t)cap * sizeof(*s->next));
 	s->pending = malloc((size_t)cap * sizeof(*s->pending));
 	s->slot = malloc((size_t)s->slots * sizeof(*s->slot));
@@ -379,7 +379,7 @@ static enum pl_status group_part(struct run *r, uint32_t part)
 	unsigned skip = r->p->part_bits, bits;
 	enum pl_status st = fit_part(s, n, r->err);
 
-	if (st != PL_OK || n < 2)
+	if (st != PL_OK || n < 2 || !s->slot)
 		return st;
 	n = keep_company(r, part, n);
 	bits = place_bits(skip, 2 * (uint64_t)n, s->slots);
