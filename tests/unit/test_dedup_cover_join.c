@@ -346,7 +346,9 @@ static void test_hot_bucket(void **state)
 		}
 	}
 	exhaustive(j, &want);
-	p = check(j, &how, UINT64_MAX, &want);
+	pl_join_plan_free(check(j, &how, UINT64_MAX, &want));
+	assert_int_equal(pl_join_plan_with(&p, &j, &how, UINT64_MAX, NULL), PL_OK);
+	j.permuted = true;
 	assert_true(p->nhot >= p->cover.block[0].masks);
 	assert_true(p->hot[0].shares > 1);
 	assert_true(pl_join_plan_units(p) > p->cover.nmasks + p->nhot);
