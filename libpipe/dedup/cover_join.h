@@ -66,9 +66,17 @@ struct pl_tally { uint64_t pairs, largest; };   /* sum of s(s-1)/2, largest s, w
 PL_MUST_CHECK enum pl_status pl_join_plan_with(struct pl_join_plan **p, const struct pl_join *j, const struct pl_join_how *how,
     uint64_t memory, struct pl_err *err);
 
-/* cover_unit.c */
+/* cover_scratch.c */
+enum {
+	PL_JOIN_CANDIDATES = 4096,   /* their hashes stay near the core from the check of the distance to that of the mask */
+	PL_JOIN_LINE = 8             /* entries of a cache line */
+};
 PL_MUST_CHECK enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t chunks, struct pl_err *err);
 void pl_scratch_free(struct pl_scratch *s);
+/* Room for a part of n entries. */
+PL_MUST_CHECK enum pl_status pl_scratch_fit(struct pl_scratch *s, uint32_t n, struct pl_err *err);
+
+/* cover_unit.c */
 /* The pairs of one key range of a mask. */
 PL_MUST_CHECK enum pl_status pl_join_range(struct pl_join_plan *p, uint32_t mask, uint64_t range, struct pl_buf *out,
     struct pl_err *err);

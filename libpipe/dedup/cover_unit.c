@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sys/mman.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -16,14 +15,13 @@
 enum {
 	STRIP = 2048,                   /* words from which keys are made at once */
 	CHUNK = PL_CHUNK_BYTES / 8,     /* entries of a chunk */
-	CANDIDATES = 4096,              /* their hashes stay near the core from the check of the distance to that of the mask */
-	LINE = 8,                       /* entries of a cache line */
+	CANDIDATES = PL_JOIN_CANDIDATES,              /* their hashes stay near the core from the check of the distance to that of the mask */
+	LINE = PL_JOIN_LINE,                       /* entries of a cache line */
 	FAR_CHUNKS = 4096,              /* a pool of more chunks is beyond the caches: 16 MiB */
 	LARGE = 32,                     /* a bucket with more hashes is compared in tiles */
 	POLL_STRIPS = 256, POLL_PARTS = 64
 };
 #define NO_CHUNK UINT32_MAX
-#define HUGE_PAGE ((size_t)2 << 20)
 
 struct run {
 	struct pl_join_plan *p;
@@ -33,100 +31,6 @@ struct run {
 	uint32_t mask, block;
 	const struct pl_hot *hot; size_t nhot;   /* of this mask */
 };
-
-/* ---- memory ---- */
-
-static void *big_alloc(size_t size)
-{
-	void *m = NULL;
-
-	if (posix_memalign(&m, size >= HUGE_PAGE ? HUGE_PAGE : PL_CHUNK_BYTES, size) != 0)
-		return NULL;
-#ifdef MADV_HUGEPAGE
-	if (size >= HUGE_PAGE)
-		(void)madvise(m, size, MADV_HUGEPAGE);   /* entries go to thousands of places at once */
-#endif
-	return m;
-}
-
-enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t chunks, struct pl_err *err)
-{
-	struct pl_scratch *s = &p->s;
-	size_t parts = (size_t)1 << p->part_bits;
-
-	s->words_block = UINT32_MAX;
-	s->nchunks = (uint32_t)chunks;
-	if (words)
-		s->words = big_alloc((size_t)p->join.n * sizeof(*s->words));
-	s->pool = big_alloc((size_t)chunks * PL_CHUNK_BYTES);
-	s->next_chunk = malloc((size_t)chunks * sizeof(*s->next_chunk));
-	s->at = malloc(parts * sizeof(*s->at));
-	s->head_chunk = malloc(parts * sizeof(*s->head_chunk));
-	s->line = big_alloc(parts * LINE * sizeof(*s->line));
-	s->candidate = malloc(CANDIDATES * sizeof(*s->candidate));
-	s->pair = malloc(CANDIDATES * sizeof(*s->pair));
-	s->block = calloc(1, sizeof(*s->block));
-	s->hit = malloc(PL_JOIN_TILE * sizeof(*s->hit));
-	if ((words && !s->words) || !s->pool || !s->next_chunk || !s->at || !s->head_chunk || !s->line || !s->candidate || !s->pair ||
-	    !s->block || !s->hit)
-		return pl_fail_nomem(err);
-	return PL_OK;
-}
-
-static void free_part(struct pl_scratch *s)
-{
-	free(s->entry);
-	free(s->next);
-	free(s->pending);
-	free(s->slot);
-	free(s->done);
-	s->entry = NULL;
-	s->next = s->pending = s->slot = NULL;
-	s->done = NULL;
-	s->cap = s->slots = 0;
-}
-
-void pl_scratch_free(struct pl_scratch *s)
-{
-	free_part(s);
-	free(s->words);
-	free(s->pool);
-	free(s->next_chunk);
-	free(s->at);
-	free(s->head_chunk);
-	free(s->line);
-	free(s->candidate);
-	free(s->pair);
-	free(s->member);
-	free(s->block);
-	free(s->hit);
-}
-
-/* Room for a part of n entries. */
-static enum pl_status fit_part(struct pl_scratch *s, uint32_t n, struct pl_err *err)
-{
-	uint32_t cap = 2 * PL_PART_ENTRIES;
-
-	if (n <= s->cap)
-		return PL_OK;
-	while (cap < n && cap < 1u << 31)
-		cap *= 2;
-	if (cap < n)
-		cap = n;
-	free_part(s);
-	s->slots = cap < 1u << 30 ? 2 * cap : 1u << 31;
-	s->entry = calloc(cap, sizeof(*s->entry));
-	s->next = malloc((size_t)cap * sizeof(*s->next));
-	s->pending = malloc((size_t)cap * sizeof(*s->pending));
-	s->slot = malloc((size_t)s->slots * sizeof(*s->slot));
-	s->done = malloc(cap);
-	if (!s->entry || !s->next || !s->pending || !s->slot || !s->done) {
-		free_part(s);
-		return pl_fail_nomem(err);
-	}
-	s->cap = cap;
-	return PL_OK;
-}
 
 static enum pl_status add_member(struct pl_scratch *s, uint32_t index, struct pl_err *err)
 {
@@ -377,7 +281,7 @@ static enum pl_status group_part(struct run *r, uint32_t part)
 	struct pl_scratch *s = &r->p->s;
 	uint32_t n = part_length(s, part), pending = 0;
 	unsigned skip = r->p->part_bits, bits;
-	enum pl_status st = fit_part(s, n, r->err);
+	enum pl_status st = pl_scratch_fit(s, n, r->err);
 
 	if (st != PL_OK || n < 2 || !s->slot)
 		return st;
