@@ -11,152 +11,11 @@
 #include "libpipe/base/hash.h"
 #include "libpipe/img/effort.h"
 #include "recipe_schema.h"
-#include "rules.h"
 
-enum { MAX_BYTES = 4 << 20, MAX_NAME = 64 };
+enum { MAX_BYTES = 4 << 20 };
 
 const char *const pl_stage_names[] = {"align", "instruct", NULL};
 const char *const pl_template_names[] = {"auto", "pair-caption", "interleaved", "conversation", NULL};
-
-/* ---- rules that stage.c shares ---- */
-
-const char *pl_kind_conflict(const struct pl_recipe *r, enum pl_kind kind)
-{
-	switch ((enum pl_template)r->output.template_) {
-	case PL_TEMPLATE_AUTO:
-		break;
-	case PL_TEMPLATE_PAIR_CAPTION:
-		if (kind == PL_KIND_INTERLEAVED || kind == PL_KIND_CHAT)
-			return "template pair-caption writes pairs and text";
-		break;
-	case PL_TEMPLATE_INTERLEAVED:
-		if (kind == PL_KIND_CHAT)
-			return "template interleaved writes interleaved, text and pairs";
-		break;
-	case PL_TEMPLATE_CONVERSATION:
-		if (kind != PL_KIND_CHAT && kind != PL_KIND_AUTO)
-			return "template conversation writes chat";
-		break;
-	}
-	if (r->output.stage == PL_STAGE_INSTRUCT && kind == PL_KIND_PAIRS && r->output.instructions.n == 0)
-		return "stage instruct asks for the caption of a pair: list such requests in output.instructions";
-	return NULL;
-}
-
-/* ---- checks ---- */
-
-static enum pl_status bad(
-    const struct pl_recipe *r, uint32_t line, struct pl_err *err, const char *fmt, ...) PL_PRINTF(4, 5);
-
-static enum pl_status bad(
-    const struct pl_recipe *r, uint32_t line, struct pl_err *err, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, r->path, "%s", text);
-	if (err && line)
-		pl_err_at_line(err, r->path, line);
-	return PL_ERR_USAGE;
-}
-
-static bool plain_name(const char *name)
-{
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-
-	return *name && strlen(name) <= MAX_NAME && name[strspn(name, allowed)] == '\0';
-}
-
-static enum pl_status check_source(const struct pl_recipe *r, size_t i, struct pl_err *err)
-{
-	const struct pl_recipe_source *s = &r->sources[i];
-
-	if (!plain_name(s->name))
-		return bad(r, s->line, err,
-		    "'name' in sources[%zu] must be 1 to %d letters, digits, '_' or '-', not '%.80s'",
-		    i, MAX_NAME, s->name);
-	for (size_t k = 0; k < i; k++) {
-		if (strcmp(r->sources[k].name, s->name) == 0)
-			return bad(r, s->line, err,
-			    "two sources are called '%s', the first at line %u: names must differ",
-			    s->name, (unsigned)r->sources[k].line);
-	}
-	if (s->shards.n == 0)
-		return bad(r, s->line, err, "'shards' in sources[%zu] is empty: give at least one pattern", i);
-	return PL_OK;
-}
-
-/* Can the output in use write the kinds of its sources? */
-static enum pl_status check_kinds(const struct pl_recipe *r, struct pl_err *err)
-{
-	for (size_t i = 0; i < r->nsources; i++) {
-		const struct pl_recipe_source *s = &r->sources[i];
-		const char *conflict = pl_kind_conflict(r, (enum pl_kind)s->kind);
-		if (conflict)
-			return bad(r, s->line, err, "source '%s' is of kind %s, but %s", s->name,
-			    pl_kind_names[s->kind], conflict);
-	}
-	return PL_OK;
-}
-
-static enum pl_status check_sources(
-    const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
-{
-	if (r->nsources == 0)
-		return bad(r, raw->line.sources, err, "'sources' is empty: give at least one source");
-	for (size_t i = 0; i < r->nsources; i++) {
-		enum pl_status st = check_source(r, i, err);
-		if (st != PL_OK)
-			return st;
-	}
-	return PL_OK;
-}
-
-static enum pl_status check_image(const struct pl_recipe *r, const struct pl_recipe_image_raw *raw, uint32_t line,
-    struct pl_err *err)
-{
-	enum pl_format format = r->image.format;
-	int64_t most = format == PL_FORMAT_PNG ? 9 : format == PL_FORMAT_WEBP ? 101 : 100;
-	int64_t least = format == PL_FORMAT_PNG ? -1 : 1;
-
-	if (r->image.policy != PL_POLICY_NONE && !raw->size_line)
-		return bad(r, line, err, "policy %s in image needs 'size', in pixels",
-		    pl_policy_names[r->image.policy]);
-	if (r->image.policy == PL_POLICY_NONE && raw->size_line)
-		return bad(r, raw->size_line, err,
-		    "'size' in image does nothing with policy none: give a policy, such as "
-		    "keep_ratio or center_crop");
-	if (raw->quality_line && (raw->quality < least || raw->quality > most))
-		return bad(r, raw->quality_line, err,
-		    "'quality' in image must be between %lld and %lld for format %s%s",
-		    (long long)least, (long long)most, pl_recipe_format_names[raw->format],
-		    format == PL_FORMAT_PNG ? " (zlib's level)" : "");
-	return PL_OK;
-}
-
-static enum pl_status check_output(
-    const struct pl_recipe *r, const struct pl_recipe_output_raw *raw, struct pl_err *err)
-{
-	if (!*raw->dir)
-		return bad(r, raw->dir_line, err, "'dir' in output is empty");
-	if (raw->work && !*raw->work)
-		return bad(r, raw->work_line, err, "'work' in output is empty");
-	if (r->output.max_images > 0 && r->output.min_images > r->output.max_images)
-		return bad(r, raw->min_images_line ? raw->min_images_line : raw->max_images_line, err,
-		    "'min_images' in output is %lld, more than 'max_images', %lld",
-		    (long long)r->output.min_images, (long long)r->output.max_images);
-	if (raw->instructions_line && r->output.stage != PL_STAGE_INSTRUCT)
-		return bad(r, raw->instructions_line, err,
-		    "'instructions' in output does nothing without 'stage: instruct'");
-	for (size_t i = 0; i < r->output.instructions.n; i++) {
-		if (!*r->output.instructions.items[i])
-			return bad(r, raw->instructions_line, err, "'instructions[%zu]' in output is empty", i);
-	}
-	return PL_OK;
-}
 
 /* ---- from raw fields to the recipe ---- */
 
@@ -231,10 +90,10 @@ static enum pl_status set_near_text(struct pl_recipe *r, const struct pl_recipe_
 
 	r->dedup.near_text.on = raw->dedup.text_near;
 	if (raw->dedup.text_near && !raw->dedup.text)
-		return bad(r, raw->dedup.text_near_line, err, "near texts are found among unequal ones: 'text_near' needs 'text'");
+		return pl_recipe_bad(r, raw->dedup.text_near_line, err, "near texts are found among unequal ones: 'text_near' needs 'text'");
 	if (pl_near_text_set(&r->dedup.near_text, raw->dedup.text_ngram, raw->dedup.text_bands, raw->dedup.text_rows,
 	        raw->dedup.text_jaccard, raw->dedup.text_max_pairs, &why) != PL_OK)
-		return bad(r, raw->dedup.text_bands_line, err, "%s", why.text);
+		return pl_recipe_bad(r, raw->dedup.text_bands_line, err, "%s", why.text);
 	return PL_OK;
 }
 
@@ -244,7 +103,7 @@ static enum pl_status set_rules(struct pl_recipe *r, const struct pl_recipe_raw 
 
 	if (pl_dedup_rules_set(&r->dedup.rules, raw->dedup.captions, raw->dedup.max_documents, raw->dedup.max_captions,
 	        raw->dedup.max_texts_per_image, raw->dedup.document, raw->dedup.document_share, raw->dedup.same_images, &why) != PL_OK)
-		return bad(r, raw->dedup.document_share_line, err, "%s", why.text);
+		return pl_recipe_bad(r, raw->dedup.document_share_line, err, "%s", why.text);
 	return PL_OK;
 }
 
@@ -260,7 +119,7 @@ static enum pl_status pick_sources(struct pl_recipe *r, const struct pl_recipe_o
 		for (size_t i = 0; i < r->nsources; i++)
 			found = found || strcmp(r->sources[i].name, raw->sources.items[k]) == 0;
 		if (!found)
-			return bad(r, raw->sources_line, err, "there is no source '%.80s' for this output", raw->sources.items[k]);
+			return pl_recipe_bad(r, raw->sources_line, err, "there is no source '%.80s' for this output", raw->sources.items[k]);
 	}
 	for (size_t i = 0; i < r->nsources; i++) {
 		bool wanted = raw->sources_line == 0;
@@ -269,7 +128,7 @@ static enum pl_status pick_sources(struct pl_recipe *r, const struct pl_recipe_o
 		if (wanted)
 			v->sources[v->nsources++] = r->sources[i];
 	}
-	return v->nsources > 0 ? PL_OK : bad(r, raw->sources_line, err, "'sources' of this output is empty");
+	return v->nsources > 0 ? PL_OK : pl_recipe_bad(r, raw->sources_line, err, "'sources' of this output is empty");
 }
 
 /* Weights that were not given: equal shares; or, where no weight and no total says otherwise, everything once. */
@@ -297,18 +156,18 @@ static enum pl_status add_output(struct pl_recipe *r, const struct pl_recipe_raw
 	v->output = output_of(out);
 	for (size_t i = 0; i < k; i++)
 		if (strcmp(r->variants[i].output.dir, out->dir) == 0)
-			return bad(r, out->dir_line, err, "two outputs have the directory '%.200s'", out->dir);
+			return pl_recipe_bad(r, out->dir_line, err, "two outputs have the directory '%.200s'", out->dir);
 	if (k > 0 && out->work)
-		return bad(r, out->work_line, err, "'work' is for all outputs: give it in the first one");
+		return pl_recipe_bad(r, out->work_line, err, "'work' is for all outputs: give it in the first one");
 	if ((st = pick_sources(r, out, v, err)) != PL_OK)
 		return st;
 	set_weights(v);
 	pl_recipe_use_output(r, k);
-	if ((st = check_output(r, out, err)) != PL_OK)
+	if ((st = pl_recipe_check_output(r, out, err)) != PL_OK)
 		return st;
-	if ((st = check_kinds(r, err)) != PL_OK)
+	if ((st = pl_recipe_check_kinds(r, err)) != PL_OK)
 		return st;
-	return check_image(r, image, out->image_line ? out->image_line : raw->line.image, err);
+	return pl_recipe_check_image(r, image, out->image_line ? out->image_line : raw->line.image, err);
 }
 
 static enum pl_status add_outputs(struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
@@ -320,11 +179,11 @@ static enum pl_status add_outputs(struct pl_recipe *r, const struct pl_recipe_ra
 
 	r->noutputs = raw->line.outputs ? raw->outputs.n : 1;
 	if (raw->line.output && raw->line.outputs)
-		return bad(r, raw->line.outputs, err, "give 'output' or 'outputs', not both");
+		return pl_recipe_bad(r, raw->line.outputs, err, "give 'output' or 'outputs', not both");
 	if (!raw->line.output && !raw->line.outputs)
-		return bad(r, 1, err, "missing key 'output'");
+		return pl_recipe_bad(r, 1, err, "missing key 'output'");
 	if (r->noutputs == 0)
-		return bad(r, raw->line.outputs, err, "'outputs' is empty: give at least one");
+		return pl_recipe_bad(r, raw->line.outputs, err, "'outputs' is empty: give at least one");
 	r->variants = pl_arena_alloc(&r->arena, r->noutputs * sizeof(*r->variants));
 	if (!r->variants)
 		return pl_fail_nomem(err);
@@ -376,8 +235,8 @@ static enum pl_status fill(struct pl_recipe *r, struct pl_err *err)
 		return st;
 	take(r, &raw);
 	if (!*r->name)
-		return bad(r, raw.line.name, err, "'name' is empty");
-	st = check_sources(r, &raw, err);
+		return pl_recipe_bad(r, raw.line.name, err, "'name' is empty");
+	st = pl_recipe_check_sources(r, &raw, err);
 	if (st == PL_OK)
 		st = set_near_text(r, &raw, err);
 	if (st == PL_OK)

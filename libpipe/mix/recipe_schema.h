@@ -63,4 +63,13 @@ extern const char *const pl_recipe_format_names[];   /* "keep", "jpeg", "png", "
 /* Every default but those that depend on other keys. */
 void pl_recipe_defaults(struct pl_recipe_raw *raw);
 
+/* PL_ERR_USAGE with the recipe's name and, unless it is 0, the line. Internal to what fills and checks a recipe. */
+enum pl_status pl_recipe_bad(const struct pl_recipe *r, uint32_t line, struct pl_err *err, const char *fmt, ...) PL_PRINTF(4, 5);
+/* One key against another; the last three for the output in use. */
+PL_MUST_CHECK enum pl_status pl_recipe_check_sources(const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_recipe_check_output(const struct pl_recipe *r, const struct pl_recipe_output_raw *raw, struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_recipe_check_kinds(const struct pl_recipe *r, struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_recipe_check_image(const struct pl_recipe *r, const struct pl_recipe_image_raw *raw, uint32_t line,
+    struct pl_err *err);
+
 #endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a recipe may say: one key against another, and kinds against templates.
+ * Asked while it is loaded, so that nothing is found out after hours of work. */
+#include <stdio.h>
+#include <string.h>
+
+#include "recipe_schema.h"
+#include "rules.h"
+
+enum { MAX_NAME = 64 };
+
+/* ---- rules that stage.c shares ---- */
+
+const char *pl_kind_conflict(const struct pl_recipe *r, enum pl_kind kind)
+{
+	switch ((enum pl_template)r->output.template_) {
+	case PL_TEMPLATE_AUTO:
+		break;
+	case PL_TEMPLATE_PAIR_CAPTION:
+		if (kind == PL_KIND_INTERLEAVED || kind == PL_KIND_CHAT)
+			return "template pair-caption writes pairs and text";
+		break;
+	case PL_TEMPLATE_INTERLEAVED:
+		if (kind == PL_KIND_CHAT)
+			return "template interleaved writes interleaved, text and pairs";
+		break;
+	case PL_TEMPLATE_CONVERSATION:
+		if (kind != PL_KIND_CHAT && kind != PL_KIND_AUTO)
+			return "template conversation writes chat";
+		break;
+	}
+	if (r->output.stage == PL_STAGE_INSTRUCT && kind == PL_KIND_PAIRS && r->output.instructions.n == 0)
+		return "stage instruct asks for the caption of a pair: list such requests in output.instructions";
+	return NULL;
+}
+
+/* ---- checks ---- */
+
+enum pl_status pl_recipe_bad(
+    const struct pl_recipe *r, uint32_t line, struct pl_err *err, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, r->path, "%s", text);
+	if (err && line)
+		pl_err_at_line(err, r->path, line);
+	return PL_ERR_USAGE;
+}
+
+static bool plain_name(const char *name)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+
+	return *name && strlen(name) <= MAX_NAME && name[strspn(name, allowed)] == '\0';
+}
+
+static enum pl_status check_source(const struct pl_recipe *r, size_t i, struct pl_err *err)
+{
+	const struct pl_recipe_source *s = &r->sources[i];
+
+	if (!plain_name(s->name))
+		return pl_recipe_bad(r, s->line, err,
+		    "'name' in sources[%zu] must be 1 to %d letters, digits, '_' or '-', not '%.80s'",
+		    i, MAX_NAME, s->name);
+	for (size_t k = 0; k < i; k++) {
+		if (strcmp(r->sources[k].name, s->name) == 0)
+			return pl_recipe_bad(r, s->line, err,
+			    "two sources are called '%s', the first at line %u: names must differ",
+			    s->name, (unsigned)r->sources[k].line);
+	}
+	if (s->shards.n == 0)
+		return pl_recipe_bad(r, s->line, err, "'shards' in sources[%zu] is empty: give at least one pattern", i);
+	return PL_OK;
+}
+
+/* Can the output in use write the kinds of its sources? */
+enum pl_status pl_recipe_check_kinds(const struct pl_recipe *r, struct pl_err *err)
+{
+	for (size_t i = 0; i < r->nsources; i++) {
+		const struct pl_recipe_source *s = &r->sources[i];
+		const char *conflict = pl_kind_conflict(r, (enum pl_kind)s->kind);
+		if (conflict)
+			return pl_recipe_bad(r, s->line, err, "source '%s' is of kind %s, but %s", s->name,
+			    pl_kind_names[s->kind], conflict);
+	}
+	return PL_OK;
+}
+
+enum pl_status pl_recipe_check_sources(
+    const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)
+{
+	if (r->nsources == 0)
+		return pl_recipe_bad(r, raw->line.sources, err, "'sources' is empty: give at least one source");
+	for (size_t i = 0; i < r->nsources; i++) {
+		enum pl_status st = check_source(r, i, err);
+		if (st != PL_OK)
+			return st;
+	}
+	return PL_OK;
+}
+
+enum pl_status pl_recipe_check_image(const struct pl_recipe *r, const struct pl_recipe_image_raw *raw, uint32_t line,
+    struct pl_err *err)
+{
+	enum pl_format format = r->image.format;
+	int64_t most = format == PL_FORMAT_PNG ? 9 : format == PL_FORMAT_WEBP ? 101 : 100;
+	int64_t least = format == PL_FORMAT_PNG ? -1 : 1;
+
+	if (r->image.policy != PL_POLICY_NONE && !raw->size_line)
+		return pl_recipe_bad(r, line, err, "policy %s in image needs 'size', in pixels",
+		    pl_policy_names[r->image.policy]);
+	if (r->image.policy == PL_POLICY_NONE && raw->size_line)
+		return pl_recipe_bad(r, raw->size_line, err,
+		    "'size' in image does nothing with policy none: give a policy, such as "
+		    "keep_ratio or center_crop");
+	if (raw->quality_line && (raw->quality < least || raw->quality > most))
+		return pl_recipe_bad(r, raw->quality_line, err,
+		    "'quality' in image must be between %lld and %lld for format %s%s",
+		    (long long)least, (long long)most, pl_recipe_format_names[raw->format],
+		    format == PL_FORMAT_PNG ? " (zlib's level)" : "");
+	return PL_OK;
+}
+
+enum pl_status pl_recipe_check_output(
+    const struct pl_recipe *r, const struct pl_recipe_output_raw *raw, struct pl_err *err)
+{
+	if (!*raw->dir)
+		return pl_recipe_bad(r, raw->dir_line, err, "'dir' in output is empty");
+	if (raw->work && !*raw->work)
+		return pl_recipe_bad(r, raw->work_line, err, "'work' in output is empty");
+	if (r->output.max_images > 0 && r->output.min_images > r->output.max_images)
+		return pl_recipe_bad(r, raw->min_images_line ? raw->min_images_line : raw->max_images_line, err,
+		    "'min_images' in output is %lld, more than 'max_images', %lld",
+		    (long long)r->output.min_images, (long long)r->output.max_images);
+	if (raw->instructions_line && r->output.stage != PL_STAGE_INSTRUCT)
+		return pl_recipe_bad(r, raw->instructions_line, err,
+		    "'instructions' in output does nothing without 'stage: instruct'");
+	for (size_t i = 0; i < r->output.instructions.n; i++) {
+		if (!*r->output.instructions.items[i])
+			return pl_recipe_bad(r, raw->instructions_line, err, "'instructions[%zu]' in output is empty", i);
+	}
+	return PL_OK;
+}
