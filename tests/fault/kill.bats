@@ -47,14 +47,32 @@ descendants()     # PID: it and all below it
 	for child in $(pgrep -P "$1"); do descendants "$child"; done
 }
 
-kill_all()     # SIGNAL PID...: at once; and wait until nothing is left of them
+wait_gone()     # PID...
 {
-	local signal=$1 pid
-	shift
-	kill -"$signal" "$@" 2>/dev/null || true
+	local pid
 	for pid in "$@"; do
 		while kill -0 "$pid" 2>/dev/null && [ "$(ps -o stat= -p "$pid")" != Z ]; do sleep 0.02; done
 	done
+}
+
+kill_all()     # SIGNAL PID...: at once; and wait until nothing is left of them
+{
+	local signal=$1
+	shift
+	kill -"$signal" "$@" 2>/dev/null || true
+	wait_gone "$@"
+}
+
+kill_a_rank()     # JOB: SIGKILL to the last rank, which ends the job with an error and leaves no process
+{
+	local code=0 all
+	all=$(descendants "$1")
+	kill -KILL "$(pgrep -P "$1" | tail -n 1)"
+	wait "$1" || code=$?
+	[ "$code" -ne 0 ]
+	[ "$code" -ne 75 ]
+	# shellcheck disable=SC2086  # a list
+	wait_gone $all
 }
 
 # Kill a job of ours with everything below it.
@@ -181,17 +199,9 @@ stopped()
 
 @test "SIGKILL of one rank ends the job with an error, and the rerun goes on" {
 	mpirun --oversubscribe -n 3 plait-run -q -j1 r.yaml >/dev/null 2>&1 &
-	local job=$! code=0 all
+	local job=$!
 	wait_for out/000001.tar.zst
-	all=$(descendants "$job")
-	kill -KILL "$(pgrep -P "$job" | tail -n 1)"
-	wait "$job" || code=$?
-	[ "$code" -ne 0 ]
-	[ "$code" -ne 75 ]
-	local pid
-	for pid in $all; do
-		while kill -0 "$pid" 2>/dev/null && [ "$(ps -o stat= -p "$pid")" != Z ]; do sleep 0.05; done
-	done
+	kill_a_rank "$job"
 	plait run -q -j1 r.yaml >/dev/null
 	same_as_reference
 }
@@ -280,19 +290,11 @@ start_dedup()
 }
 
 @test "dedup: SIGKILL of one rank in the middle of the join, and the rerun has the same bytes" {
-	local job code=0 all
+	local job
 	mkdir scratch
 	large_join
 	start_dedup
-	all=$(descendants "$job")
-	kill -KILL "$(pgrep -P "$job" | tail -n 1)"
-	wait "$job" || code=$?
-	[ "$code" -ne 0 ]
-	[ "$code" -ne 75 ]
-	local pid
-	for pid in $all; do
-		while kill -0 "$pid" 2>/dev/null && [ "$(ps -o stat= -p "$pid")" != Z ]; do sleep 0.05; done
-	done
+	kill_a_rank "$job"
 	[ ! -e large/dedup.clusters.npy ]
 	mpirun --oversubscribe -n 2 plait-dedup -q -d 44 --memory 1M --scratch scratch large >/dev/null
 	same_tables
