@@ -12,7 +12,7 @@ static const struct pl_opt options[] = {
 	{ 'o', "output", PL_OPT_STR, &out, "PLAN", "plan file to write; default: WORK/plan.json, plan-1.json, ...", 0, 0, NULL },
 	{ 0, "work", PL_OPT_STR, &work, "DIR", "where the corpora of the recipe's sources lie; default: the recipe's", 0, 0, NULL },
 	{ 'p', "output-number", PL_OPT_INT, &output, "N", "which of the recipe's outputs, from 0", 0, 1e6, NULL },
-	{ 'n', "dry-run", PL_OPT_FLAG, &dry_run, NULL, "print the table, write nothing", 0, 0, NULL },
+	{ 'n', "dry-run", PL_OPT_FLAG, &dry_run, NULL, "print the table, write no plan", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
 
@@ -21,7 +21,7 @@ static const struct pl_tool tool = {
 	.summary = "make quotas per source and the plan of a data set",
 	.synopsis = "-c RECIPE",
 	.description =
-	    "Reads the verdicts of the corpora WORK/SOURCE, splits the recipe's total by its weights, and writes the plan: the few "
+	    "Balances concepts where sources ask for it (their verdicts go beside the tables, also with --dry-run), reads the verdicts of the corpora WORK/SOURCE, splits the recipe's total by its weights, and writes the plan: the few "
 	    "kilobytes that fix the whole data set. The table shows what each source has and gives, in samples, images, tokens and "
 	    "epochs. A quota that cannot be met is an error that says by how much.",
 	.examples = "plait balance -c configs/demo.yaml --dry-run",
@@ -63,7 +63,8 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 	step.corpora = (const char *const *)dirs;
 	step.plan = dry_run ? NULL : out != NULL ? out : plan;
 	step.seed = common.seed != 0 ? common.seed : recipe.seed;
-	st = step_balance(t, &step, err);
+	if ((st = step_concepts(t, &(struct concepts_step){ &recipe, step.corpora, step.seed }, err)) == PL_OK)
+		st = step_balance(t, &step, err);
 done:
 	free(plan);
 	steps_free_paths(dirs);

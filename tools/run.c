@@ -174,6 +174,10 @@ static enum pl_status make(struct job *j, struct pl_err *err)
 		st = filter(j, err);
 	if (st == PL_OK)
 		st = dedup(j, err);
+	if (st == PL_OK) {
+		struct concepts_step step = { r, (const char *const *)j->dirs, common.seed != 0 ? common.seed : r->seed };
+		st = step_concepts(j->t, &step, err);
+	}
 	for (size_t k = 0; k < r->noutputs && st == PL_OK; k++)
 		st = make_output(j, k, err);
 	return st;

@@ -82,6 +82,7 @@ enum pl_status steps_remove_verdicts(const char *dir, const char *unit, unsigned
 {
 	static const struct { unsigned bit; const char *what; } all[] = {
 		{ STEPS_FILTER, "filter" }, { STEPS_FILTER, "filter-images" }, { STEPS_DEDUP, "dedup" }, { STEPS_DEDUP, "dedup-images" },
+		{ STEPS_CONCEPTS, "concepts" }, { STEPS_CONCEPTS, "concept-matches" },
 	};
 	struct pl_buf path;
 	enum pl_status st = PL_OK;

@@ -186,10 +186,13 @@ static enum pl_status write_shard(struct tool *t, struct dedup *d, size_t corpus
 
 	if (!d->done)
 		st = pl_dedup_write(d->work, corpus, shard, &ignored, err);
+	if (st == PL_OK && !d->done)   /* concepts were balanced over what was kept before */
+		st = steps_remove_verdicts(d->corpora[corpus].dir, d->corpora[corpus].shards[shard].unit, STEPS_CONCEPTS, err);
 	if (st == PL_OK)
 		st = pl_tables_open(&tables, &d->corpora[corpus], shard, err);
 	if (st != PL_OK)
 		return st;
+	pl_npy_close(&tables.concepts);   /* counted by balance */
 	steps_count_verdicts(&tables, &t->account);
 	*(d->done ? &t->account.units_resumed : &t->account.units_done) += 1;
 	pl_job_count(t->job, 1, tables.samples.nrows, 0);
@@ -463,7 +466,7 @@ enum pl_status step_undedup(struct tool *t, const char *const *dirs, size_t n, s
 		st = steps_open_corpora(dirs, n, &corpora, err);
 		for (size_t i = 0; i < n && st == PL_OK; i++)
 			for (size_t k = 0; k < corpora[i].nshards && st == PL_OK; k++)
-				st = steps_remove_verdicts(dirs[i], corpora[i].shards[k].unit, STEPS_DEDUP, err);
+				st = steps_remove_verdicts(dirs[i], corpora[i].shards[k].unit, STEPS_DEDUP | STEPS_CONCEPTS, err);
 		if (corpora != NULL)
 			steps_close_corpora(corpora, n);
 	}

@@ -76,7 +76,7 @@ static enum pl_status filter_unit(struct tool *t, void *ctx, uint64_t shard, con
 	(void)name;
 	if (!f->done) {
 		/* The relations must not see what an earlier filter or dedup said. */
-		st = steps_remove_verdicts(f->corpus->dir, f->corpus->shards[shard].unit, STEPS_FILTER | STEPS_DEDUP, err);
+		st = steps_remove_verdicts(f->corpus->dir, f->corpus->shards[shard].unit, STEPS_FILTER | STEPS_DEDUP | STEPS_CONCEPTS, err);
 		if (st == PL_OK)
 			st = pl_tables_open(&tables, f->corpus, shard, err);
 		/* Images first: what becomes of a sample can depend on them. */
@@ -93,6 +93,7 @@ static enum pl_status filter_unit(struct tool *t, void *ctx, uint64_t shard, con
 	/* Its own verdicts only: dedup's are counted by dedup. */
 	pl_npy_close(&tables.dedup);
 	pl_npy_close(&tables.dedup_images);
+	pl_npy_close(&tables.concepts);
 	steps_count_verdicts(&tables, &t->account);
 	*(f->done ? &t->account.units_resumed : &t->account.units_done) += 1;
 	pl_job_count(t->job, 0, tables.samples.nrows, 0);

@@ -44,6 +44,11 @@ PL_MUST_CHECK enum pl_status step_dedup(struct tool *t, const struct dedup_step 
 /* Take dedup's verdicts away. Collective. */
 PL_MUST_CHECK enum pl_status step_undedup(struct tool *t, const char *const *corpora, size_t n, struct pl_err *err);
 
+/* Which samples of the sources that ask for it (sources[].concepts) stay when concepts are balanced: after dedup, before balance, as part
+ * of whose step it counts. corpora[i] is the directory of recipe source i. */
+struct concepts_step { const struct pl_recipe *recipe; const char *const *corpora; uint64_t seed; };
+PL_MUST_CHECK enum pl_status step_concepts(struct tool *t, const struct concepts_step *s, struct pl_err *err);
+
 /* corpora[i] is the directory of recipe source i. Prints the table; plan NULL: only that. */
 struct balance_step { const struct pl_recipe *recipe; const char *const *corpora; const char *plan; uint64_t seed; };
 PL_MUST_CHECK enum pl_status step_balance(struct tool *t, const struct balance_step *s, struct pl_err *err);
@@ -67,7 +72,7 @@ PL_MUST_CHECK enum pl_status steps_open_corpora(const char *const *dirs, size_t 
 void steps_close_corpora(struct pl_corpus *corpora, size_t n);
 #define STEPS_CLUSTERS "dedup.clusters.npy"
 /* Remove DIR/UNIT.what.npy for each verdict table of the mask, when there; with dedup's, the clusters. */
-enum { STEPS_FILTER = 1, STEPS_DEDUP = 2 };
+enum { STEPS_FILTER = 1, STEPS_DEDUP = 2, STEPS_CONCEPTS = 4 };
 PL_MUST_CHECK enum pl_status steps_remove_verdicts(const char *dir, const char *unit, unsigned tables, struct pl_err *err);
 /* Append UNIT.what.npy of every shard to names. */
 PL_MUST_CHECK enum pl_status steps_table_names(const struct pl_corpus *c, const char *what, struct pl_names *names, struct pl_err *err);

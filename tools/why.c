@@ -242,6 +242,14 @@ static bool dropped_before(const struct pl_npy *filter, uint64_t row)
 	return v != NULL && *v != PL_REASON_KEEP;
 }
 
+static void tell_concepts(const struct pl_tables *t, uint64_t row)
+{
+	const uint8_t *v = verdict_at(&t->concepts, row);
+
+	if (v != NULL && pl_sample_verdict(t, row) == (enum pl_reason)*v)
+		printf("  concepts: %s (%s)\n", pl_reason_name(*v), pl_reason_text(*v));
+}
+
 static void tell_image(struct why *w, size_t corpus, const struct pl_tables *t, uint64_t row, bool sample_dropped)
 {
 	const struct pl_image_row *im = pl_image_at(t, row);
@@ -268,6 +276,7 @@ static void tell_sample(struct why *w, size_t corpus, size_t shard, const struct
 	    s->kind <= PL_KIND_TEXT ? pl_kind_names[s->kind] : "unknown kind", s->images, s->images_ok, s->text_bytes);
 	tell_filter("", &t->filter, row);
 	tell_dedup(w, corpus, "", &t->dedup, row, false, s->kind == PL_KIND_TEXT || s->kind == PL_KIND_INTERLEAVED, s->status != PL_REASON_KEEP || dropped_before(&t->filter, row));
+	tell_concepts(t, row);
 	for (uint64_t i = 0; i < s->images && s->first_image + i < t->images.nrows; i++)
 		tell_image(w, corpus, t, s->first_image + i, s->status != PL_REASON_KEEP || dropped_before(&t->filter, row));
 	w->found++;

@@ -264,6 +264,9 @@ enum pl_status pl_tables_open(
 	if (st == PL_OK)
 		st = open_verdict(&t->dedup_images, c, shard, "dedup-images", pl_dedup_cols,
 		    pl_dedup_ncols, f->images, err);
+	if (st == PL_OK)
+		st = open_verdict(
+		    &t->concepts, c, shard, "concepts", pl_filter_cols, pl_filter_ncols, f->samples, err);
 	free(cols);
 	if (st != PL_OK) {
 		pl_tables_close(t);
@@ -284,5 +287,6 @@ void pl_tables_close(struct pl_tables *t)
 	pl_npy_close(&t->filter_images);
 	pl_npy_close(&t->dedup);
 	pl_npy_close(&t->dedup_images);
+	pl_npy_close(&t->concepts);
 	memset(t, 0, sizeof(*t));
 }

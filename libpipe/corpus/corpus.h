@@ -55,12 +55,12 @@ PL_MUST_CHECK enum pl_status pl_corpus_open(struct pl_corpus *c, const char *dir
 void pl_corpus_close(struct pl_corpus *c);
 
 /* The tables of one shard; the verdict tables are empty (rows == NULL) when not there. */
-struct pl_tables { struct pl_npy samples, images, filter, filter_images, dedup, dedup_images; };
+struct pl_tables { struct pl_npy samples, images, filter, filter_images, dedup, dedup_images, concepts; };
 PL_MUST_CHECK enum pl_status pl_tables_open(struct pl_tables *t, const struct pl_corpus *c, size_t shard, struct pl_err *err);
 void pl_tables_close(struct pl_tables *t);
 static inline const struct pl_sample_row *pl_sample(const struct pl_tables *t, uint64_t i) { return (const struct pl_sample_row *)pl_npy_row(&t->samples, i); }
 static inline const struct pl_image_row *pl_image_at(const struct pl_tables *t, uint64_t i) { return (const struct pl_image_row *)pl_npy_row(&t->images, i); }
-/* Why is sample / image row i not kept: status, else filter, else dedup; KEEP otherwise. A sample whose images are all
+/* Why is sample / image row i not kept: status, else filter, else dedup, else (samples) concepts; KEEP otherwise. A sample whose images are all
  * dropped is IMAGES_GONE when its kind needs one (pairs, interleaved) or when its segments name one (chat). */
 enum pl_reason pl_sample_verdict(const struct pl_tables *t, uint64_t i);
 enum pl_reason pl_image_verdict(const struct pl_tables *t, uint64_t i);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The one order in which the tools' decisions count: ingest's status, then
- * filter, then dedup. */
+ * filter, then dedup, then the balance of concepts. */
 #include "corpus.h"
 
 /* rows == NULL: the tool has not run, everything is kept. A row smaller than the struct cannot be:
@@ -46,10 +46,12 @@ enum pl_reason pl_sample_verdict(const struct pl_tables *t, uint64_t i)
 		why = filter_at(&t->filter, i);
 	if (why == PL_REASON_KEEP)
 		why = dedup_at(&t->dedup, i);
-	if (why != PL_REASON_KEEP || s->images == 0 || s->kind == PL_KIND_TEXT)
+	if (why != PL_REASON_KEEP)
 		return why;
-	for (k = 0; k < s->images; k++)
+	for (k = 0; k < s->images && s->kind != PL_KIND_TEXT; k++)
 		if (pl_image_verdict(t, s->first_image + k) == PL_REASON_KEEP)
-			return PL_REASON_KEEP;
-	return PL_REASON_IMAGES_GONE;
+			break;
+	if (s->images > 0 && k == s->images)
+		return PL_REASON_IMAGES_GONE;
+	return filter_at(&t->concepts, i);
 }

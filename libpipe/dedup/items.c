@@ -170,6 +170,7 @@ static struct pl_tables before(const struct pl_tables *t)
 
 	b.dedup = (struct pl_npy){0};
 	b.dedup_images = (struct pl_npy){0};
+	b.concepts = (struct pl_npy){0};
 	return b;
 }
 

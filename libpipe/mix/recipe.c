@@ -234,6 +234,10 @@ static enum pl_status fill(struct pl_recipe *r, struct pl_err *err)
 	if (st != PL_OK)
 		return st;
 	take(r, &raw);
+	for (size_t i = 0; i < r->nsources; i++) {
+		struct pl_recipe_concepts *c = &r->sources[i].concepts;
+		c->cap = c->cap ? c->cap : c->rule == PL_CONCEPT_LLAVA ? 100 : 20000;
+	}
 	if (!*r->name)
 		return pl_recipe_bad(r, raw.line.name, err, "'name' is empty");
 	st = pl_recipe_check_sources(r, &raw, err);

@@ -8,6 +8,7 @@
 #include "libpipe/corpus/corpus.h"
 #include "libpipe/dedup/dedup.h"
 #include "libpipe/img/resize.h"
+#include "concept_rule.h"
 #include "quota.h"
 #include "shards/writer.h"
 
@@ -15,6 +16,18 @@ enum pl_stage { PL_STAGE_ALIGN, PL_STAGE_INSTRUCT };
 extern const char *const pl_stage_names[];      /* "align", "instruct" */
 enum pl_template { PL_TEMPLATE_AUTO, PL_TEMPLATE_PAIR_CAPTION, PL_TEMPLATE_INTERLEAVED, PL_TEMPLATE_CONVERSATION };
 extern const char *const pl_template_names[];   /* "auto", "pair-caption", "interleaved", "conversation" */
+
+/* Balance of concepts; line 0 = none. */
+struct pl_recipe_mine { uint64_t unigrams, bigrams, most; int64_t pmi; uint32_t line; };   /* struct pl_mine_options */
+struct pl_recipe_concepts {
+	int rule;                         /* enum pl_concept_rule */
+	const char *entries;              /* file of the concept list; NULL = mined */
+	struct pl_recipe_mine mine;
+	uint64_t cap;                     /* 0: the rule's default */
+	int64_t least;
+	bool fold;
+	uint32_t line, least_line;
+};
 
 struct pl_recipe_source {
 	const char *name;
@@ -26,6 +39,7 @@ struct pl_recipe_source {
 	const char *caption, *text;       /* field names */
 	struct pl_field_strs columns;
 	bool image_after_text;
+	struct pl_recipe_concepts concepts;
 	uint32_t line;
 };
 

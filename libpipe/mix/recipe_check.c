@@ -72,6 +72,13 @@ static enum pl_status check_source(const struct pl_recipe *r, size_t i, struct p
 			    "two sources are called '%s', the first at line %u: names must differ",
 			    s->name, (unsigned)r->sources[k].line);
 	}
+	if (s->concepts.line && !s->concepts.entries == !s->concepts.mine.line)
+		return pl_recipe_bad(r, s->concepts.line, err,
+		    "concepts of source '%s' need either 'entries', the file of a concept list, or 'mine', to make one", s->name);
+	if (s->concepts.mine.line && s->concepts.mine.unigrams == 0 && s->concepts.mine.bigrams == 0)
+		return pl_recipe_bad(r, s->concepts.mine.line, err, "'mine' in concepts finds nothing: 'unigrams' and 'bigrams' are both 0");
+	if (s->concepts.least_line && s->concepts.rule != PL_CONCEPT_LLAVA)
+		return pl_recipe_bad(r, s->concepts.least_line, err, "'least' in concepts does nothing without 'rule: llava'");
 	if (s->shards.n == 0)
 		return pl_recipe_bad(r, s->line, err, "'shards' in sources[%zu] is empty: give at least one pattern", i);
 	return PL_OK;

@@ -5,10 +5,13 @@
 
 #include <string.h>
 
+#include "concepts.h"
 #include "libpipe/img/effort.h"
 
 #define AT(member) offsetof(struct pl_recipe_raw, member)
 #define IN(member) offsetof(struct pl_recipe_source, member)
+#define MINE(member) offsetof(struct pl_recipe_mine, member)
+#define CON(member) offsetof(struct pl_recipe_concepts, member)
 #define OUT(member) offsetof(struct pl_recipe_output_raw, member)
 #define PIC(member) offsetof(struct pl_recipe_image_raw, member)
 #define BAL(member) offsetof(struct pl_recipe_balance, member)
@@ -18,13 +21,31 @@ static const char *const filter_names[] = {"lanczos", "bicubic", "triangle", "bo
 const char *const pl_recipe_format_names[] = {"keep", "jpeg", "png", "webp", NULL};
 
 /* A weight that was not given: see recipe.c. */
-static const struct pl_recipe_source source_defaults = {.weight = -1};
+static const struct pl_recipe_source source_defaults = {.weight = -1, .concepts = {.least = 3, .mine = {.unigrams = 100, .most = 500000}}};
 
 #define IMAGE_DEFAULTS {.policy = PL_POLICY_NONE, .quality = 90, .effort = PL_EFFORT_BALANCED, .filter = PL_FILTER_LANCZOS}
 #define BALANCE_DEFAULTS {.unit = PL_UNIT_SAMPLES, .image_tokens = 576}
 static const struct pl_recipe_output_raw output_defaults = {
 	.stage = PL_STAGE_ALIGN, .template_ = PL_TEMPLATE_AUTO, .container = SHARD_TAR_ZST, .shard_size = (uint64_t)256 << 20,
 	.min_images = 1, .image = IMAGE_DEFAULTS, .balance = BALANCE_DEFAULTS,
+};
+
+static const struct pl_field mine_fields[] = {
+	{.key = "unigrams", .type = PL_FIELD_COUNT, .offset = MINE(unigrams), .min = 0, .max = LARGEST_COUNT},
+	{.key = "bigrams", .type = PL_FIELD_COUNT, .offset = MINE(bigrams), .min = 0, .max = LARGEST_COUNT},
+	{.key = "pmi", .type = PL_FIELD_INT, .offset = MINE(pmi), .min = 0, .max = 60},
+	{.key = "most", .type = PL_FIELD_COUNT, .offset = MINE(most), .min = 1, .max = PL_CONCEPTS_MAX},
+	{.key = NULL}
+};
+
+static const struct pl_field concept_fields[] = {
+	{.key = "rule", .type = PL_FIELD_CHOICE, .offset = CON(rule), .choices = pl_concept_rule_names},
+	{.key = "entries", .type = PL_FIELD_STR, .offset = CON(entries)},
+	{.key = "mine", .type = PL_FIELD_MAP, .offset = CON(mine), .sub = mine_fields, .line_offset = CON(mine.line)},
+	{.key = "cap", .type = PL_FIELD_COUNT, .offset = CON(cap), .min = 1, .max = LARGEST_COUNT},
+	{.key = "least", .type = PL_FIELD_INT, .offset = CON(least), .min = 1, .max = LARGEST_COUNT, .line_offset = CON(least_line)},
+	{.key = "fold", .type = PL_FIELD_BOOL, .offset = CON(fold)},
+	{.key = NULL}
 };
 
 static const struct pl_field source_fields[] = {
@@ -40,6 +61,7 @@ static const struct pl_field source_fields[] = {
 	{.key = "text", .type = PL_FIELD_STR, .offset = IN(text)},
 	{.key = "columns", .type = PL_FIELD_STRLIST, .offset = IN(columns)},
 	{.key = "image_after_text", .type = PL_FIELD_BOOL, .offset = IN(image_after_text)},
+	{.key = "concepts", .type = PL_FIELD_MAP, .offset = IN(concepts), .sub = concept_fields, .line_offset = IN(concepts.line)},
 	{.key = NULL}
 };
 
