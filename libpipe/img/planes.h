@@ -44,8 +44,8 @@ enum pl_reason pl_resample_cut(const struct pl_plane *in, uint32_t channels,
 enum pl_simd { PL_SIMD_NONE, PL_SIMD_SCALAR, PL_SIMD_AVX2, PL_SIMD_AVX512 };
 bool pl_resample_force(enum pl_simd level);
 
-/* The window of the stored picture that becomes what g keeps of the turned one. back_*: the turned
- * picture's axis runs against this stored axis. */
+/* The window of the stored picture that becomes what g keeps of the turned one; width or height is 0 where it keeps nothing.
+ * back_*: the turned picture's axis runs against this stored axis. */
 struct pl_kept {
 	uint32_t scaled_w, scaled_h, x, y, width, height;
 	bool swap, back_x, back_y;
@@ -79,9 +79,9 @@ enum pl_reason pl_img_encode_optimised(
 enum pl_reason pl_hash_decoded(const uint8_t *data, size_t len, const struct pl_img_info *info,
     const struct pl_img_limits *lim, const struct pl_plane *in, uint32_t channels, struct pl_pdq *out);
 
-/* The whole planar way. *fit = false and KEEP: take the way through RGB. */
+/* The whole planar way, tiles and all. *fit = false and KEEP: take the way through RGB. */
 enum pl_reason pl_transform_planes(const uint8_t *data, size_t len, const struct pl_img_info *info,
-    const struct pl_img_limits *lim, const struct pl_resize *r, const struct pl_geometry *g,
+    const struct pl_img_limits *lim, const struct pl_resize *r, const struct pl_tiling *t,
     struct pl_resized *out, bool *fit);
 
 #endif

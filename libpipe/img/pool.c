@@ -340,70 +340,6 @@ static void release_held(struct pl_pool *pool)
 	}
 }
 
-static bool reply_info_valid(const struct pl_pool_reply *reply)
-{
-	return reply->in_format < PL_FORMAT_COUNT && reply->orientation >= 1
-	    && reply->orientation <= 8;
-}
-
-/* False for NaN, too. */
-static bool within(float v, float most)
-{
-	return v >= 0 && v <= most;
-}
-
-static bool reply_stats_valid(const struct pl_pool_reply *reply)
-{
-	return within(reply->mean, 255) && within(reply->contrast, PL_STATS_MOST_CONTRAST)
-	    && within(reply->entropy, 8) && within(reply->edges, PL_STATS_MOST_EDGES)
-	    && within(reply->blur, PL_STATS_MOST_BLUR) && reply->blank <= 1
-	    && reply->jpeg_quality <= 100;
-}
-
-static bool reply_dihedral_valid(const struct pl_pool_reply *reply)
-{
-	for (int i = 0; i < PL_DIHEDRAL_COUNT; i++)
-		if (reply->dihedral[i].quality > 100)
-			return false;
-	return true;
-}
-
-/* Is the reply to a finished job one that honest work gives? */
-static bool reply_valid(
-    const struct pl_pool *pool, const struct pl_pool_entry *e, const struct pl_pool_reply *reply)
-{
-	if (reply->reason >= PL_REASON_COUNT || reply->len > pool->sh.out_cap
-	    || reply->format >= PL_FORMAT_COUNT || reply->quality > 100
-	    || !reply_dihedral_valid(reply) || (reply->has_info && !reply_info_valid(reply)))
-		return false;
-	if (reply->reason != PL_REASON_KEEP)
-		return true;
-	if (e->op == PL_POOL_TRANSFORM)
-		return reply->has_info && reply->width && reply->height
-		    && (reply->passthrough || reply->len);
-	return reply->has_info && reply->len == 0 && reply->in_width && reply->in_height
-	    && reply_stats_valid(reply);
-}
-
-static void fill_info(struct pl_img_info *info, const struct pl_pool_reply *reply)
-{
-	*info = (struct pl_img_info){ .orientation = 1 };
-	if (!reply->has_info || !reply_info_valid(reply))
-		return;
-	info->format = (enum pl_format)reply->in_format;
-	info->width = reply->in_width;
-	info->height = reply->in_height;
-	info->orientation = reply->orientation;
-	info->channels = reply->channels;
-	info->depth = reply->depth;
-	info->progressive = reply->progressive != 0;
-	info->alpha = reply->alpha != 0;
-	info->animated = reply->animated != 0;
-	info->subsampled_420 = reply->subsampled_420 != 0;
-	info->foreign_profile = reply->foreign_profile != 0;
-	info->frames = reply->in_frames;
-}
-
 /* Hand the oldest job's result over; its slot stays held until the next call. */
 static void collect(struct pl_pool *pool, struct pl_pool_result *r)
 {
@@ -415,49 +351,13 @@ static void collect(struct pl_pool *pool, struct pl_pool_result *r)
 
 	/* One fetch: what is checked below is what is used. */
 	atomic_signal_fence(memory_order_seq_cst);
-	if (!e->settled && !reply_valid(pool, e, &reply)) {
+	if (!e->settled && !pl_pool_reply_valid(pool, e, &reply)) {
 		e->settled = true;   /* a worker that answers nonsense has been taken over */
 		e->reason = PL_REASON_CRASH;
 		e->out_dirty = pool->sh.out_cap;
 		(void)condemn(pool, (uint32_t)(state >> 32));
 	}
-	*r = (struct pl_pool_result){ .tag = e->tag, .op = e->op,
-		.reason = e->settled ? e->reason : (enum pl_reason)reply.reason };
-	fill_info(&r->info, &reply);
-	if (e->op == PL_POOL_SCAN) {
-		bool transposed = r->info.orientation >= 5;
-
-		r->width = transposed ? r->info.height : r->info.width;
-		r->height = transposed ? r->info.width : r->info.height;
-		if (e->settled && e->len)
-			pl_hash128_bytes(pl_pool_in(&pool->sh, at) + (pool->sh.in_cap - e->len),
-			    e->len, r->xxh3);
-		else
-			memcpy(r->xxh3, reply.xxh3, sizeof(r->xxh3));
-	}
-	if (r->reason == PL_REASON_KEEP && e->hash) {
-		memcpy(r->pdq.bits, reply.pdq, sizeof(r->pdq.bits));
-		r->pdq.quality = reply.quality;
-	}
-	if (r->reason == PL_REASON_KEEP && e->op == PL_POOL_SCAN) {
-		if (e->dihedral)
-			memcpy(r->dihedral, reply.dihedral, sizeof(r->dihedral));
-		r->stats = (struct pl_img_stats){ .mean = reply.mean,
-			.contrast = reply.contrast,
-			.entropy = reply.entropy,
-			.edges = reply.edges,
-			.blur = reply.blur,
-			.blank = reply.blank,
-			.jpeg_quality = reply.jpeg_quality };
-	}
-	if (r->reason == PL_REASON_KEEP && e->op == PL_POOL_TRANSFORM) {
-		r->format = (enum pl_format)reply.format;
-		r->width = reply.width;
-		r->height = reply.height;
-		r->passthrough = reply.passthrough != 0;
-		r->data = r->passthrough ? NULL : pl_pool_out(&pool->sh, at);
-		r->len = r->passthrough ? 0 : (size_t)reply.len;
-	}
+	pl_pool_take_reply(pool, at, &reply, r);
 	if (!e->settled && e->out_dirty < reply.len)
 		e->out_dirty = (size_t)reply.len;
 	pool->head++;

@@ -48,6 +48,10 @@ struct pl_pool_result {
 	enum pl_format format;               /* TRANSFORM: of the output */
 	uint32_t width, height;              /* TRANSFORM: of the output; SCAN: oriented size of the input */
 	const uint8_t *data; size_t len;     /* TRANSFORM: encoded bytes, valid until the next pl_pool_next or _free */
+	/* TRANSFORM: tiles, columns x rows of them, row by row, each tile_w x tile_h: behind data[len], one after another, as long valid.
+	 * Together with data they are no larger than limits.max_bytes. len and width are 0 where only tiles are written. */
+	uint32_t columns, rows, tile_w, tile_h;
+	size_t tile_len[PL_TILES_MAX];
 };
 
 struct pl_pool;

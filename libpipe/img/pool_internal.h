@@ -65,6 +65,8 @@ struct pl_pool_reply {
 	uint64_t len;                /* bytes in the output area */
 	uint32_t reason;
 	uint32_t format, width, height, passthrough;   /* TRANSFORM: of the output */
+	uint32_t columns, rows, tile_w, tile_h;        /* TRANSFORM: of its tiles; their bytes lie behind its own */
+	uint64_t tile_len[PL_TILES_MAX];
 	uint32_t has_info; /* set as soon as the fields below are, so that a crash leaves them */
 	uint32_t in_format, in_width, in_height;
 	uint32_t in_frames;

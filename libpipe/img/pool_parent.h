@@ -57,5 +57,9 @@ uint64_t pl_pool_now(void);
 enum pl_status pl_pool_fail_broken(const struct pl_pool *pool, struct pl_err *err);
 /* Sleep until a worker rings, the nursery speaks, or ms have passed; hear what the nursery says. */
 void pl_pool_wait(struct pl_pool *pool, int ms);
+/* Is the reply to a finished job, a copy of the slot's, one that honest work gives? */
+bool pl_pool_reply_valid(const struct pl_pool *pool, const struct pl_pool_entry *e, const struct pl_pool_reply *reply);
+/* The result of the job in slot `at`; its entry is settled, or *reply, a copy of the slot's, is valid. */
+void pl_pool_take_reply(const struct pl_pool *pool, size_t at, const struct pl_pool_reply *reply, struct pl_pool_result *r);
 
 #endif

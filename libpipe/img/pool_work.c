@@ -52,6 +52,33 @@ static enum pl_reason work_scan(const struct pl_pool_request *rq, const uint8_t 
 	return reason;
 }
 
+/* One after another: the picture, its tiles. */
+static enum pl_reason reply_bytes(
+    struct pl_pool_reply *reply, const struct pl_resized *resized, uint8_t *out, size_t out_cap)
+{
+	const size_t tiles = (size_t)resized->columns * resized->rows;
+	size_t at = resized->len;
+
+	for (size_t i = 0; i < tiles && at <= out_cap; i++)
+		at = resized->tiles[i].len <= out_cap - at ? at + resized->tiles[i].len : SIZE_MAX;
+	if (at > out_cap || tiles > PL_TILES_MAX)
+		return PL_REASON_TOO_LARGE;
+	if (resized->len > 0)
+		memcpy(out, resized->bytes, resized->len);
+	at = resized->len;
+	for (size_t i = 0; i < tiles; i++) {
+		memcpy(out + at, resized->tiles[i].bytes, resized->tiles[i].len);
+		reply->tile_len[i] = resized->tiles[i].len;
+		at += resized->tiles[i].len;
+	}
+	reply->columns = resized->columns;
+	reply->rows = resized->rows;
+	reply->tile_w = resized->tile_w;
+	reply->tile_h = resized->tile_h;
+	reply->len = at;
+	return PL_REASON_KEEP;
+}
+
 static enum pl_reason work_transform(const struct pl_pool_request *rq, const uint8_t *in,
     struct pl_pool_reply *reply, const struct pl_img_info *info, uint8_t *out, size_t out_cap,
     const struct pl_img_limits *limits)
@@ -60,8 +87,8 @@ static enum pl_reason work_transform(const struct pl_pool_request *rq, const uin
 	enum pl_reason reason =
 	    pl_img_transform_probed(in, rq->len, info, limits, &rq->resize, &resized);
 
-	if (reason == PL_REASON_KEEP && !resized.passthrough && resized.len > out_cap)
-		reason = PL_REASON_TOO_LARGE;
+	if (reason == PL_REASON_KEEP && !resized.passthrough)
+		reason = reply_bytes(reply, &resized, out, out_cap);
 	if (reason == PL_REASON_KEEP) {
 		reply->passthrough = resized.passthrough;
 		reply->format = (uint32_t)resized.format;
@@ -69,12 +96,8 @@ static enum pl_reason work_transform(const struct pl_pool_request *rq, const uin
 		reply->height = resized.height;
 		memcpy(reply->pdq, resized.pdq.bits, sizeof(reply->pdq));
 		reply->quality = resized.pdq.quality;
-		if (!resized.passthrough) {
-			memcpy(out, resized.bytes, resized.len);
-			reply->len = resized.len;
-		}
 	}
-	free(resized.bytes);
+	pl_resized_release(&resized);
 	return reason;
 }
 
