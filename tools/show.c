@@ -47,6 +47,27 @@ static enum pl_status say(struct pl_err *err, const char *fmt, ...)
 	return serial_write_text(line, strlen(line), err);
 }
 
+/* [image 0.webp 336x336 and 2x1 tiles of 336x336 0.t0.webp..., 1176 tokens] */
+static enum pl_status show_image(const json_t *segment, struct pl_err *err)
+{
+	const char *part = pl_json_str(segment, "part"), *first;
+	const json_t *tiles = json_object_get(segment, "tiles"), *grid = json_object_get(segment, "grid"), *tile = json_object_get(segment, "tile");
+	double tokens = pl_json_num(segment, "tokens", 0);
+	enum pl_status st = say(err, "  [image");
+
+	first = json_string_value(json_array_get(tiles, 0));
+	if (st == PL_OK && (part != NULL || first == NULL))
+		st = say(err, " %s %.0fx%.0f", part != NULL ? part : "?", pl_json_num(segment, "width", 0), pl_json_num(segment, "height", 0));
+	if (st == PL_OK && json_array_size(grid) == 2 && json_array_size(tile) == 2)
+		st = say(err, "%s %lldx%lld tiles of %lldx%lld%s%s%s", part != NULL ? first != NULL ? " and" : " of" : "",
+		    (long long)json_integer_value(json_array_get(grid, 0)), (long long)json_integer_value(json_array_get(grid, 1)),
+		    (long long)json_integer_value(json_array_get(tile, 0)), (long long)json_integer_value(json_array_get(tile, 1)),
+		    first != NULL ? " " : "", first != NULL ? first : "", first != NULL ? "..." : "");
+	if (st == PL_OK && tokens > 0)
+		st = say(err, ", %.0f tokens", tokens);
+	return st == PL_OK ? say(err, "]\n") : st;
+}
+
 /* A document as plait's own shards hold it. */
 static enum pl_status show_own(const json_t *doc, struct pl_err *err)
 {
@@ -57,9 +78,7 @@ static enum pl_status show_own(const json_t *doc, struct pl_err *err)
 	json_array_foreach(json_object_get(doc, "segments"), i, segment) {
 		const char *type = pl_json_str(segment, "type"), *role = pl_json_str(segment, "role"), *text = pl_json_str(segment, "text");
 		if (type != NULL && strcmp(type, "image") == 0) {
-			const char *part = pl_json_str(segment, "part");
-			st = say(err, "  [image %s %.0fx%.0f]\n", part != NULL ? part : "?", pl_json_num(segment, "width", 0),
-			    pl_json_num(segment, "height", 0));
+			st = show_image(segment, err);
 			continue;
 		}
 		st = say(err, " %s%s%s", json_is_true(json_object_get(segment, "loss")) ? "*" : " ", role != NULL ? role : "", role != NULL ? ": " : "");

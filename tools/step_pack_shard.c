@@ -15,7 +15,8 @@ struct pending {
 	struct pl_fetched sample;
 	const struct pl_slot *slot;
 	struct pl_stage_image *images;     /* doc.nimages entries */
-	uint8_t **owned;                   /* transformed bytes; NULL where the input's are kept */
+	uint8_t **owned;                   /* transformed bytes, tiles behind them; NULL where the input's are kept */
+	struct pl_stage_tile **tiles;      /* of each image; NULL where there are none */
 	enum pl_reason failed;             /* why the first lost image was lost; KEEP = none was */
 };
 
@@ -40,7 +41,10 @@ static void drop(void *ctx, uint64_t sample)
 
 	for (size_t i = 0; i < s->sample.doc.nimages && s->owned != NULL; i++)
 		free(s->owned[i]);
+	for (size_t i = 0; i < s->sample.doc.nimages && s->tiles != NULL; i++)
+		free(s->tiles[i]);
 	free(s->owned);
+	free(s->tiles);
 	free(s->images);
 	pl_fetched_release(&s->sample);
 	memset(s, 0, sizeof(*s));
@@ -51,6 +55,46 @@ static void lose_image(struct making *m, struct pending *s, enum pl_reason why)
 	m->out->sources[s->slot->source].images_dropped[why]++;
 	if (s->failed == PL_REASON_KEEP)
 		s->failed = why;
+}
+
+/* What the JSON says of a picture in a model's eyes. */
+static void describe(const struct pl_resize *z, const struct pl_pool_result *r, struct pl_stage_image *im)
+{
+	bool swap = r->info.orientation >= 5;
+	struct pl_tiling t;
+
+	im->original_w = swap ? r->info.height : r->info.width;
+	im->original_h = swap ? r->info.width : r->info.height;
+	im->tokens = pl_image_tokens(z, im->original_w, im->original_h);
+	if (pl_policy_tiles(z->policy) && pl_resize_grid(z, im->original_w, im->original_h, &t)) {
+		im->columns = t.columns;
+		im->rows = t.rows;
+		im->tile_w = t.tile_w;
+		im->tile_h = t.tile_h;
+	}
+}
+
+/* Keep the bytes of a result, tiles behind the picture. */
+static enum pl_status own(struct pending *s, size_t i, const struct pl_pool_result *r, struct pl_err *err)
+{
+	struct pl_stage_image *im = &s->images[i];
+	size_t n = (size_t)r->columns * r->rows, all = r->len;
+
+	for (size_t k = 0; k < n; k++)
+		all += r->tile_len[k];
+	s->owned[i] = malloc(all > 0 ? all : 1);
+	if (n > 0)
+		s->tiles[i] = calloc(n, sizeof(*s->tiles[i]));
+	if (s->owned[i] == NULL || (n > 0 && s->tiles[i] == NULL))
+		return pl_fail_nomem(err);
+	memcpy(s->owned[i], r->data, all);
+	im->data = s->owned[i];
+	im->len = r->len;
+	im->ntiles = n;
+	im->tiles = s->tiles[i];
+	for (size_t k = 0, at = r->len; k < n; at += r->tile_len[k++])
+		s->tiles[i][k] = (struct pl_stage_tile){ s->owned[i] + at, r->tile_len[k] };
+	return PL_OK;
 }
 
 /* Take a finished image into its sample. */
@@ -68,17 +112,11 @@ static enum pl_status take(void *ctx, uint64_t sample, size_t i, const struct pl
 	im->format = r->format;
 	im->width = r->width;
 	im->height = r->height;
-	if (r->passthrough) {
-		im->data = s->sample.doc.images[i].data;
-		im->len = s->sample.doc.images[i].len;
-		return PL_OK;
-	}
-	s->owned[i] = malloc(r->len > 0 ? r->len : 1);
-	if (s->owned[i] == NULL)
-		return pl_fail_nomem(err);
-	memcpy(s->owned[i], r->data, r->len);
-	im->data = s->owned[i];
-	im->len = r->len;
+	describe(&m->p->recipe.image, r, im);
+	if (!r->passthrough)
+		return own(s, i, r, err);
+	im->data = s->sample.doc.images[i].data;
+	im->len = s->sample.doc.images[i].len;
 	return PL_OK;
 }
 
@@ -115,7 +153,7 @@ static enum pl_status finish(void *ctx, uint64_t sample, struct pl_err *err)
 		st = shard_writer_add(m->writer, key, m->rendered.members, m->rendered.nmembers, err);
 		m->out->samples++;
 		m->out->images += m->rendered.images;
-		m->out->tokens += m->rendered.text_tokens + m->rendered.images * (uint64_t)m->p->recipe.balance.image_tokens;
+		m->out->tokens += m->rendered.text_tokens + m->rendered.image_tokens;
 		a->samples_out++;
 		a->images_out += m->rendered.images;
 		a->images_dropped[PL_REASON_FILTERED] += alive - m->rendered.images;
@@ -155,7 +193,8 @@ static enum pl_status add_slot(struct making *m, const struct pl_slot *slot, str
 		return st;
 	s->images = calloc(s->sample.doc.nimages + 1, sizeof(*s->images));
 	s->owned = calloc(s->sample.doc.nimages + 1, sizeof(*s->owned));
-	if (s->images == NULL || s->owned == NULL)
+	s->tiles = calloc(s->sample.doc.nimages + 1, sizeof(*s->tiles));
+	if (s->images == NULL || s->owned == NULL || s->tiles == NULL)
 		return pl_fail_nomem(err);
 	for (size_t i = 0; i < s->sample.doc.nimages && st == PL_OK; i++) {
 		if (s->sample.image_verdict[i] != PL_REASON_KEEP)

@@ -16,7 +16,7 @@ struct verify {
 	json_t *dataset, *shards;
 };
 
-struct sample_check { uint64_t images; const char *wrong; };
+struct sample_check { uint64_t images, parts; const char *wrong; };
 
 /* Does the shard's description in dataset.json fit what the file holds? */
 static enum pl_status compare(const char *path, const json_t *said, const struct shard_check *found, struct pl_err *err)
@@ -44,11 +44,44 @@ static const struct shard_part *find_part(const struct shard_sample *s, const ch
 	return NULL;
 }
 
+/* A part that a segment names. */
+static void check_part(const struct shard_sample *s, const char *name, bool *seen, struct sample_check *c)
+{
+	const struct shard_part *part = name != NULL ? find_part(s, name) : NULL;
+
+	if (part == NULL)
+		c->wrong = "a segment names an image that is not there";
+	else if (seen[part - s->parts])
+		c->wrong = "two segments name one image";
+	else
+		c->parts += seen[part - s->parts] = true;
+}
+
+/* An image is a part, tiles, or both; with tiles, as many as the grid says. */
+static void check_image(const struct shard_sample *s, const json_t *segment, bool *seen, struct sample_check *c)
+{
+	const json_t *tiles = json_object_get(segment, "tiles"), *grid = json_object_get(segment, "grid");
+	json_int_t columns = json_integer_value(json_array_get(grid, 0)), rows = json_integer_value(json_array_get(grid, 1));
+	json_t *tile;
+	size_t i;
+
+	c->images++;
+	if (tiles == NULL || json_object_get(segment, "part") != NULL)
+		check_part(s, pl_json_str(segment, "part"), seen, c);
+	if (tiles == NULL)
+		return;
+	if (columns < 1 || columns > PL_TILES_MAX || rows < 1 || rows > PL_TILES_MAX ||
+	    (json_int_t)json_array_size(tiles) != columns * rows)
+		c->wrong = "an image has not as many tiles as its grid";
+	json_array_foreach(tiles, i, tile)
+		check_part(s, json_string_value(tile), seen, c);
+}
+
 /* The document names its parts, and each part is named once. */
 static struct sample_check check_document(const struct shard_sample *s)
 {
 	const struct shard_part *doc = find_part(s, "json");
-	struct sample_check c = { 0, NULL };
+	struct sample_check c = { 0, 0, NULL };
 	json_t *j = NULL, *segment;
 	bool *seen;
 	size_t i;
@@ -64,18 +97,14 @@ static struct sample_check check_document(const struct shard_sample *s)
 		return c;
 	}
 	json_array_foreach(json_object_get(j, "segments"), i, segment) {
-		const char *type = pl_json_str(segment, "type"), *part = pl_json_str(segment, "part");
+		const char *type = pl_json_str(segment, "type");
 		if (type == NULL || (strcmp(type, "text") != 0 && strcmp(type, "image") != 0))
 			c.wrong = "a segment has no known type";
-		else if (strcmp(type, "image") == 0 && (part == NULL || find_part(s, part) == NULL))
-			c.wrong = "a segment names an image that is not there";
-		else if (strcmp(type, "image") == 0 && seen[find_part(s, part) - s->parts])
-			c.wrong = "two segments name one image";
 		else if (strcmp(type, "image") == 0)
-			c.images += seen[find_part(s, part) - s->parts] = true;
+			check_image(s, segment, seen, &c);
 	}
 	free(seen);
-	if (c.wrong == NULL && c.images + 1 != s->nparts)
+	if (c.wrong == NULL && c.parts + 1 != s->nparts)
 		c.wrong = "it has members that no segment names";
 	if (c.wrong == NULL && (double)c.images != pl_json_num(j, "images", -1))
 		c.wrong = "its image count is wrong";

@@ -176,6 +176,11 @@ enum pl_reason pl_resize_tiling(
 	return PL_REASON_KEEP;
 }
 
+bool pl_resize_grid(const struct pl_resize *r, uint32_t width, uint32_t height, struct pl_tiling *t)
+{
+	return pl_policy_cut(r, width, height, t) == PL_REASON_KEEP && t->columns > 0;
+}
+
 struct pl_geometry pl_tiling_tile(const struct pl_tiling *t, uint32_t i)
 {
 	struct pl_geometry g = t->canvas;

@@ -87,6 +87,8 @@ struct pl_geometry { uint32_t scaled_w, scaled_h, out_w, out_h; int32_t left, to
 struct pl_tiling { struct pl_geometry whole, canvas; uint32_t columns, rows, tile_w, tile_h; };
 /* KEEP, or TOO_SMALL where the policy's publication refuses such a picture (smart_resize: a ratio above 200). */
 enum pl_reason pl_resize_tiling(const struct pl_resize *r, uint32_t width, uint32_t height, struct pl_tiling *t);
+/* Columns, rows and tiles' size, whatever of them is written; false where the policy cuts no tiles of it. */
+bool pl_resize_grid(const struct pl_resize *r, uint32_t width, uint32_t height, struct pl_tiling *t);
 /* Tile number i of a tiling, 0 <= i < columns x rows. */
 struct pl_geometry pl_tiling_tile(const struct pl_tiling *t, uint32_t i);
 /* The first picture of a tiling, or the canvas where that is not written; out_w is 0 where the policy refuses. */

@@ -20,7 +20,6 @@ struct tally { uint64_t units, images, tokens; };
 struct cut {
 	struct pl_perm perm;
 	enum pl_unit unit;
-	uint64_t image_tokens;
 	uint64_t width;
 	struct tally *buckets;
 	uint64_t from, to;      /* second walk: draws of the bucket looked into */
@@ -30,7 +29,7 @@ struct cut {
 static struct tally weigh(const struct cut *c, const struct pl_sample_cost *cost)
 {
 	struct tally t = {
-	    .images = cost->images, .tokens = cost->text_tokens + cost->images * c->image_tokens};
+	    .images = cost->images, .tokens = cost->text_tokens + cost->image_tokens};
 
 	t.units = c->unit == PL_UNIT_SAMPLES ? 1 : c->unit == PL_UNIT_IMAGES ? t.images : t.tokens;
 	return t;
@@ -106,8 +105,7 @@ static enum pl_status draw_source(struct pl_plan *p, size_t i, const struct pl_r
     struct pl_select *s, const struct pl_quota_source *q, struct pl_err *err)
 {
 	struct pl_plan_source *out = &p->sources[i];
-	struct cut c = {.unit = q->weight > 0 ? (enum pl_unit)r->balance.unit : PL_UNIT_SAMPLES,
-	    .image_tokens = (uint64_t)r->balance.image_tokens};
+	struct cut c = {.unit = q->weight > 0 ? (enum pl_unit)r->balance.unit : PL_UNIT_SAMPLES};
 	uint64_t target = q->weight > 0 ? q->target : q->samples,
 	         units = q->weight > 0 ? q->units : q->samples;
 	uint64_t full = units ? target / units : 0, rest = units ? target % units : 0, draws = 0;
@@ -140,8 +138,11 @@ static enum pl_status start(struct pl_plan *p, const struct pl_recipe *r,
 	if (!p->recipe_path || !p->recipe_text || !p->sources)
 		return pl_fail_nomem(err);
 	for (size_t i = 0; i < r->nsources; i++) {
+		enum pl_status st = pl_select_count_tokens(selects[i], &r->image, err);
 		const struct pl_select_totals t = pl_select_totals(selects[i]);
 		struct pl_plan_source *s = &p->sources[i];
+		if (st != PL_OK)
+			return st;
 		p->nsources = i + 1;
 		s->name = strdup(r->sources[i].name);
 		s->corpus = strdup(corpus_dirs[i]);
@@ -151,7 +152,7 @@ static enum pl_status start(struct pl_plan *p, const struct pl_recipe *r,
 		s->weight = r->sources[i].weight;
 		s->available = t.samples;
 		s->available_images = t.images;
-		s->available_tokens = t.text_tokens + t.images * (uint64_t)r->balance.image_tokens;
+		s->available_tokens = t.text_tokens + t.image_tokens;
 		q[i] = (struct pl_quota_source){
 		    .name = s->name, .weight = s->weight, .samples = t.samples, .units = t.samples};
 		if (r->balance.unit == PL_UNIT_IMAGES)

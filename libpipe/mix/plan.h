@@ -15,7 +15,7 @@ struct pl_plan_source {
 	char *name, *corpus;                  /* corpus directory as opened */
 	uint64_t digest[2];                   /* pl_select_digest at planning */
 	uint64_t available, quota;            /* kept samples; samples drawn */
-	uint64_t available_images, available_tokens, images, tokens;   /* tokens: text + images x image_tokens; of what is drawn */
+	uint64_t available_images, available_tokens, images, tokens;   /* tokens: of text and images; of what is drawn */
 	double epochs, weight;
 };
 struct pl_plan {

@@ -9,7 +9,6 @@
 
 #include "libpipe/base/file.h"
 #include "libpipe/base/hash.h"
-#include "libpipe/img/effort.h"
 #include "recipe_schema.h"
 
 enum { MAX_BYTES = 4 << 20 };
@@ -18,27 +17,6 @@ const char *const pl_stage_names[] = {"align", "instruct", NULL};
 const char *const pl_template_names[] = {"auto", "pair-caption", "interleaved", "conversation", NULL};
 
 /* ---- from raw fields to the recipe ---- */
-
-static struct pl_resize image_of(const struct pl_recipe_image_raw *raw)
-{
-	static const enum pl_format formats[] = {
-	    PL_FORMAT_UNKNOWN, PL_FORMAT_JPEG, PL_FORMAT_PNG, PL_FORMAT_WEBP};
-	enum pl_format format = formats[raw->format];
-	bool png_default = format == PL_FORMAT_PNG && !raw->quality_line;
-
-	return (struct pl_resize){
-		.policy = (enum pl_policy)raw->policy,
-		.size = (uint32_t)raw->size,
-		.only_if_bigger = raw->only_if_bigger,
-		.filter = (enum pl_filter)raw->filter,
-		.format = format,
-		.encode = {.format = format, .quality = png_default ? -1 : (int)raw->quality,
-		    .effort = pl_effort_method(raw->effort)},
-		.decode_scale = (enum pl_decode_scale)raw->decode_scale,
-		.reencode = raw->reencode,
-		.optimise = raw->optimize,
-	};
-}
 
 static struct pl_recipe_output output_of(const struct pl_recipe_output_raw *raw)
 {
@@ -151,8 +129,13 @@ static enum pl_status add_output(struct pl_recipe *r, const struct pl_recipe_raw
 	struct pl_recipe_variant *v = &r->variants[k];
 	enum pl_status st;
 
-	v->image = image_of(image);
 	v->balance = out->balance_line ? out->balance : raw->balance;
+	if ((st = pl_recipe_set_image(r, image, out->image_line ? out->image_line : raw->line.image, &v->image, err)) != PL_OK)
+		return st;
+	if (v->balance.image_tokens >= 0) {
+		v->image.token_rule = PL_TOKENS_IMAGE;
+		v->image.tokens = (uint32_t)v->balance.image_tokens;
+	}
 	v->output = output_of(out);
 	for (size_t i = 0; i < k; i++)
 		if (strcmp(r->variants[i].output.dir, out->dir) == 0)
@@ -165,9 +148,7 @@ static enum pl_status add_output(struct pl_recipe *r, const struct pl_recipe_raw
 	pl_recipe_use_output(r, k);
 	if ((st = pl_recipe_check_output(r, out, err)) != PL_OK)
 		return st;
-	if ((st = pl_recipe_check_kinds(r, err)) != PL_OK)
-		return st;
-	return pl_recipe_check_image(r, image, out->image_line ? out->image_line : raw->line.image, err);
+	return pl_recipe_check_kinds(r, err);
 }
 
 static enum pl_status add_outputs(struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err)

@@ -52,7 +52,7 @@ struct pl_recipe_output {
 	const char *dir, *work;                     /* work: the same for all outputs */
 	struct pl_field_strs instructions;
 };
-struct pl_recipe_balance { int unit; uint64_t total; double max_epochs; int64_t image_tokens; };   /* image_tokens default 576 */
+struct pl_recipe_balance { int unit; uint64_t total; double max_epochs; int64_t image_tokens; };   /* image_tokens: -1 = as image.tokens says */
 
 struct pl_recipe {
 	const char *path, *text; size_t text_len;   /* the file, verbatim */
@@ -63,7 +63,7 @@ struct pl_recipe {
 	size_t noutputs, in_use;                    /* in_use: which output the next three are of; 0 after loading */
 	struct { int hash, cluster; int64_t threshold, min_quality; bool enabled, near, text, across; struct pl_near_text_options near_text; struct pl_dedup_rules rules; struct pl_field_strs against, against_hashes, known; } dedup;
 	struct pl_recipe_balance balance;
-	struct pl_resize image;                     /* policy, size, format, quality, ... */
+	struct pl_resize image;                     /* policy, size, format, quality, ..., and how tokens are counted */
 	struct pl_recipe_output output;
 	struct pl_img_limits limits;
 	struct pl_arena arena;

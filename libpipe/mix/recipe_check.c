@@ -110,28 +110,6 @@ enum pl_status pl_recipe_check_sources(
 	return PL_OK;
 }
 
-enum pl_status pl_recipe_check_image(const struct pl_recipe *r, const struct pl_recipe_image_raw *raw, uint32_t line,
-    struct pl_err *err)
-{
-	enum pl_format format = r->image.format;
-	int64_t most = format == PL_FORMAT_PNG ? 9 : format == PL_FORMAT_WEBP ? 101 : 100;
-	int64_t least = format == PL_FORMAT_PNG ? -1 : 1;
-
-	if (r->image.policy != PL_POLICY_NONE && !raw->size_line)
-		return pl_recipe_bad(r, line, err, "policy %s in image needs 'size', in pixels",
-		    pl_policy_names[r->image.policy]);
-	if (r->image.policy == PL_POLICY_NONE && raw->size_line)
-		return pl_recipe_bad(r, raw->size_line, err,
-		    "'size' in image does nothing with policy none: give a policy, such as "
-		    "keep_ratio or center_crop");
-	if (raw->quality_line && (raw->quality < least || raw->quality > most))
-		return pl_recipe_bad(r, raw->quality_line, err,
-		    "'quality' in image must be between %lld and %lld for format %s%s",
-		    (long long)least, (long long)most, pl_recipe_format_names[raw->format],
-		    format == PL_FORMAT_PNG ? " (zlib's level)" : "");
-	return PL_OK;
-}
-
 enum pl_status pl_recipe_check_output(
     const struct pl_recipe *r, const struct pl_recipe_output_raw *raw, struct pl_err *err)
 {

@@ -13,18 +13,14 @@
 #define MINE(member) offsetof(struct pl_recipe_mine, member)
 #define CON(member) offsetof(struct pl_recipe_concepts, member)
 #define OUT(member) offsetof(struct pl_recipe_output_raw, member)
-#define PIC(member) offsetof(struct pl_recipe_image_raw, member)
 #define BAL(member) offsetof(struct pl_recipe_balance, member)
 #define LARGEST_COUNT 9007199254740992.0   /* 2^53 */
-
-static const char *const filter_names[] = {"lanczos", "bicubic", "triangle", "box", NULL};
-const char *const pl_recipe_format_names[] = {"keep", "jpeg", "png", "webp", NULL};
 
 /* A weight that was not given: see recipe.c. */
 static const struct pl_recipe_source source_defaults = {.weight = -1, .concepts = {.least = 3, .mine = {.unigrams = 100, .most = 500000}}};
 
 #define IMAGE_DEFAULTS {.policy = PL_POLICY_NONE, .quality = 90, .effort = PL_EFFORT_BALANCED, .filter = PL_FILTER_LANCZOS}
-#define BALANCE_DEFAULTS {.unit = PL_UNIT_SAMPLES, .image_tokens = 576}
+#define BALANCE_DEFAULTS {.unit = PL_UNIT_SAMPLES, .image_tokens = -1}
 static const struct pl_recipe_output_raw output_defaults = {
 	.stage = PL_STAGE_ALIGN, .template_ = PL_TEMPLATE_AUTO, .container = SHARD_TAR_ZST, .shard_size = (uint64_t)256 << 20,
 	.min_images = 1, .image = IMAGE_DEFAULTS, .balance = BALANCE_DEFAULTS,
@@ -114,23 +110,6 @@ static const struct pl_field balance_fields[] = {
 	{.key = NULL}
 };
 
-static const struct pl_field image_fields[] = {
-	{.key = "policy", .type = PL_FIELD_CHOICE, .offset = PIC(policy), .choices = pl_policy_names},
-	{.key = "size", .type = PL_FIELD_INT, .offset = PIC(size), .min = 1, .max = 16384,
-	    .line_offset = PIC(size_line)},
-	{.key = "format", .type = PL_FIELD_CHOICE, .offset = PIC(format),
-	    .choices = pl_recipe_format_names},
-	{.key = "quality", .type = PL_FIELD_INT, .offset = PIC(quality), .min = -1, .max = 101,
-	    .line_offset = PIC(quality_line)},
-	{.key = "effort", .type = PL_FIELD_CHOICE, .offset = PIC(effort), .choices = pl_effort_names},
-	{.key = "filter", .type = PL_FIELD_CHOICE, .offset = PIC(filter), .choices = filter_names},
-	{.key = "decode_scale", .type = PL_FIELD_CHOICE, .offset = PIC(decode_scale), .choices = pl_decode_scale_names},
-	{.key = "optimize", .type = PL_FIELD_BOOL, .offset = PIC(optimize)},
-	{.key = "only_if_bigger", .type = PL_FIELD_BOOL, .offset = PIC(only_if_bigger)},
-	{.key = "reencode", .type = PL_FIELD_BOOL, .offset = PIC(reencode)},
-	{.key = NULL}
-};
-
 static const struct pl_field limits_fields[] = {
 	{.key = "max_bytes", .type = PL_FIELD_SIZE, .offset = AT(limits.max_bytes), .min = 1,
 	    .max = 1073741824.0},
@@ -169,7 +148,7 @@ static const struct pl_field output_fields[] = {
 	{.key = "instructions", .type = PL_FIELD_STRLIST, .offset = OUT(instructions),
 	    .line_offset = OUT(instructions_line)},
 	{.key = "sources", .type = PL_FIELD_STRLIST, .offset = OUT(sources), .line_offset = OUT(sources_line)},
-	{.key = "image", .type = PL_FIELD_MAP, .offset = OUT(image), .sub = image_fields, .line_offset = OUT(image_line)},
+	{.key = "image", .type = PL_FIELD_MAP, .offset = OUT(image), .sub = pl_recipe_image_fields, .line_offset = OUT(image_line)},
 	{.key = "balance", .type = PL_FIELD_MAP, .offset = OUT(balance), .sub = balance_fields,
 	    .line_offset = OUT(balance_line)},
 	{.key = NULL}
@@ -186,7 +165,7 @@ const struct pl_field pl_recipe_fields[] = {
 	    .line_offset = AT(line.sources)},
 	{.key = "dedup", .type = PL_FIELD_MAP, .sub = dedup_fields},
 	{.key = "balance", .type = PL_FIELD_MAP, .offset = AT(balance), .sub = balance_fields},
-	{.key = "image", .type = PL_FIELD_MAP, .offset = AT(image), .sub = image_fields, .line_offset = AT(line.image)},
+	{.key = "image", .type = PL_FIELD_MAP, .offset = AT(image), .sub = pl_recipe_image_fields, .line_offset = AT(line.image)},
 	{.key = "limits", .type = PL_FIELD_MAP, .sub = limits_fields},
 	{.key = "output", .type = PL_FIELD_MAP, .offset = AT(output), .sub = output_fields, .line_offset = AT(line.output)},
 	{.key = "outputs", .type = PL_FIELD_LIST, .offset = AT(outputs), .sub = output_fields,

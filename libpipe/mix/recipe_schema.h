@@ -7,10 +7,14 @@
 #include "recipe.h"
 
 struct pl_recipe_image_raw {
-	int policy, format, filter, effort, decode_scale;
-	int64_t size, quality;
+	int policy, format, filter, effort, decode_scale, write;
+	int64_t size, quality, tile, factor, patch, max_slices, anyres_max;
+	uint64_t min_pixels, max_pixels;
+	const char *target, *tokens;
+	struct pl_field_strs grids, pad_color;
 	bool only_if_bigger, reencode, optimize;
-	uint32_t size_line, quality_line;
+	uint32_t size_line, quality_line, only_if_bigger_line, tile_line, grids_line, anyres_max_line, max_slices_line, target_line,
+	    factor_line, min_pixels_line, max_pixels_line, patch_line, pad_color_line, write_line, tokens_line;
 };
 
 struct pl_recipe_output_raw {
@@ -59,17 +63,19 @@ struct pl_recipe_variant {
 };
 
 extern const struct pl_field pl_recipe_fields[];
+extern const struct pl_field pl_recipe_image_fields[];   /* into struct pl_recipe_image_raw */
 extern const char *const pl_recipe_format_names[];   /* "keep", "jpeg", "png", "webp" */
 /* Every default but those that depend on other keys. */
 void pl_recipe_defaults(struct pl_recipe_raw *raw);
 
 /* PL_ERR_USAGE with the recipe's name and, unless it is 0, the line. Internal to what fills and checks a recipe. */
 enum pl_status pl_recipe_bad(const struct pl_recipe *r, uint32_t line, struct pl_err *err, const char *fmt, ...) PL_PRINTF(4, 5);
-/* One key against another; the last three for the output in use. */
+/* One key against another; the last two for the output in use. */
 PL_MUST_CHECK enum pl_status pl_recipe_check_sources(const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_recipe_check_output(const struct pl_recipe *r, const struct pl_recipe_output_raw *raw, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_recipe_check_kinds(const struct pl_recipe *r, struct pl_err *err);
-PL_MUST_CHECK enum pl_status pl_recipe_check_image(const struct pl_recipe *r, const struct pl_recipe_image_raw *raw, uint32_t line,
-    struct pl_err *err);
+/* Checked, with published values where the recipe has none. line: of the map, for what is missing. */
+PL_MUST_CHECK enum pl_status pl_recipe_set_image(const struct pl_recipe *r, const struct pl_recipe_image_raw *raw, uint32_t line,
+    struct pl_resize *z, struct pl_err *err);
 
 #endif

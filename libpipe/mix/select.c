@@ -29,17 +29,31 @@ struct pl_select {
 	uint64_t dropped[PL_REASON_COUNT];
 	struct pl_tables open; /* of shard open_shard, for costs */
 	size_t open_shard;     /* SIZE_MAX = none */
+	struct pl_resize image;      /* how image tokens are counted */
+	bool counted;                /* image is set */
+	bool same; uint64_t each;    /* every image counts `each` */
 };
 
 /* ---- one shard's numbers ---- */
 
-static struct pl_sample_cost cost_of(const struct pl_tables *t, uint64_t row)
+static uint64_t tokens_of(const struct pl_select *s, const struct pl_image_row *im)
 {
-	const struct pl_sample_row *s = pl_sample(t, row);
-	struct pl_sample_cost c = {.text_tokens = s->text_tokens};
+	if (s->same || !s->counted)
+		return s->each;
+	return pl_image_tokens(&s->image, im->width, im->height);
+}
 
-	for (uint64_t k = s->first_image; k < s->first_image + s->images; k++)
-		c.images += pl_image_verdict(t, k) == PL_REASON_KEEP;
+static struct pl_sample_cost cost_of(const struct pl_select *s, const struct pl_tables *t, uint64_t row)
+{
+	const struct pl_sample_row *p = pl_sample(t, row);
+	struct pl_sample_cost c = {.text_tokens = p->text_tokens};
+
+	for (uint64_t k = p->first_image; k < p->first_image + p->images; k++) {
+		if (pl_image_verdict(t, k) != PL_REASON_KEEP)
+			continue;
+		c.images++;
+		c.image_tokens += tokens_of(s, pl_image_at(t, k));
+	}
 	return c;
 }
 
@@ -303,7 +317,7 @@ enum pl_status pl_select_cost(
 	}
 	if (st != PL_OK)
 		return st;
-	cost = cost_of(&s->open, row);
+	cost = cost_of(s, &s->open, row);
 	*images = cost.images;
 	*text_tokens = cost.text_tokens;
 	return PL_OK;
@@ -324,7 +338,7 @@ static enum pl_status walk_shard(
 		struct pl_sample_cost cost;
 		if (pl_sample_verdict(&t, i) != PL_REASON_KEEP)
 			continue;
-		cost = cost_of(&t, i);
+		cost = cost_of(s, &t, i);
 		st = each(ctx, j++, &cost, err);
 	}
 	pl_tables_close(&t);
@@ -341,6 +355,26 @@ enum pl_status pl_select_walk(
 	return st;
 }
 
+static enum pl_status add_tokens(void *ctx, uint64_t j, const struct pl_sample_cost *cost, struct pl_err *err)
+{
+	struct pl_select *s = ctx;
+
+	(void)j;
+	(void)err;
+	s->totals.image_tokens += cost->image_tokens;
+	return PL_OK;
+}
+
+enum pl_status pl_select_count_tokens(struct pl_select *s, const struct pl_resize *image, struct pl_err *err)
+{
+	s->image = *image;
+	s->counted = true;
+	s->each = 0;
+	s->same = pl_image_tokens_same(image, &s->each);
+	s->totals.image_tokens = s->totals.images * s->each;
+	return s->same ? PL_OK : pl_select_walk(s, add_tokens, s, err);
+}
+
 /* Thousandths of a byte per pixel of a format at the usual qualities. */
 static uint64_t rate_of(enum pl_format format)
 {
@@ -353,15 +387,13 @@ static uint64_t image_output_bytes(const struct pl_image_row *im, const struct p
 {
 	enum pl_format format =
 	    image->format != PL_FORMAT_UNKNOWN ? image->format : (enum pl_format)im->format;
-	struct pl_geometry g;
-	uint64_t bytes;
+	uint64_t bytes, pixels;
 
 	if (image->policy == PL_POLICY_NONE && image->format == PL_FORMAT_UNKNOWN)
 		return im->length;
-	g = pl_resize_geometry(image, im->width, im->height);
-	bytes = (uint64_t)g.out_w * g.out_h / 1000 * rate_of(format) +
-	        (uint64_t)g.out_w * g.out_h % 1000 * rate_of(format) / 1000;
-	return bytes < im->length ? bytes : im->length;
+	pixels = pl_resize_pixels(image, im->width, im->height);
+	bytes = pixels / 1000 * rate_of(format) + pixels % 1000 * rate_of(format) / 1000;
+	return bytes < im->length || pl_policy_tiles(image->policy) ? bytes : im->length;
 }
 
 enum pl_status pl_select_output_bytes(

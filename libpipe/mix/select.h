@@ -8,22 +8,26 @@
 #include "libpipe/img/resize.h"
 
 struct pl_select;
-struct pl_select_totals { uint64_t samples, images, text_tokens, text_bytes, image_bytes; };   /* of kept samples; images: kept ones */
+struct pl_select_totals { uint64_t samples, images, text_tokens, text_bytes, image_bytes, image_tokens; };   /* of kept samples; images: kept ones */
 /* Counts the kept samples of every shard (reads all verdicts once). digest: XXH3-128 over corpus digest and verdicts. */
 PL_MUST_CHECK enum pl_status pl_select_new(struct pl_select **s, const struct pl_corpus *c, struct pl_err *err);
 void pl_select_free(struct pl_select *s);
 struct pl_select_totals pl_select_totals(const struct pl_select *s);
+/* Count image tokens as *image says (struct pl_resize, copied) from now on, in totals and costs; before it is called they are 0.
+ * Reads the tables once, unless every image counts the same. */
+PL_MUST_CHECK enum pl_status pl_select_count_tokens(struct pl_select *s, const struct pl_resize *image, struct pl_err *err);
 void pl_select_digest(const struct pl_select *s, uint64_t digest[2]);
 /* Kept sample number j (< totals.samples): its shard and row. */
 PL_MUST_CHECK enum pl_status pl_select_at(struct pl_select *s, uint64_t j, uint32_t *shard, uint64_t *row, struct pl_err *err);
 /* Its images (kept) and text tokens. */
 PL_MUST_CHECK enum pl_status pl_select_cost(struct pl_select *s, uint64_t j, uint64_t *images, uint64_t *text_tokens, struct pl_err *err);
 /* Every kept sample in order of j, shard by shard, each table read once. each() may end the walk with a status of its own. */
-struct pl_sample_cost { uint64_t images, text_tokens; };
+struct pl_sample_cost { uint64_t images, text_tokens, image_tokens; };
 typedef enum pl_status pl_select_each_fn(void *ctx, uint64_t j, const struct pl_sample_cost *cost, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_select_walk(struct pl_select *s, pl_select_each_fn *each, void *ctx, struct pl_err *err);
-/* Estimate of the bytes of all kept samples as written under an image policy: text, and per kept image the lesser of its bytes and
- * its output pixels times 0.35 (webp), 0.6 (jpeg) or 2 (png); its bytes where no policy or format changes it. Reads the tables once. */
+/* Estimate of the bytes of all kept samples as written under an image policy: text, and per kept image its output pixels times 0.35
+ * (webp), 0.6 (jpeg) or 2 (png), at most its bytes unless it becomes tiles; its bytes where no policy or format changes it. Reads the
+ * tables once. */
 PL_MUST_CHECK enum pl_status pl_select_output_bytes(const struct pl_select *s, const struct pl_resize *image, uint64_t *bytes,
     struct pl_err *err);
 /* What became of the samples that are not kept: added to account's samples_dropped, and their number to samples_in. */

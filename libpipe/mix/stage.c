@@ -26,6 +26,7 @@ static void clear(struct pl_stage_output *o)
 	o->nmembers = 0;
 	o->images = 0;
 	o->text_tokens = 0;
+	o->image_tokens = 0;
 }
 
 void pl_stage_output_release(struct pl_stage_output *o)
@@ -160,28 +161,48 @@ static uint64_t count_tokens(const struct chosen *c)
 	return (ascii + 3) / 4 + (other * 7 + 9) / 10;
 }
 
+static void add_member(struct pl_stage_output *out, const void *data, size_t len)
+{
+	out->members[out->nmembers] = (struct shard_member){out->suffixes[out->nmembers - 1], data, len};
+	out->nmembers++;
+}
+
+/* The picture as 0.webp, its tiles as 0.t0.webp, 0.t1.webp, ... Returns the first name. */
+static const char *add_picture(struct pl_stage_output *out, size_t number, const struct pl_stage_image *im)
+{
+	const char *extension = pl_format_extension(im->format), *first = out->suffixes[out->nmembers - 1];
+
+	if (im->len > 0 || im->ntiles == 0) {
+		snprintf(out->suffixes[out->nmembers - 1], sizeof(*out->suffixes), "%zu.%s", number, extension);
+		add_member(out, im->data, im->len);
+	}
+	for (size_t i = 0; i < im->ntiles; i++) {
+		snprintf(out->suffixes[out->nmembers - 1], sizeof(*out->suffixes), "%zu.t%zu.%s", number, i, extension);
+		add_member(out, im->tiles[i].data, im->tiles[i].len);
+	}
+	return first;
+}
+
 /* Number the images and make the members. */
 static enum pl_status make_members(
     const struct pl_stage_input *in, struct chosen *c, struct pl_stage_output *out, struct pl_err *err)
 {
-	size_t at = 0;
+	size_t at = 0, most = 0;
 
-	out->members = calloc((size_t)c->images + 1, sizeof(*out->members));
-	out->suffixes = calloc((size_t)c->images + 1, sizeof(*out->suffixes));
+	for (size_t i = 0; i < c->n; i++)
+		most += c->s[i].is_image ? 1 + in->images[c->s[i].image].ntiles : 0;
+	out->members = calloc(most + 1, sizeof(*out->members));
+	out->suffixes = calloc(most + 1, sizeof(*out->suffixes));
 	if (!out->members || !out->suffixes)
 		return pl_fail_nomem(err);
+	out->nmembers = 1;
 	for (size_t i = 0; i < c->n; i++) {
-		const struct pl_stage_image *im;
 		if (!c->s[i].is_image)
 			continue;
-		im = &in->images[c->s[i].image];
-		snprintf(out->suffixes[at], sizeof(out->suffixes[at]), "%zu.%s", at,
-		    pl_format_extension(im->format));
-		c->s[i].part = out->suffixes[at];
-		out->members[1 + at] = (struct shard_member){out->suffixes[at], im->data, im->len};
-		at++;
+		c->s[i].number = at;
+		c->s[i].part = add_picture(out, at++, &in->images[c->s[i].image]);
+		out->image_tokens += in->images[c->s[i].image].tokens;
 	}
-	out->nmembers = at + 1;
 	out->images = at;
 	out->text_tokens = count_tokens(c);
 	return PL_OK;

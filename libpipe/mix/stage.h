@@ -8,7 +8,13 @@
 #include "libpipe/corpus/document.h"
 #include "recipe.h"
 
-struct pl_stage_image { bool kept; const void *data; size_t len; enum pl_format format; uint32_t width, height; };
+struct pl_stage_image {
+	bool kept; const void *data; size_t len; enum pl_format format; uint32_t width, height;
+	uint64_t tokens;                       /* 0: not written into the JSON */
+	/* A picture cut into tiles: the grid, tiles (columns x rows of them, or 0 where the trainer is to cut), and the size before. */
+	uint32_t columns, rows, tile_w, tile_h, original_w, original_h;
+	const struct pl_stage_tile { const void *data; size_t len; } *tiles; size_t ntiles;   /* len 0 above: only tiles are written */
+};
 struct pl_stage_input {
 	const struct pl_document *doc;
 	const struct pl_stage_image *images;   /* doc->nimages entries */
@@ -20,8 +26,8 @@ struct pl_stage_input {
 struct pl_stage_output {
 	struct pl_buf json;
 	struct shard_member *members; size_t nmembers;   /* [0] is the JSON; the rest point into the input's images */
-	char (*suffixes)[24];
-	uint64_t images, text_tokens;          /* in the sample as written */
+	char (*suffixes)[48];
+	uint64_t images, text_tokens, image_tokens;   /* in the sample as written */
 };
 void pl_stage_output_init(struct pl_stage_output *o);
 void pl_stage_output_release(struct pl_stage_output *o);

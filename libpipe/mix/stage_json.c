@@ -67,20 +67,43 @@ static enum pl_status add_named(
 	return st == PL_OK ? add_string(out, s, len, err) : st;
 }
 
-static enum pl_status add_segment(struct pl_buf *out, const struct pl_stage_input *in,
+static enum pl_status add_tiles(
+    struct pl_buf *out, const struct pl_stage_image *im, size_t number, struct pl_err *err)
+{
+	enum pl_status st = pl_buf_addf(out, err, ",\"original\":[%u,%u],\"grid\":[%u,%u],\"tile\":[%u,%u]",
+	    (unsigned)im->original_w, (unsigned)im->original_h, (unsigned)im->columns, (unsigned)im->rows,
+	    (unsigned)im->tile_w, (unsigned)im->tile_h);
+
+	for (size_t i = 0; i < im->ntiles && st == PL_OK; i++)
+		st = pl_buf_addf(out, err, "%s\"%zu.t%zu.%s\"", i > 0 ? "," : ",\"tiles\":[", number, i,
+		    pl_format_extension(im->format));
+	return st == PL_OK && im->ntiles > 0 ? pl_buf_adds(out, "]", err) : st;
+}
+
+/* Without a picture of its own, a segment has tiles only. */
+static enum pl_status add_image(struct pl_buf *out, const struct pl_stage_image *im,
     const struct pl_out_segment *s, struct pl_err *err)
 {
-	enum pl_status st;
+	enum pl_status st = pl_buf_adds(out, "{\"type\":\"image\"", err);
 
-	if (s->is_image) {
-		const struct pl_stage_image *im = &in->images[s->image];
-		st = add_named(out, "{\"type\":\"image\",\"part\":", s->part, strlen(s->part), err);
+	if (st == PL_OK && (im->len > 0 || im->ntiles == 0)) {
+		st = add_named(out, ",\"part\":", s->part, strlen(s->part), err);
 		if (st == PL_OK)
 			st = pl_buf_addf(out, err, ",\"width\":%u,\"height\":%u", (unsigned)im->width,
 			    (unsigned)im->height);
-	} else {
-		st = add_named(out, "{\"type\":\"text\",\"text\":", s->text, s->text_len, err);
 	}
+	if (st == PL_OK && im->tokens > 0)
+		st = pl_buf_addf(out, err, ",\"tokens\":%llu", (unsigned long long)im->tokens);
+	return st == PL_OK && im->columns > 0 ? add_tiles(out, im, s->number, err) : st;
+}
+
+static enum pl_status add_segment(struct pl_buf *out, const struct pl_stage_input *in,
+    const struct pl_out_segment *s, struct pl_err *err)
+{
+	enum pl_status st = s->is_image
+	    ? add_image(out, &in->images[s->image], s, err)
+	    : add_named(out, "{\"type\":\"text\",\"text\":", s->text, s->text_len, err);
+
 	if (st == PL_OK && s->role != PL_ROLE_NONE)
 		st = pl_buf_addf(out, err, ",\"role\":\"%s\"", pl_role_names[s->role]);
 	if (st == PL_OK && !s->is_image)

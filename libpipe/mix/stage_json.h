@@ -11,7 +11,8 @@ struct pl_out_segment {
 	enum pl_role role;
 	const char *text; size_t text_len;
 	uint32_t image;        /* index into the input's images */
-	const char *part;      /* image: suffix of its member */
+	size_t number;         /* image: of the sample's images, from 0 */
+	const char *part;      /* image: suffix of its first member */
 };
 
 PL_MUST_CHECK enum pl_status pl_stage_json(const struct pl_stage_input *in, enum pl_stage stage,

@@ -53,6 +53,8 @@ static void test_full(void **state)
 	assert_int_equal(r.balance.total, 2000000000);
 	assert_true(r.balance.max_epochs == 4);
 	assert_int_equal(r.balance.image_tokens, 144);
+	assert_int_equal(r.image.token_rule, PL_TOKENS_IMAGE);
+	assert_int_equal(r.image.tokens, 144);
 	assert_int_equal(r.image.policy, PL_POLICY_CENTER_CROP);
 	assert_int_equal(r.image.size, 336);
 	assert_int_equal(r.image.format, PL_FORMAT_WEBP);
@@ -110,7 +112,8 @@ static void test_defaults(void **state)
 	assert_int_equal(r.dedup.min_quality, 50);
 	assert_int_equal(r.balance.unit, PL_UNIT_SAMPLES);
 	assert_int_equal(r.balance.total, 0);
-	assert_int_equal(r.balance.image_tokens, 576);
+	assert_int_equal(r.balance.image_tokens, -1);
+	assert_int_equal(r.image.token_rule, PL_TOKENS_AUTO);
 	assert_int_equal(r.image.policy, PL_POLICY_NONE);
 	assert_int_equal(r.image.format, PL_FORMAT_UNKNOWN);
 	assert_int_equal(r.image.encode.quality, 90);

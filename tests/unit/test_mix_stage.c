@@ -20,8 +20,8 @@ static struct pl_segment image(uint32_t n, enum pl_role role)
 	return (struct pl_segment){.is_image = true, .image = n, .role = role};
 }
 
-static const struct pl_stage_image jpeg = {true, "JJ", 2, PL_FORMAT_JPEG, 10, 20};
-static const struct pl_stage_image webp = {true, "WWW", 3, PL_FORMAT_WEBP, 30, 40};
+static const struct pl_stage_image jpeg = {.kept = true, .data = "JJ", .len = 2, .format = PL_FORMAT_JPEG, .width = 10, .height = 20};
+static const struct pl_stage_image webp = {.kept = true, .data = "WWW", .len = 3, .format = PL_FORMAT_WEBP, .width = 30, .height = 40};
 static const struct pl_stage_image lost = {.kept = false};
 
 struct sample {
