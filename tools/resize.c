@@ -3,6 +3,7 @@
 #include "libpipe/img/effort.h"
 #include "steps.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 static const char *const format_names[] = { "keep", "jpeg", "png", "webp", NULL };
@@ -14,12 +15,20 @@ static const char *out;
 static int policy = PL_POLICY_KEEP_RATIO, format, filter, effort = PL_EFFORT_BALANCED, decode_scale;
 static int64_t size = 256, quality = 90;
 static bool only_if_bigger, reencode, optimize, hash;
+static int64_t factor, patch, min_pixels, max_pixels;
+static const char *target, *pad_color;
 static double max_missing = -1;
 
 static const struct pl_opt options[] = {
 	{ 'o', "output", PL_OPT_STR, &out, "DIR", "directory of the new shards (required)", 0, 0, NULL },
 	{ 'p', "policy", PL_OPT_CHOICE, &policy, "POLICY", "how to resize", 0, 0, pl_policy_names },
 	{ 's', "size", PL_OPT_INT, &size, "PIXELS", "the size of the policy", 1, 65500, NULL },
+	{ 0, "pad-color", PL_OPT_STR, &pad_color, "R,G,B", "border, pad_mean, patch_multiple: the colour around; default: the policy's", 0, 0, NULL },
+	{ 0, "factor", PL_OPT_INT, &factor, "N", "smart_resize: sides are multiples of it; default: 28", 1, 4096, NULL },
+	{ 0, "min-pixels", PL_OPT_INT, &min_pixels, "N", "smart_resize: no fewer; default: 3136", 1, 1e9, NULL },
+	{ 0, "max-pixels", PL_OPT_INT, &max_pixels, "N", "smart_resize: no more; default: 1003520", 1, 1e9, NULL },
+	{ 0, "patch", PL_OPT_INT, &patch, "N", "patch_multiple: side of a patch; default: 30", 1, 4096, NULL },
+	{ 0, "target", PL_OPT_STR, &target, "WxH", "patch_multiple: make smaller what does not fit, or native; default: 1920x1080", 0, 0, NULL },
 	{ 'b', "only-if-bigger", PL_OPT_FLAG, &only_if_bigger, NULL, "leave pictures alone that are not bigger", 0, 0, NULL },
 	{ 'f', "format", PL_OPT_CHOICE, &format, "FORMAT", "format of the new pictures", 0, 0, format_names },
 	{ 'Q', "quality", PL_OPT_INT, &quality, "N", "1 to 100; WebP: 101 is lossless; PNG: zlib level 0 to 9", 0, 101, NULL },
@@ -40,7 +49,8 @@ static const struct pl_tool tool = {
 	.synopsis = "-o DIR [SHARD...]",
 	.description =
 	    "Writes a plain tar shard DIR/STEM.tar for every SHARD: the same samples in the same order, their pictures resized by the "
-	    "policy (img2dataset's meanings), orientation applied, alpha on white. Pictures that need no change keep their bytes. Samples "
+	    "policy (img2dataset's meanings, or those of the model it is for: clip, pad_mean of LLaVA-1.5, smart_resize of Qwen2-VL, patch_multiple of Fuyu; "
+	    "those that cut tiles are for recipes), orientation applied, alpha on white. Pictures that need no change keep their bytes. Samples "
 	    "whose picture cannot be decoded are left out and counted. Without SHARD, names are read from standard input, one a line, as they come.\n\n"
 	    "With --hash each DIR/STEM.tar has a DIR/STEM.pdq-aa beside it: hash, quality and name of every picture in the shard, in its order. "
 	    "The hash is the original's, as stored, of the pixels that resizing decodes anyway: a JPEG may be at another scale there than where "
@@ -53,6 +63,46 @@ static const struct pl_tool tool = {
 	.common_set = PL_COMMON_BASE | PL_COMMON_JOB | PL_COMMON_POOL,
 };
 
+/* What the policy alone takes. */
+static enum pl_status set_policy(struct pl_resize *z, struct pl_err *err)
+{
+	const struct { const char *name; bool given; unsigned policies; } takers[] = {
+		{ "--pad-color", pad_color != NULL, 1u << PL_POLICY_BORDER | 1u << PL_POLICY_PAD_MEAN | 1u << PL_POLICY_PATCH_MULTIPLE },
+		{ "--factor", factor > 0, 1u << PL_POLICY_SMART_RESIZE },
+		{ "--min-pixels", min_pixels > 0, 1u << PL_POLICY_SMART_RESIZE },
+		{ "--max-pixels", max_pixels > 0, 1u << PL_POLICY_SMART_RESIZE },
+		{ "--patch", patch > 0, 1u << PL_POLICY_PATCH_MULTIPLE },
+		{ "--target", target != NULL, 1u << PL_POLICY_PATCH_MULTIPLE },
+		{ "--only-if-bigger", only_if_bigger, (1u << (PL_POLICY_BORDER + 1)) - 1 },
+	};
+	const char *name = pl_policy_names[policy];
+	char parts[3][4], end;
+
+	z->policy = (enum pl_policy)policy;
+	if (pl_policy_tiles(z->policy))
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "policy %s makes tiles: give it in a recipe, under 'image'", name);
+	for (size_t i = 0; i < PL_ARRAY_LEN(takers); i++)
+		if (takers[i].given && !(takers[i].policies >> policy & 1))
+			return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "%s does nothing with policy %s", takers[i].name, name);
+	if (target != NULL && !pl_resize_set_target(z, target))
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "--target must be width and height, such as 1920x1080, or native, not '%s'", target);
+	if (pad_color != NULL) {
+		if (sscanf(pad_color, "%3[0-9],%3[0-9],%3[0-9]%c", parts[0], parts[1], parts[2], &end) != 3 ||
+		    !pl_resize_set_pad(z, (const char *const[]){ parts[0], parts[1], parts[2] }, 3))
+			return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "--pad-color must be red, green and blue, 0 to 255, such as 122,116,104, not '%s'", pad_color);
+	}
+	z->factor = (uint32_t)factor;
+	z->patch = (uint32_t)patch;
+	z->min_pixels = (uint64_t)min_pixels;
+	z->max_pixels = (uint64_t)max_pixels;
+	pl_resize_settle(z);
+	if (z->policy == PL_POLICY_SMART_RESIZE && z->min_pixels > z->max_pixels)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "--min-pixels is above --max-pixels");
+	if (z->policy == PL_POLICY_PATCH_MULTIPLE && !z->native && (z->target_w % z->patch != 0 || z->target_h % z->patch != 0))
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "--target must be multiples of the patch, %u", (unsigned)z->patch);
+	return PL_OK;
+}
+
 static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *err)
 {
 	struct pl_img_limits limits = pl_img_limits_default();
@@ -62,9 +112,10 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 
 	if (out == NULL)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "-o DIR is missing: the directory of the new shards");
+	if ((st = set_policy(&step.resize, err)) != PL_OK)
+		return st;
 	pl_names_init(&shards);
 	step.dir = out;
-	step.resize.policy = (enum pl_policy)policy;
 	step.resize.size = (uint32_t)size;
 	step.resize.only_if_bigger = only_if_bigger;
 	step.resize.filter = (enum pl_filter)filter;

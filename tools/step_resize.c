@@ -269,6 +269,12 @@ static enum pl_status digest_of(const struct resize_step *s, const char *path, u
 	pl_buf_init(&b, 0);
 	st = pl_buf_addf(&b, err, "resize %d %u %d %d %d %d %d %d %d %d %d %a\n", (int)z->policy, z->size, (int)z->only_if_bigger, (int)z->filter,
 	    (int)z->format, z->encode.quality, z->encode.effort, (int)z->reencode, (int)z->decode_scale, (int)z->optimise, (int)z->hash, s->max_missing);
+	if (st == PL_OK && (z->policy > PL_POLICY_BORDER || z->pad_set)) {
+		uint8_t ground[3];
+		pl_resize_ground(z, ground);
+		st = pl_buf_addf(&b, err, "%u %u %llu %llu %u %u %d %u %u %u\n", z->patch, z->factor, (unsigned long long)z->min_pixels,
+		    (unsigned long long)z->max_pixels, z->target_w, z->target_h, (int)z->native, ground[0], ground[1], ground[2]);
+	}
 	if (st == PL_OK)
 		st = tool_describe_file(path, &b, err);
 	if (st == PL_OK)

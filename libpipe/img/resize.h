@@ -76,6 +76,16 @@ struct pl_resize {
 };
 /* Put the published values in place of zeros. What follows wants it done for the policies that have such values. */
 void pl_resize_settle(struct pl_resize *r);
+/* The same settings as text; false where it is not what it should be. "1344x896", and "native" for patch_multiple. */
+#define PL_TARGET_MAX 16384u
+bool pl_resize_set_target(struct pl_resize *r, const char *text);
+/* Add "2x1", columns and rows, or "1x1..6x6": all between, rows counting fastest. */
+bool pl_resize_add_grids(struct pl_resize *r, const char *text);
+/* "122", "116", "104" */
+bool pl_resize_set_pad(struct pl_resize *r, const char *const *parts, size_t n);
+/* "auto", or a number per picture. */
+#define PL_TOKENS_MAX 1000000u
+bool pl_resize_set_tokens(struct pl_resize *r, const char *text);
 /* The colour of what no picture covers. */
 void pl_resize_ground(const struct pl_resize *r, uint8_t rgb[3]);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The keys under 'image' of a recipe: what each may be, which policy takes
  * which, and the struct pl_resize they make. Meanings: README.md. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "libpipe/img/effort.h"
@@ -10,7 +9,7 @@
 #define PIC(member) offsetof(struct pl_recipe_image_raw, member)
 #define LINE(member) .line_offset = offsetof(struct pl_recipe_image_raw, member##_line)
 
-enum { MAX_SIDE = 16384, MAX_TILE = 4096, MAX_TOKENS = 1000000 };
+enum { MAX_SIDE = 16384, MAX_TILE = 4096 };
 
 static const char *const filter_names[] = {"lanczos", "bicubic", "triangle", "box", NULL};
 const char *const pl_recipe_format_names[] = {"keep", "jpeg", "png", "webp", NULL};
@@ -106,73 +105,10 @@ static enum pl_status check_quality(const struct pl_recipe *r, const struct pl_r
 
 /* ---- values ---- */
 
-/* "12", up to most; at least 0. */
-static bool whole_number(const char **text, uint32_t most, uint32_t *out)
-{
-	size_t digits = strspn(*text, "0123456789");
-	unsigned long v;
-
-	if (digits == 0 || digits > 9)
-		return false;
-	v = strtoul(*text, NULL, 10);
-	*text += digits;
-	*out = (uint32_t)v;
-	return v <= most;
-}
-
-/* "4x3" */
-static bool two_numbers(const char **text, uint32_t most, uint32_t out[2])
-{
-	if (!whole_number(text, most, &out[0]) || **text != 'x')
-		return false;
-	++*text;
-	return whole_number(text, most, &out[1]) && out[0] > 0 && out[1] > 0;
-}
-
-static bool parse_target(const char *text, struct pl_resize *z)
-{
-	uint32_t wh[2];
-
-	if (strcmp(text, "native") == 0) {
-		z->native = z->policy == PL_POLICY_PATCH_MULTIPLE;
-		return z->native;
-	}
-	if (!two_numbers(&text, MAX_SIDE, wh) || *text)
-		return false;
-	z->target_w = wh[0];
-	z->target_h = wh[1];
-	return true;
-}
-
-/* "2x1", or "1x1..6x6" for all between, columns first. */
-static bool add_grids(const char *text, struct pl_resize *z)
-{
-	uint32_t from[2], to[2];
-
-	if (!two_numbers(&text, PL_TILES_MAX, from))
-		return false;
-	memcpy(to, from, sizeof(to));
-	if (strncmp(text, "..", 2) == 0) {
-		text += 2;
-		if (!two_numbers(&text, PL_TILES_MAX, to))
-			return false;
-	}
-	if (*text || to[0] < from[0] || to[1] < from[1] || to[0] * to[1] > PL_TILES_MAX)
-		return false;
-	for (uint32_t c = from[0]; c <= to[0]; c++)
-		for (uint32_t k = from[1]; k <= to[1]; k++) {
-			if (z->ngrids == PL_GRIDS_MAX)
-				return false;
-			z->grids[z->ngrids].columns = (uint8_t)c;
-			z->grids[z->ngrids++].rows = (uint8_t)k;
-		}
-	return true;
-}
-
 static enum pl_status take_grids(const struct pl_recipe *r, const struct pl_recipe_image_raw *raw, struct pl_resize *z, struct pl_err *err)
 {
 	for (size_t i = 0; i < raw->grids.n; i++)
-		if (!add_grids(raw->grids.items[i], z))
+		if (!pl_resize_add_grids(z, raw->grids.items[i]))
 			return pl_recipe_bad(r, raw->grids_line, err,
 			    "'grids[%zu]' in image must be columns and rows of tiles, such as 2x1, or all between two, such as 1x1..6x6; at most %u "
 			    "tiles, and %u grids in all; not '%.80s'",
@@ -182,33 +118,17 @@ static enum pl_status take_grids(const struct pl_recipe *r, const struct pl_reci
 	return PL_OK;
 }
 
-static enum pl_status take_colour(const struct pl_recipe *r, const struct pl_recipe_image_raw *raw, struct pl_resize *z, struct pl_err *err)
+static enum pl_status take_texts(const struct pl_recipe *r, const struct pl_recipe_image_raw *raw, struct pl_resize *z, struct pl_err *err)
 {
-	bool good = raw->pad_color.n == 3;
-
-	for (size_t i = 0; i < 3 && good; i++) {
-		const char *text = raw->pad_color.items[i];
-		uint32_t v = 0;
-		good = whole_number(&text, 255, &v) && !*text;
-		z->pad[i] = (uint8_t)v;
-	}
-	z->pad_set = raw->pad_color_line != 0;
-	if (z->pad_set && !good)
+	if (raw->target && !pl_resize_set_target(z, raw->target))
+		return pl_recipe_bad(r, raw->target_line, err, "'target' in image must be width and height up to %u, such as 1344x896%s; not '%.80s'",
+		    PL_TARGET_MAX, z->policy == PL_POLICY_PATCH_MULTIPLE ? ", or native" : "", raw->target);
+	if (raw->pad_color_line && !pl_resize_set_pad(z, raw->pad_color.items, raw->pad_color.n))
 		return pl_recipe_bad(r, raw->pad_color_line, err, "'pad_color' in image must be red, green and blue, 0 to 255, such as [122, 116, 104]");
-	return PL_OK;
-}
-
-static enum pl_status take_tokens(const struct pl_recipe *r, const struct pl_recipe_image_raw *raw, struct pl_resize *z, struct pl_err *err)
-{
-	const char *text = raw->tokens;
-
-	if (!text || strcmp(text, "auto") == 0)
-		return PL_OK;
-	if (!whole_number(&text, MAX_TOKENS, &z->tokens) || *text)
+	if (raw->tokens && !pl_resize_set_tokens(z, raw->tokens))
 		return pl_recipe_bad(r, raw->tokens_line, err,
-		    "'tokens' in image must be auto or a whole number up to %d, not '%.80s'", MAX_TOKENS, raw->tokens);
-	z->token_rule = PL_TOKENS_PICTURE;
-	return PL_OK;
+		    "'tokens' in image must be auto or a whole number up to %u, not '%.80s'", PL_TOKENS_MAX, raw->tokens);
+	return take_grids(r, raw, z, err);
 }
 
 /* Of two keys, one of which may be a published value. line: of the one that was given, else of 'image'. */
@@ -274,15 +194,8 @@ enum pl_status pl_recipe_set_image(const struct pl_recipe *r, const struct pl_re
 		st = check_takers(r, raw, err);
 	if (st == PL_OK)
 		st = check_quality(r, raw, z->format, err);
-	if (st == PL_OK && raw->target && !parse_target(raw->target, z))
-		st = pl_recipe_bad(r, raw->target_line, err, "'target' in image must be width and height up to %d, such as 1344x896%s; not '%.80s'",
-		    MAX_SIDE, z->policy == PL_POLICY_PATCH_MULTIPLE ? ", or native" : "", raw->target);
 	if (st == PL_OK)
-		st = take_grids(r, raw, z, err);
-	if (st == PL_OK)
-		st = take_colour(r, raw, z, err);
-	if (st == PL_OK)
-		st = take_tokens(r, raw, z, err);
+		st = take_texts(r, raw, z, err);
 	if (st != PL_OK)
 		return st;
 	pl_resize_settle(z);
