@@ -165,6 +165,50 @@ static const struct { const char *text, *message; uint32_t line; } wrong[] = {
 	    "'quality' in image must be between -1 and 9 for format png (zlib's level)", 3},
 	{"name: x\n" SOURCE "image: {format: jpeg, quality: 101}\n" OUT,
 	    "'quality' in image must be between 1 and 100 for format jpeg", 3},
+	{"name: x\n" SOURCE "image: {policy: pad_mean}\n" OUT, "policy pad_mean in image needs 'size', in pixels", 3},
+	{"name: x\n" SOURCE "image: {policy: anyres, size: 336}\n" OUT, "'size' in image does nothing with policy anyres", 3},
+	{"name: x\n" SOURCE "image: {policy: square, size: 336, tile: 336}\n" OUT, "'tile' in image does nothing with policy square", 3},
+	{"name: x\n" SOURCE "image: {policy: clip, size: 336, only_if_bigger: true}\n" OUT,
+	    "'only_if_bigger' in image does nothing with policy clip", 3},
+	{"name: x\n" SOURCE "image: {policy: uhd_slices, grids: [2x2]}\n" OUT, "'grids' in image does nothing with policy uhd_slices", 3},
+	{"name: x\n" SOURCE "image: {policy: anyres, max_slices: 6}\n" OUT, "'max_slices' in image does nothing with policy anyres", 3},
+	{"name: x\n" SOURCE "image: {policy: windows, anyres_max: 9}\n" OUT, "'anyres_max' in image does nothing with policy windows", 3},
+	{"name: x\n" SOURCE "image: {policy: anyres, target: 10x10}\n" OUT, "'target' in image does nothing with policy anyres", 3},
+	{"name: x\n" SOURCE "image: {policy: anyres, factor: 28}\n" OUT, "'factor' in image does nothing with policy anyres", 3},
+	{"name: x\n" SOURCE "image: {policy: anyres, min_pixels: 28}\n" OUT, "'min_pixels' in image does nothing with policy anyres", 3},
+	{"name: x\n" SOURCE "image: {policy: anyres, max_pixels: 28}\n" OUT, "'max_pixels' in image does nothing with policy anyres", 3},
+	{"name: x\n" SOURCE "image: {policy: smart_resize, patch: 14}\n" OUT, "'patch' in image does nothing with policy smart_resize", 3},
+	{"name: x\n" SOURCE "image: {policy: square, size: 9, pad_color: [0, 0, 0]}\n" OUT,
+	    "'pad_color' in image does nothing with policy square", 3},
+	{"name: x\n" SOURCE "image: {policy: border, size: 9, write: whole}\n" OUT, "'write' in image does nothing with policy border", 3},
+	{"name: x\n" SOURCE "image: {policy: anyres, write: all}\n" OUT,
+	    "'write' in image must be one of tiles+overview, tiles, whole, not 'all'", 3},
+	{"name: x\n" SOURCE "image: {policy: anyres, grids: []}\n" OUT, "'grids' in image is empty", 3},
+	{"name: x\n" SOURCE "image: {policy: anyres, grids: [2x2, 9x8]}\n" OUT,
+	    "'grids[1]' in image must be columns and rows of tiles, such as 2x1, or all between two, such as 1x1..6x6; at most 64 tiles, "
+	    "and 64 grids in all; not '9x8'", 3},
+	{"name: x\n" SOURCE "image: {policy: anyres, tile: 0}\n" OUT, "'tile' in image must be between 1 and 4096, not '0'", 3},
+	{"name: x\n" SOURCE "image: {policy: anyres, anyres_max: 65}\n" OUT, "'anyres_max' in image must be between 1 and 64, not '65'", 3},
+	{"name: x\n" SOURCE "image:\n  policy: anyres\n  patch: 400\n" OUT, "'patch' in image is 400, larger than 'tile', 336", 5},
+	{"name: x\n" SOURCE "image: {policy: uhd_slices, max_slices: 64}\n" OUT, "'max_slices' in image must be between 1 and 63, not '64'", 3},
+	{"name: x\n" SOURCE "image: {policy: windows, target: 1000x896}\n" OUT,
+	    "'target' in image is 1000x896: both must be multiples of 'tile', 448", 3},
+	{"name: x\n" SOURCE "image: {policy: windows, target: native}\n" OUT,
+	    "'target' in image must be width and height up to 16384, such as 1344x896; not 'native'", 3},
+	{"name: x\n" SOURCE "image: {policy: windows, tile: 64, target: 1024x1024}\n" OUT, "'target' in image makes more than 64 tiles", 3},
+	{"name: x\n" SOURCE "image: {policy: patch_multiple, target: 1920}\n" OUT,
+	    "'target' in image must be width and height up to 16384, such as 1344x896, or native; not '1920'", 3},
+	{"name: x\n" SOURCE "image: {policy: patch_multiple, patch: 32}\n" OUT,
+	    "'target' in image is 1920x1080: both must be multiples of 'patch', 32", 3},
+	{"name: x\n" SOURCE "image:\n  policy: smart_resize\n  min_pixels: 2M\n" OUT,
+	    "'min_pixels' in image is 2000000, more than 'max_pixels', 1003520", 5},
+	{"name: x\n" SOURCE "image: {policy: smart_resize, factor: 0}\n" OUT, "'factor' in image must be between 1 and 4096, not '0'", 3},
+	{"name: x\n" SOURCE "image: {policy: border, size: 9, pad_color: [0, 0, 256]}\n" OUT,
+	    "'pad_color' in image must be red, green and blue, 0 to 255, such as [122, 116, 104]", 3},
+	{"name: x\n" SOURCE "image: {policy: border, size: 9, pad_color: [0, 0]}\n" OUT,
+	    "'pad_color' in image must be red, green and blue, 0 to 255, such as [122, 116, 104]", 3},
+	{"name: x\n" SOURCE "image: {tokens: many}\n" OUT,
+	    "'tokens' in image must be auto or a whole number up to 1000000, not 'many'", 3},
 	{"name: x\n" SOURCE "image: {effort: 7}\n" OUT,
 	    "'effort' in image must be one of fast, balanced, small, 0, 1, 2, 3, 4, 5, 6, not '7'", 3},
 	{"name: x\n" SOURCE "image: {effort: smal}\n" OUT,
@@ -212,6 +256,47 @@ static void test_effort(void **state)
 		assert_int_equal(r.image.encode.effort, efforts[i].method);
 		pl_recipe_release(&r);
 	}
+}
+
+static struct pl_resize image_of(const char *image)
+{
+	char text[400];
+	struct pl_recipe r;
+	struct pl_err err = {0};
+	int n = snprintf(text, sizeof(text), "name: x\n" SOURCE "image: {%s}\n" OUT, image);
+
+	if (pl_recipe_parse(&r, "r.yaml", text, (size_t)n, &err) != PL_OK)
+		fail_msg("%s: %s", image, err.text);
+	struct pl_resize z = r.image;
+	pl_recipe_release(&r);
+	return z;
+}
+
+/* Keys of the policies, and what they are when nobody says. */
+static void test_policies(void **state)
+{
+	(void)state;
+	struct pl_resize z = image_of("policy: anyres, tile: 384, grids: [1x1..6x6], anyres_max: 9, patch: 16, write: tiles, pad_color: [1, 2, 3], tokens: 81");
+	assert_true(z.policy == PL_POLICY_ANYRES && z.tile == 384 && z.anyres_max == 9 && z.patch == 16 && z.write == PL_WRITE_TILES);
+	assert_true(z.pad_set && z.pad[0] == 1 && z.pad[1] == 2 && z.pad[2] == 3 && z.token_rule == PL_TOKENS_PICTURE && z.tokens == 81);
+	assert_int_equal(z.ngrids, 36);
+	assert_true(z.grids[1].columns == 1 && z.grids[1].rows == 2 && z.grids[35].columns == 6 && z.grids[35].rows == 6);
+	z = image_of("policy: anyres, grids: [3x1, 1x2]");
+	assert_true(z.ngrids == 2 && z.grids[0].columns == 3 && z.grids[0].rows == 1 && z.grids[1].rows == 2 && z.tile == 336 && z.patch == 14);
+	z = image_of("policy: smart_resize, factor: 32, min_pixels: 65536, max_pixels: 4Mi");
+	assert_true(z.factor == 32 && z.min_pixels == 65536 && z.max_pixels == 4194304);
+	z = image_of("policy: smart_resize");
+	assert_true(z.factor == 28 && z.min_pixels == 3136 && z.max_pixels == 1003520);
+	z = image_of("policy: patch_multiple, target: native, patch: 14");
+	assert_true(z.native && z.patch == 14);
+	z = image_of("policy: patch_multiple, target: 600x300");
+	assert_true(!z.native && z.target_w == 600 && z.target_h == 300 && z.patch == 30);
+	z = image_of("policy: windows, tile: 224, target: 448x672");
+	assert_true(z.tile == 224 && z.target_w == 448 && z.target_h == 672);
+	z = image_of("policy: uhd_slices, max_slices: 9, write: whole, tokens: auto");
+	assert_true(z.max_slices == 9 && z.write == PL_WRITE_WHOLE && z.token_rule == PL_TOKENS_AUTO);
+	z = image_of("policy: pad_mean, size: 336");
+	assert_true(z.patch == 14 && !z.pad_set);
 }
 
 static void test_messages(void **state)
@@ -285,6 +370,7 @@ int main(void)
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_effort),
+		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_outputs),
 		cmocka_unit_test(test_truncated),

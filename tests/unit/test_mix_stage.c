@@ -112,6 +112,47 @@ static void test_pairs_align(void **state)
 	end(&s);
 }
 
+/* A picture with tiles, one that is tiles only, and one that the trainer is to cut. */
+static void test_tiles(void **state)
+{
+	static const struct pl_stage_tile tiles[] = {{"t0", 2}, {"t1", 2}};
+	static const struct pl_stage_image both = {.kept = true, .data = "JJ", .len = 2, .format = PL_FORMAT_JPEG, .width = 10,
+	    .height = 10, .tokens = 30, .columns = 2, .rows = 1, .tile_w = 10, .tile_h = 10, .original_w = 50, .original_h = 20,
+	    .tiles = tiles, .ntiles = 2};
+	struct pl_stage_image only = both, whole = both;
+	struct sample s;
+
+	(void)state;
+	only.data = NULL;
+	only.len = 0;
+	only.width = only.height = 0;
+	only.format = PL_FORMAT_PNG;
+	whole.ntiles = 0;
+	whole.width = 20;
+	begin(&s, PL_KIND_INTERLEAVED, "");
+	add_image(&s, &both, PL_ROLE_USER);
+	add_image(&s, &only, PL_ROLE_NONE);
+	add_image(&s, &whole, PL_ROLE_NONE);
+	add(&s, text("x", PL_ROLE_NONE, true));
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_string_equal((const char *)s.out.json.data, HEAD("interleaved", "align")
+	    "{\"type\":\"image\",\"part\":\"0.jpg\",\"width\":10,\"height\":10,\"tokens\":30,\"original\":[50,20],\"grid\":[2,1],"
+	    "\"tile\":[10,10],\"tiles\":[\"0.t0.jpg\",\"0.t1.jpg\"],\"role\":\"user\"},"
+	    "{\"type\":\"image\",\"tokens\":30,\"original\":[50,20],\"grid\":[2,1],\"tile\":[10,10],\"tiles\":[\"1.t0.png\",\"1.t1.png\"]},"
+	    "{\"type\":\"image\",\"part\":\"2.jpg\",\"width\":20,\"height\":10,\"tokens\":30,\"original\":[50,20],\"grid\":[2,1],"
+	    "\"tile\":[10,10]},"
+	    "{\"type\":\"text\",\"text\":\"x\",\"loss\":true}],\"images\":3}");
+	static const char *const names[] = {"json", "0.jpg", "0.t0.jpg", "0.t1.jpg", "1.t0.png", "1.t1.png", "2.jpg"};
+	assert_int_equal(s.out.nmembers, PL_ARRAY_LEN(names));
+	for (size_t i = 0; i < PL_ARRAY_LEN(names); i++)
+		assert_string_equal(s.out.members[i].suffix, names[i]);
+	assert_ptr_equal(s.out.members[3].data, tiles[1].data);
+	assert_int_equal(s.out.members[3].len, 2);
+	assert_int_equal(s.out.images, 3);
+	assert_int_equal(s.out.image_tokens, 90);
+	end(&s);
+}
+
 static void test_pairs_instruct(void **state)
 {
 	struct sample s;
@@ -227,6 +268,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pairs_align),
+		cmocka_unit_test(test_tiles),
 		cmocka_unit_test(test_pairs_instruct),
 		cmocka_unit_test(test_interleaved),
 		cmocka_unit_test(test_chat),
