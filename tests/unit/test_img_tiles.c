@@ -191,57 +191,70 @@ static void assert_near(const struct pl_image *im, uint32_t x, uint32_t y, const
 	}
 }
 
+static struct pl_image made(const uint8_t *data, size_t len, const struct pl_resize *r)
+{
+	struct pl_resized out = transformed(data, len, r);
+	struct pl_image im = decoded(out.bytes, out.len);
+	pl_resized_release(&out);
+	return im;
+}
+
+/* A picture of 400 x 200, or 200 x 400, on a square of 336. */
+static void check_padded(const uint8_t *data, size_t len, enum pl_format format, bool tall)
+{
+	static const uint8_t mean[3] = { 122, 116, 104 }, white[3] = { 255, 255, 255 };
+	const int most = format == PL_FORMAT_PNG ? 0 : 4;
+	struct pl_resize r = settled(PL_POLICY_PAD_MEAN, format);
+	struct pl_image got = made(data, len, &r);
+	assert_true(got.width == 336 && got.height == 336);
+	for (uint32_t k = 0; k < 336; k += 15) {
+		assert_near(&got, tall ? 3 : k, tall ? k : 3, mean, most);
+		assert_near(&got, tall ? 330 : k, tall ? k : 330, mean, most);
+	}
+	/* It becomes 336 x 168, from 84 to 252. */
+	const size_t corner = ((size_t)(tall ? 1 : 85) * 336 + (tall ? 85 : 1)) * got.channels;
+	assert_true(abs(got.pixels[corner] - mean[0]) > 40);
+	pl_image_release(&got);
+	r = settled(PL_POLICY_BORDER, format);
+	got = made(data, len, &r);
+	assert_near(&got, 1, 1, white, most);
+	pl_image_release(&got);
+}
+
+/* In patches of 30: 420 x 210, the picture in the corner. */
+static void check_patches(const uint8_t *data, size_t len, enum pl_format format, bool tall)
+{
+	static const uint8_t one[3] = { 1, 1, 1 }, own[3] = { 10, 200, 30 };
+	const int most = format == PL_FORMAT_PNG ? 0 : 4;
+	struct pl_resize r = settled(PL_POLICY_PATCH_MULTIPLE, format);
+	struct pl_image got = made(data, len, &r);
+	assert_true(got.width == (tall ? 210 : 420) && got.height == (tall ? 420 : 210));
+	assert_near(&got, tall ? 205 : 415, 5, one, most);
+	assert_near(&got, 5, tall ? 415 : 205, one, most);
+	assert_true(got.pixels[0] >= 36);
+	pl_image_release(&got);
+	r.pad_set = true;
+	memcpy(r.pad, own, 3);
+	got = made(data, len, &r);
+	assert_near(&got, tall ? 205 : 415, 5, own, most);
+	pl_image_release(&got);
+}
+
 static void test_grounds(void **state)
 {
 	(void)state;
-	static const uint8_t mean[3] = { 122, 116, 104 }, white[3] = { 255, 255, 255 }, one[3] = { 1, 1, 1 }, own[3] = { 10, 200, 30 };
 	static const enum pl_format formats[] = { PL_FORMAT_PNG, PL_FORMAT_JPEG, PL_FORMAT_WEBP };
 	struct pl_image im = picture(400, 200, 3), grey = picture(200, 400, 1);
 	size_t n, m, g;
 	uint8_t *jpeg = encoded(&im, PL_FORMAT_JPEG, 95, &n), *png = encoded(&im, PL_FORMAT_PNG, 1, &m);
 	uint8_t *grey_png = encoded(&grey, PL_FORMAT_PNG, 1, &g);
-	for (size_t i = 0; i < 3 * PL_ARRAY_LEN(formats); i++) {
-		const enum pl_format format = formats[i / 3];
-		const uint8_t *data = i % 3 == 0 ? jpeg : i % 3 == 1 ? png : grey_png;
-		const size_t len = i % 3 == 0 ? n : i % 3 == 1 ? m : g;
-		const int most = format == PL_FORMAT_PNG ? 0 : 4;
-		const bool tall = i % 3 == 2;
-		struct pl_resize r = settled(PL_POLICY_PAD_MEAN, format);
-		struct pl_resized out = transformed(data, len, &r);
-		struct pl_image got = decoded(out.bytes, out.len);
-		assert_true(got.width == 336 && got.height == 336);
-		for (uint32_t k = 0; k < 336; k += 15) {
-			assert_near(&got, tall ? 3 : k, tall ? k : 3, mean, most);
-			assert_near(&got, tall ? 330 : k, tall ? k : 330, mean, most);
-		}
-		/* 400 x 200 becomes 336 x 168, from 84 to 252. */
-		const size_t corner = ((size_t)(tall ? 1 : 85) * 336 + (tall ? 85 : 1)) * got.channels;
-		assert_true(abs(got.pixels[corner] - mean[0]) > 40);
-		pl_image_release(&got);
-		pl_resized_release(&out);
-		r = settled(PL_POLICY_BORDER, format);
-		out = transformed(data, len, &r);
-		got = decoded(out.bytes, out.len);
-		assert_near(&got, 1, 1, white, most);
-		pl_image_release(&got);
-		pl_resized_release(&out);
-		/* 400 x 200 in patches of 30: 420 x 210, the picture in the corner. */
-		r = settled(PL_POLICY_PATCH_MULTIPLE, format);
-		out = transformed(data, len, &r);
-		got = decoded(out.bytes, out.len);
-		assert_true(got.width == (tall ? 210 : 420) && got.height == (tall ? 420 : 210));
-		assert_near(&got, tall ? 205 : 415, 5, one, most);
-		assert_near(&got, 5, tall ? 415 : 205, one, most);
-		assert_true(got.pixels[0] >= 36);
-		pl_image_release(&got);
-		pl_resized_release(&out);
-		r.pad_set = true;
-		memcpy(r.pad, own, 3);
-		out = transformed(data, len, &r);
-		got = decoded(out.bytes, out.len);
-		assert_near(&got, tall ? 205 : 415, 5, own, most);
-		pl_image_release(&got);
-		pl_resized_release(&out);
+	for (size_t i = 0; i < PL_ARRAY_LEN(formats); i++) {
+		check_padded(jpeg, n, formats[i], false);
+		check_padded(png, m, formats[i], false);
+		check_padded(grey_png, g, formats[i], true);
+		check_patches(jpeg, n, formats[i], false);
+		check_patches(png, m, formats[i], false);
+		check_patches(grey_png, g, formats[i], true);
 	}
 	free(jpeg);
 	free(png);

@@ -272,31 +272,53 @@ static struct pl_resize image_of(const char *image)
 	return z;
 }
 
-/* Keys of the policies, and what they are when nobody says. */
-static void test_policies(void **state)
+static void test_tiling_keys(void **state)
 {
 	(void)state;
 	struct pl_resize z = image_of("policy: anyres, tile: 384, grids: [1x1..6x6], anyres_max: 9, patch: 16, write: tiles, pad_color: [1, 2, 3], tokens: 81");
-	assert_true(z.policy == PL_POLICY_ANYRES && z.tile == 384 && z.anyres_max == 9 && z.patch == 16 && z.write == PL_WRITE_TILES);
-	assert_true(z.pad_set && z.pad[0] == 1 && z.pad[1] == 2 && z.pad[2] == 3 && z.token_rule == PL_TOKENS_PICTURE && z.tokens == 81);
+	assert_int_equal(z.policy, PL_POLICY_ANYRES);
+	assert_int_equal(z.tile, 384);
+	assert_int_equal(z.anyres_max, 9);
+	assert_int_equal(z.patch, 16);
+	assert_int_equal(z.write, PL_WRITE_TILES);
+	assert_true(z.pad_set && z.pad[0] == 1 && z.pad[1] == 2 && z.pad[2] == 3);
+	assert_int_equal(z.token_rule, PL_TOKENS_PICTURE);
+	assert_int_equal(z.tokens, 81);
 	assert_int_equal(z.ngrids, 36);
 	assert_true(z.grids[1].columns == 1 && z.grids[1].rows == 2 && z.grids[35].columns == 6 && z.grids[35].rows == 6);
 	z = image_of("policy: anyres, grids: [3x1, 1x2]");
-	assert_true(z.ngrids == 2 && z.grids[0].columns == 3 && z.grids[0].rows == 1 && z.grids[1].rows == 2 && z.tile == 336 && z.patch == 14);
-	z = image_of("policy: smart_resize, factor: 32, min_pixels: 65536, max_pixels: 4Mi");
-	assert_true(z.factor == 32 && z.min_pixels == 65536 && z.max_pixels == 4194304);
-	z = image_of("policy: smart_resize");
-	assert_true(z.factor == 28 && z.min_pixels == 3136 && z.max_pixels == 1003520);
-	z = image_of("policy: patch_multiple, target: native, patch: 14");
-	assert_true(z.native && z.patch == 14);
-	z = image_of("policy: patch_multiple, target: 600x300");
-	assert_true(!z.native && z.target_w == 600 && z.target_h == 300 && z.patch == 30);
+	assert_true(z.ngrids == 2 && z.grids[0].columns == 3 && z.grids[0].rows == 1 && z.grids[1].rows == 2);
+	assert_int_equal(z.tile, 336);
+	assert_int_equal(z.patch, 14);
 	z = image_of("policy: windows, tile: 224, target: 448x672");
-	assert_true(z.tile == 224 && z.target_w == 448 && z.target_h == 672);
+	assert_int_equal(z.tile, 224);
+	assert_true(z.target_w == 448 && z.target_h == 672);
 	z = image_of("policy: uhd_slices, max_slices: 9, write: whole, tokens: auto");
-	assert_true(z.max_slices == 9 && z.write == PL_WRITE_WHOLE && z.token_rule == PL_TOKENS_AUTO);
+	assert_int_equal(z.max_slices, 9);
+	assert_int_equal(z.write, PL_WRITE_WHOLE);
+	assert_int_equal(z.token_rule, PL_TOKENS_AUTO);
+}
+
+static void test_size_keys(void **state)
+{
+	(void)state;
+	struct pl_resize z = image_of("policy: smart_resize, factor: 32, min_pixels: 65536, max_pixels: 4Mi");
+	assert_int_equal(z.factor, 32);
+	assert_int_equal(z.min_pixels, 65536);
+	assert_int_equal(z.max_pixels, 4194304);
+	z = image_of("policy: smart_resize");
+	assert_int_equal(z.factor, 28);
+	assert_int_equal(z.min_pixels, 3136);
+	assert_int_equal(z.max_pixels, 1003520);
+	z = image_of("policy: patch_multiple, target: native, patch: 14");
+	assert_true(z.native);
+	assert_int_equal(z.patch, 14);
+	z = image_of("policy: patch_multiple, target: 600x300");
+	assert_true(!z.native && z.target_w == 600 && z.target_h == 300);
+	assert_int_equal(z.patch, 30);
 	z = image_of("policy: pad_mean, size: 336");
-	assert_true(z.patch == 14 && !z.pad_set);
+	assert_int_equal(z.patch, 14);
+	assert_false(z.pad_set);
 }
 
 static void test_messages(void **state)
@@ -370,7 +392,8 @@ int main(void)
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_effort),
-		cmocka_unit_test(test_policies),
+		cmocka_unit_test(test_tiling_keys),
+		cmocka_unit_test(test_size_keys),
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_outputs),
 		cmocka_unit_test(test_truncated),
