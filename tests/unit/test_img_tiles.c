@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "libpipe/img/planes.h"
-#include "libpipe/img/pool.h"
+#include "libpipe/img/pool_parent.h"
 
 /* Smooth, no two places alike. */
 static struct pl_image picture(uint32_t w, uint32_t h, uint32_t channels)
@@ -400,6 +400,54 @@ static void test_pool(void **state)
 	pl_image_release(&im);
 }
 
+/* What a worker says of tiles that honest work does not. */
+static void test_forged(void **state)
+{
+	(void)state;
+	static struct pl_pool pool;
+	const struct pl_pool_entry entry = { .op = PL_POOL_TRANSFORM };
+	const struct pl_pool_reply honest = { .len = 100, .has_info = 1, .orientation = 1, .width = 5, .height = 5, .columns = 2, .rows = 1,
+		.tile_w = 5, .tile_h = 5, .tile_len = { 30, 40 } };
+	struct pl_pool_reply r = honest;
+	struct pl_pool_result got;
+	pool.sh.out_cap = 1000;
+	pool.entries = &(struct pl_pool_entry){ .op = PL_POOL_TRANSFORM };
+	assert_true(pl_pool_reply_valid(&pool, &entry, &r));
+	pl_pool_take_reply(&pool, 0, &r, &got);
+	assert_true(got.len == 30 && got.tile_len[0] == 30 && got.tile_len[1] == 40);
+	r.len = 70;
+	assert_true(pl_pool_reply_valid(&pool, &entry, &r));   /* tiles only */
+	r.width = r.height = 0;
+	assert_true(pl_pool_reply_valid(&pool, &entry, &r));
+	r.len = 71;
+	assert_false(pl_pool_reply_valid(&pool, &entry, &r));  /* a picture without a size */
+	r = honest;
+	r.len = 69;
+	assert_false(pl_pool_reply_valid(&pool, &entry, &r));
+	r = honest;
+	r.tile_len[1] = UINT64_MAX - 29;
+	assert_false(pl_pool_reply_valid(&pool, &entry, &r));
+	r = honest;
+	r.tile_len[0] = 0;
+	assert_false(pl_pool_reply_valid(&pool, &entry, &r));
+	r = honest;
+	r.columns = 65536;
+	r.rows = 65536;
+	assert_false(pl_pool_reply_valid(&pool, &entry, &r));
+	r.columns = 13;
+	r.rows = 5;
+	assert_false(pl_pool_reply_valid(&pool, &entry, &r));
+	r = honest;
+	r.rows = 0;
+	assert_false(pl_pool_reply_valid(&pool, &entry, &r));
+	r = honest;
+	r.tile_w = 0;
+	assert_false(pl_pool_reply_valid(&pool, &entry, &r));
+	r = honest;
+	r.len = 1001;
+	assert_false(pl_pool_reply_valid(&pool, &entry, &r));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +458,7 @@ int main(void)
 		cmocka_unit_test(test_everywhere),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_pool),
+		cmocka_unit_test(test_forged),
 	};
 	return cmocka_run_group_tests_name("img tiles", tests, NULL, NULL);
 }
