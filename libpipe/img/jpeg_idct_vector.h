@@ -6,6 +6,11 @@
 #define PAIR(a, b) V(set1_epi32)((int32_t)((uint32_t)(uint16_t)(b) << 16 | (uint16_t)(a)))
 #define ZERO V(set1_epi32)(0)
 
+/* gcc keeps an array in registers only when the loops over it are written out. */
+#define EACH_OF_2(DO) DO(0) DO(1)
+#define EACH_OF_4(DO) EACH_OF_2(DO) DO(2) DO(3)
+#define EACH_OF_8(DO) EACH_OF_4(DO) DO(4) DO(5) DO(6) DO(7)
+
 TARGET ALWAYS VEC NAME(rounded)(VEC v, int shift)
 {
 	return SRAI(V(add_epi32)(v, V(set1_epi32)(1 << (shift - 1))), shift);
@@ -21,14 +26,13 @@ TARGET ALWAYS VEC NAME(madd2)(VEC p, VEC wp, VEC q, VEC wq)
 TARGET ALWAYS void NAME(butterflies)(
     VEC r[8], const VEC elo[4], const VEC ehi[4], const VEC olo[4], const VEC ohi[4], int shift)
 {
-	for (int i = 0; i < 4; i++) {
-		r[i] = V(packs_epi32)(
-		    SRAI(V(add_epi32)(elo[i], olo[i]), shift),
-		    SRAI(V(add_epi32)(ehi[i], ohi[i]), shift));
-		r[7 - i] = V(packs_epi32)(
-		    SRAI(V(sub_epi32)(elo[i], olo[i]), shift),
-		    SRAI(V(sub_epi32)(ehi[i], ohi[i]), shift));
-	}
+#define BUTTERFLY(i)                                                             \
+	r[i] = V(packs_epi32)(SRAI(V(add_epi32)(elo[i], olo[i]), shift),         \
+	    SRAI(V(add_epi32)(ehi[i], ohi[i]), shift));                          \
+	r[7 - (i)] = V(packs_epi32)(SRAI(V(sub_epi32)(elo[i], olo[i]), shift),   \
+	    SRAI(V(sub_epi32)(ehi[i], ohi[i]), shift));
+	EACH_OF_4(BUTTERFLY)
+#undef BUTTERFLY
 }
 
 /* The even half of four of the eight columns; rounding goes in here. */
@@ -77,20 +81,23 @@ TARGET ALWAYS void NAME(pass8)(VEC r[8], int shift)
 TARGET ALWAYS void NAME(transpose)(VEC r[8])
 {
 	VEC a[8], b[8];
-	for (int i = 0; i < 4; i++) {
-		a[2 * i] = V(unpacklo_epi16)(r[2 * i], r[2 * i + 1]);
-		a[2 * i + 1] = V(unpackhi_epi16)(r[2 * i], r[2 * i + 1]);
-	}
-	for (int i = 0; i < 2; i++) {
-		b[4 * i] = V(unpacklo_epi32)(a[4 * i], a[4 * i + 2]);
-		b[4 * i + 1] = V(unpackhi_epi32)(a[4 * i], a[4 * i + 2]);
-		b[4 * i + 2] = V(unpacklo_epi32)(a[4 * i + 1], a[4 * i + 3]);
-		b[4 * i + 3] = V(unpackhi_epi32)(a[4 * i + 1], a[4 * i + 3]);
-	}
-	for (int i = 0; i < 4; i++) {
-		r[2 * i] = V(unpacklo_epi64)(b[i], b[4 + i]);
-		r[2 * i + 1] = V(unpackhi_epi64)(b[i], b[4 + i]);
-	}
+#define WORDS(i)                                                  \
+	a[2 * (i)] = V(unpacklo_epi16)(r[2 * (i)], r[2 * (i) + 1]); \
+	a[2 * (i) + 1] = V(unpackhi_epi16)(r[2 * (i)], r[2 * (i) + 1]);
+#define DOUBLES(i)                                                        \
+	b[4 * (i)] = V(unpacklo_epi32)(a[4 * (i)], a[4 * (i) + 2]);         \
+	b[4 * (i) + 1] = V(unpackhi_epi32)(a[4 * (i)], a[4 * (i) + 2]);     \
+	b[4 * (i) + 2] = V(unpacklo_epi32)(a[4 * (i) + 1], a[4 * (i) + 3]); \
+	b[4 * (i) + 3] = V(unpackhi_epi32)(a[4 * (i) + 1], a[4 * (i) + 3]);
+#define QUADS(i)                                        \
+	r[2 * (i)] = V(unpacklo_epi64)(b[i], b[4 + (i)]); \
+	r[2 * (i) + 1] = V(unpackhi_epi64)(b[i], b[4 + (i)]);
+	EACH_OF_4(WORDS)
+	EACH_OF_2(DOUBLES)
+	EACH_OF_4(QUADS)
+#undef WORDS
+#undef DOUBLES
+#undef QUADS
 }
 
 /* Columns of 16 bits to rows of 8: out[i] has rows 2 * i and 2 * i + 1. */
@@ -112,11 +119,12 @@ TARGET ALWAYS void NAME(to_rows)(const VEC c[8], VEC out[4])
 /* Rows of the blocks from `first`, dequantised; the coefficients are cleared. */
 TARGET ALWAYS bool NAME(load)(struct pl_jb_group *g, unsigned first, VEC r[8])
 {
-	for (unsigned i = 0; i < 8; i++) {
-		int16_t *p = g->coef + i * PL_JB_ROW + 8 * first;
-		r[i] = V(mullo_epi16)(LOAD(p), ROW_OF_QUANT(g->quant + 8 * i));
-		STORE(p, ZERO);
-	}
+	int16_t *p = g->coef + (size_t)8 * first;
+#define LOAD_ROW(i)                                                                            \
+	r[i] = V(mullo_epi16)(LOAD(p + (i) * PL_JB_ROW), ROW_OF_QUANT(g->quant + 8 * (i))); \
+	STORE(p + (i) * PL_JB_ROW, ZERO);
+	EACH_OF_8(LOAD_ROW)
+#undef LOAD_ROW
 	/* -32768 has no magnitude: its negative is taken with saturation. */
 	const VEC magnitude = V(max_epi16)(r[0], V(subs_epi16)(ZERO, r[0]));
 	return !BEYOND(magnitude, V(set1_epi16)(PL_JB_HIGHEST));
@@ -138,11 +146,14 @@ TARGET static bool NAME(by_1)(struct pl_jb_group *g)
 		NAME(transpose)(r);
 		NAME(pass8)(r, ONE_BITS + 5);
 		NAME(to_rows)(r, rows);
-#define PUT(i)                                                                           \
-	if (first + (i) < g->n)                                                            \
-		for (size_t y = 0; y < 4; y++)                                           \
-			NAME(put8)(g->dst[first + (i)] + 2 * y * g->stride, g->stride,     \
-			    LANE(rows[y], (i)));
+#define PUT(i)                                                                     \
+	if (first + (i) < g->n) {                                                    \
+		uint8_t *dst = g->dst[first + (i)];                                \
+		NAME(put8)(dst, g->stride, LANE(rows[0], (i)));                      \
+		NAME(put8)(dst + 2 * g->stride, g->stride, LANE(rows[1], (i)));      \
+		NAME(put8)(dst + 4 * g->stride, g->stride, LANE(rows[2], (i)));      \
+		NAME(put8)(dst + 6 * g->stride, g->stride, LANE(rows[3], (i)));      \
+	}
 		EACH_LANE(PUT)
 #undef PUT
 	}
@@ -174,8 +185,9 @@ TARGET ALWAYS VEC NAME(rows4)(const VEC r[8])
 	NAME(half4)
 	(V(unpackhi_epi16)(ZERO, r[0]), V(unpackhi_epi16)(r[1], r[3]),
 	    V(unpackhi_epi16)(r[5], r[7]), V(unpackhi_epi16)(r[2], r[6]), ONE_BITS - 1, hi);
-	for (int i = 0; i < 4; i++)
-		o[i] = V(packs_epi32)(lo[i], hi[i]);
+#define PACK(i) o[i] = V(packs_epi32)(lo[i], hi[i]);
+	EACH_OF_4(PACK)
+#undef PACK
 	/* Two columns in a register. */
 	const VEC a = V(unpacklo_epi16)(o[0], o[1]), b = V(unpacklo_epi16)(o[2], o[3]);
 	const VEC c = V(unpackhi_epi16)(o[0], o[1]), d = V(unpackhi_epi16)(o[2], o[3]);
@@ -255,6 +267,9 @@ TARGET static bool NAME(by_4)(struct pl_jb_group *g)
 }
 
 #undef PAIR
+#undef EACH_OF_2
+#undef EACH_OF_4
+#undef EACH_OF_8
 #undef ZERO
 #undef TARGET
 #undef NAME
