@@ -110,6 +110,8 @@ static enum pl_status run(int argc, char **argv, struct pl_err *err)
 		config.workers = 1;
 	if ((st = pl_pool_new(&pool, &config, err)) != PL_OK)
 		return st;
+	if (config.sandbox == PL_SANDBOX_AUTO && !pl_pool_seccomp(pool))
+		pl_log(PL_LOG_WARNING, "no seccomp here: image decoders run with resource limits only");
 	for (int i = 0; i < argc && st == PL_OK; i++)
 		st = submit(pool, argv, i, &bad, err);
 	if (st == PL_OK)

@@ -70,3 +70,18 @@ modes()     # WHEN
 	[[ $stderr != *seccomp* ]]
 	expect 2 "'always' is not one of auto, require, off" -- plait ingest --sandbox always -o d a.tar
 }
+
+@test "hash says so, too, once for all its files" {
+	can_refuse
+	tar -xf a.tar --wildcards '*.jpg'
+
+	local pictures=(*.jpg)
+	[ "${#pictures[@]}" -gt 1 ]
+	expect 0 "warning: no seccomp here" -- without_seccomp plait hash -j2 "${pictures[@]}"
+	[ "$(grep -c seccomp <<<"$stderr")" = 1 ]
+	expect 0 -- without_seccomp plait hash --sandbox=off "${pictures[@]}"
+	[[ $stderr != *seccomp* ]]
+	expect 0 -- plait hash "${pictures[@]}"
+	[[ $stderr != *seccomp* ]]
+	expect 3 seccomp -- without_seccomp plait hash --sandbox=require "${pictures[@]}"
+}
