@@ -366,7 +366,8 @@ enum pl_reason pl_decode_jpeg(const uint8_t *data, size_t len, const struct pl_i
 	struct jpeg_want want = { .data = data, .len = len, .info = info, .lim = lim, .how = how,
 		.image = out };
 	const unsigned by = reduction(info->width, info->height, how->scale_to);
-	if ((how->luma || info->channels == 1) && pl_jpeg_baseline_luma(data, len, info, by, out))
+	if (how->luma || info->channels == 1 ? pl_jpeg_baseline_luma(data, len, info, lim, by, out)
+					     : pl_jpeg_baseline_rgb(data, len, info, lim, by, out))
 		return PL_REASON_KEEP;
 	return guarded(&want, read_all);
 }
@@ -379,7 +380,7 @@ enum pl_reason pl_decode_jpeg_planes(const uint8_t *data, size_t len,
 	struct jpeg_want want = { .data = data, .len = len, .info = info, .lim = lim,
 		.planes = out, .least_w = least_w, .least_h = least_h };
 	*fit = true;
-	if (pl_jpeg_baseline_planes(data, len, info, reduction_of_sides(&want), out))
+	if (pl_jpeg_baseline_planes(data, len, info, lim, reduction_of_sides(&want), out))
 		return PL_REASON_KEEP;
 	enum pl_reason reason = guarded(&want, read_planes);
 	/* What fails before the colours are known fails the other way too. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The markers of a baseline JPEG, read strictly: what is not exactly as the
+/* The markers of a JPEG, read strictly: what is not exactly as the
  * standard has it is left to libjpeg. */
 #include "jpeg_baseline.h"
 
@@ -8,7 +8,9 @@
 enum {
 	M_SOF0 = 0xC0,
 	M_SOF1 = 0xC1,
+	M_SOF2 = 0xC2,
 	M_DHT = 0xC4,
+	M_EOI = 0xD9,
 	M_SOS = 0xDA,
 	M_DQT = 0xDB,
 	M_DRI = 0xDD,
@@ -20,19 +22,11 @@ enum {
 	MOST_BLOCKS = 10      /* in an MCU */
 };
 
-static const uint8_t zigzag[64] = { 0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19,
+const uint8_t pl_jb_zigzag[64] = { 0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19,
 	26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29,
 	22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63 };
 
-struct walk {
-	struct pl_jb_frame *f;
-	uint16_t quant[4][64];
-	unsigned quants; /* bit i: table i is known */
-	bool frame, jfif, adobe;
-	uint8_t transform;
-};
-
-static bool read_quants(struct walk *w, const uint8_t *p, size_t n)
+static bool read_quants(struct pl_jb_frame *f, const uint8_t *p, size_t n)
 {
 	while (n > 0) {
 		const unsigned wide = p[0] >> 4, id = p[0] & 15;
@@ -40,9 +34,9 @@ static bool read_quants(struct walk *w, const uint8_t *p, size_t n)
 		if (wide > 1 || id > 3 || n < 1 + size)
 			return false;
 		for (size_t i = 0; i < 64; i++)
-			w->quant[id][zigzag[i]] =
+			f->quant[id][pl_jb_zigzag[i]] =
 			    (uint16_t)(wide ? pl_be16(p + 1 + 2 * i) : p[1 + i]);
-		w->quants |= 1u << id;
+		f->quants |= (uint8_t)(1u << id);
 		p += 1 + size;
 		n -= 1 + size;
 	}
@@ -97,12 +91,11 @@ static bool lay_out(struct pl_jb_frame *f)
 	return blocks <= MOST_BLOCKS;
 }
 
-static bool read_frame(struct walk *w, const uint8_t *p, size_t n)
+static bool read_frame(struct pl_jb_frame *f, const uint8_t *p, size_t n)
 {
-	struct pl_jb_frame *f = w->f;
-	if (w->frame || n < 6 || p[0] != 8 || (p[5] != 1 && p[5] != 3) || n != 6 + 3 * (size_t)p[5])
+	if (f->seen || n < 6 || p[0] != 8 || (p[5] != 1 && p[5] != 3) || n != 6 + 3 * (size_t)p[5])
 		return false;
-	w->frame = true;
+	f->seen = true;
 	f->height = pl_be16(p + 1);
 	f->width = pl_be16(p + 3);
 	f->components = p[5];
@@ -121,109 +114,152 @@ static bool read_frame(struct walk *w, const uint8_t *p, size_t n)
 	return lay_out(f);
 }
 
-static void read_app(struct walk *w, uint8_t marker, const uint8_t *p, size_t n)
+static void read_app(struct pl_jb_frame *f, uint8_t marker, const uint8_t *p, size_t n)
 {
 	if (marker == M_APP0 && n >= 14 && memcmp(p, "JFIF", 5) == 0)
-		w->jfif = true;
+		f->jfif = true;
 	if (marker == M_APP14 && n >= 12 && memcmp(p, "Adobe", 5) == 0) {
-		w->adobe = true;
-		w->transform = p[11];
+		f->adobe = true;
+		f->transform = p[11];
 	}
 }
 
 /* libjpeg's guess. */
-static bool is_ycc(const struct walk *w)
+static bool is_ycc(const struct pl_jb_frame *f)
 {
-	const struct pl_jb_component *c = w->f->c;
-	if (w->f->components != 3)
+	const struct pl_jb_component *c = f->c;
+	if (f->components != 3)
 		return false;
-	if (w->jfif)
+	if (f->jfif)
 		return true;
-	if (w->adobe)
-		return w->transform != 0;
+	if (f->adobe)
+		return f->transform != 0;
 	return !(c[0].id == 'R' && c[1].id == 'G' && c[2].id == 'B');
 }
 
-/* The tables of a component are those known when its scan begins. */
-static bool latch(const struct walk *w, struct pl_jb_component *c)
+/* The quantisation of a component is the one known when its first scan begins. */
+static bool latch(struct pl_jb_frame *f, unsigned i)
 {
-	const struct pl_jb_frame *f = w->f;
-	if (c->quant_id > 3 || !(w->quants >> c->quant_id & 1) || c->dc > 3 || c->ac > 3 ||
-	    !f->dc[c->dc].counts || !f->ac[c->ac].counts)
+	struct pl_jb_component *c = f->c + i;
+	if (f->latched >> i & 1)
+		return true;
+	if (c->quant_id > 3 || !(f->quants >> c->quant_id & 1))
 		return false;
-	const uint16_t *q = w->quant[c->quant_id];
-	for (int i = 0; i < 64; i++)
-		c->quant[i] = (int16_t)q[i];
+	const uint16_t *q = f->quant[c->quant_id];
+	for (int k = 0; k < 64; k++)
+		c->quant[k] = (int16_t)q[k];
 	if (q[0] == 0)
 		return false;
 	c->highest_dc = PL_JB_HIGHEST / q[0];
+	f->latched |= (uint8_t)(1u << i);
 	return true;
 }
 
-static bool read_scan_header(struct walk *w, const uint8_t *p, size_t n)
+/* Are the codes known that component c's part of the scan needs? */
+static bool has_codes(const struct pl_jb_frame *f, const struct pl_jb_component *c)
 {
-	struct pl_jb_frame *f = w->f;
-	if (!w->frame || n < 1 || p[0] != f->components || n != 4 + 2 * (size_t)p[0])
-		return false;
-	for (unsigned i = 0; i < f->components; i++) {
-		const uint8_t *s = p + 1 + (size_t)2 * i;
-		if (s[0] != f->c[i].id)
-			return false;
-		f->c[i].dc = s[1] >> 4;
-		f->c[i].ac = s[1] & 15;
-		if (!latch(w, f->c + i))
-			return false;
-	}
-	const uint8_t *band = p + 1 + (size_t)2 * f->components;
-	f->ycc = is_ycc(w);
-	return band[0] == 0 && band[1] == 63 && band[2] == 0;
+	const struct pl_jb_scan *s = &f->scan;
+	const bool dc = s->from == 0 && s->high == 0, ac = s->to > 0;
+	return (!dc || (c->dc <= 3 && f->dc[c->dc].counts)) &&
+	    (!ac || (c->ac <= 3 && f->ac[c->ac].counts));
 }
 
-static bool read_segment(struct walk *w, uint8_t marker, const uint8_t *p, size_t n)
+/* Of the components first to last in the frame's order, p has those of the scan. */
+static bool read_scan_components(struct pl_jb_frame *f, const uint8_t *p)
+{
+	struct pl_jb_scan *s = &f->scan;
+	unsigned next = 0;
+	for (unsigned i = 0; i < s->components; i++, p += 2) {
+		while (next < f->components && f->c[next].id != p[0])
+			next++;
+		if (next == f->components)
+			return false;
+		struct pl_jb_component *c = f->c + next;
+		c->dc = p[1] >> 4;
+		c->ac = p[1] & 15;
+		if (!latch(f, next) || !has_codes(f, c))
+			return false;
+		s->component[i] = (uint8_t)next++;
+	}
+	return true;
+}
+
+static bool read_scan_header(struct pl_jb_frame *f, const uint8_t *p, size_t n)
+{
+	struct pl_jb_scan *s = &f->scan;
+	if (!f->seen || n < 1 || p[0] < 1 || p[0] > f->components || n != 4 + 2 * (size_t)p[0])
+		return false;
+	const uint8_t *band = p + 1 + (size_t)2 * p[0];
+	*s = (struct pl_jb_scan){ .components = p[0],
+		.from = band[0],
+		.to = band[1],
+		.high = band[2] >> 4,
+		.low = band[2] & 15 };
+	f->ycc = is_ycc(f);
+	if (!f->progressive &&
+	    (p[0] != f->components || s->from != 0 || s->to != 63 || band[2] != 0))
+		return false;
+	return read_scan_components(f, p + 1);
+}
+
+static bool read_segment(struct pl_jb_frame *f, uint8_t marker, const uint8_t *p, size_t n)
 {
 	switch (marker) {
 	case M_SOF0:
 	case M_SOF1:
-		return read_frame(w, p, n);
+	case M_SOF2:
+		f->progressive = marker == M_SOF2;
+		return read_frame(f, p, n);
 	case M_DHT:
-		return read_codes(w->f, p, n);
+		return read_codes(f, p, n);
 	case M_DQT:
-		return read_quants(w, p, n);
+		return read_quants(f, p, n);
 	case M_DRI:
 		if (n != 2)
 			return false;
-		w->f->restart = pl_be16(p);
+		f->restart = pl_be16(p);
 		return true;
 	case M_SOS:
-		return read_scan_header(w, p, n);
+		return read_scan_header(f, p, n);
 	case M_COM:
 		return true;
 	default:
 		if (marker < M_APP0 || marker > M_APP15)
 			return false;
-		read_app(w, marker, p, n);
+		/* libjpeg takes the colours from what came before the first scan. */
+		if (f->latched == 0)
+			read_app(f, marker, p, n);
 		return true;
+	}
+}
+
+bool pl_jb_next_scan(const uint8_t *data, size_t len, size_t at, struct pl_jb_frame *f)
+{
+	for (;;) {
+		if (len - at < 2 || data[at] != 0xFF)
+			return false;
+		const uint8_t marker = data[at + 1];
+		if (marker == M_EOI && f->latched) {
+			f->scan.components = 0;
+			f->at = at + 2;
+			return true;
+		}
+		if (len - at < 4)
+			return false;
+		const size_t size = pl_be16(data + at + 2);
+		if (size < 2 || size > len - at - 2 ||
+		    !read_segment(f, marker, data + at + 4, size - 2))
+			return false;
+		at += 2 + size;
+		if (marker == M_SOS) {
+			f->at = at;
+			return true;
+		}
 	}
 }
 
 bool pl_jb_read_headers(const uint8_t *data, size_t len, struct pl_jb_frame *f)
 {
 	memset(f, 0, sizeof(*f));
-	struct walk w = { .f = f };
-	if (len < 2 || data[0] != 0xFF || data[1] != 0xD8)
-		return false;
-	for (size_t at = 2;;) {
-		if (len - at < 4 || data[at] != 0xFF)
-			return false;
-		const uint8_t marker = data[at + 1];
-		const size_t size = pl_be16(data + at + 2);
-		if (size < 2 || size > len - at - 2 ||
-		    !read_segment(&w, marker, data + at + 4, size - 2))
-			return false;
-		at += 2 + size;
-		if (marker == M_SOS) {
-			f->scan = at;
-			return true;
-		}
-	}
+	return len >= 2 && data[0] == 0xFF && data[1] == 0xD8 && pl_jb_next_scan(data, len, 2, f);
 }

@@ -47,11 +47,11 @@ static void fill_pairs(uint64_t *to, size_t n, uint64_t entry, const uint64_t *r
 		to[i] = entry + rest[i];
 }
 
-/* One symbol as the second of a pair: bits, advance, place, value. */
-static uint64_t second(unsigned bits, unsigned advance, unsigned run, int value)
+/* One symbol as the second of a pair: bits, advance, place behind the first, value. */
+static uint64_t second(unsigned bits, unsigned advance, unsigned place, int value)
 {
-	return bits | (uint64_t)advance << 8 | (uint64_t)run << 16 |
-	    (uint64_t)(uint16_t)value << 48;
+	return bits | (value ? PL_JB_SECOND : 0u) | (uint64_t)advance << 8 |
+	    (uint64_t)place << 16 | (uint64_t)(uint16_t)value << 48;
 }
 
 /* one[i]: the symbol that the `bits` bits i begin with, with its value; 0: none that fits. */
@@ -69,10 +69,10 @@ static void fill_single(
 		if (c->size == 0 && c->run == 0)
 			fill(to, each, second(used, PL_JB_END, 0, 0));
 		else if (c->size == 0 && c->run == 15)
-			fill(to, each, second(used, 16, 15, 0));
+			fill(to, each, second(used, 16, 16, 0));
 		for (unsigned m = 0; c->size && m < 1u << c->size; m++)
 			fill(to + m * each, each,
-			    second(used, c->run + 1u, c->run, value_of(m, c->size)));
+			    second(used, c->run + 1u, c->run + 1u, value_of(m, c->size)));
 	}
 }
 
@@ -83,7 +83,7 @@ static void fill_rest(uint64_t *rest, unsigned bits, const uint64_t *one)
 	for (unsigned b = 0; b < bits; b++)
 		for (size_t j = 0; j < (size_t)1 << b; j++) {
 			const uint64_t e = one[j << (bits - b)];
-			rest[((size_t)1 << b) + j] = (e & 0xFF) <= b ? e : 0;
+			rest[((size_t)1 << b) + j] = (e & PL_JB_BITS) <= b ? e : 0;
 		}
 }
 
@@ -104,18 +104,21 @@ static void fill_pair_table(
 		const size_t each = (size_t)1 << (bits - used);
 		uint64_t *to = t->pair + ((size_t)c->code << (bits - c->length));
 		const uint64_t head = used | (uint64_t)(run + 1) << 8 |
-		    (uint64_t)(run + 1) << 16 | (uint64_t)run << 24;
+		    (uint64_t)run << 16 | (uint64_t)run << 24;
 		if (end)
 			fill(to, each, used | (uint64_t)PL_JB_END << 8);
 		else if (c->size == 0)
 			fill_pairs(to, each, head, rest + each);
 		for (unsigned m = 0; c->size && m < 1u << c->size; m++)
 			fill_pairs(to + m * each, each,
-			    head | (uint64_t)(uint16_t)value_of(m, c->size) << 32, rest + each);
+			    head | PL_JB_FIRST |
+				(uint64_t)(uint16_t)value_of(m, c->size) << 32,
+			    rest + each);
 	}
 }
 
-bool pl_jb_table_init(struct pl_jb_table *t, const struct pl_jb_spec *spec, unsigned bits)
+bool pl_jb_table_init(
+    struct pl_jb_table *t, const struct pl_jb_spec *spec, unsigned bits, unsigned highest)
 {
 	struct code codes[256];
 	t->bits = bits;
@@ -125,7 +128,7 @@ bool pl_jb_table_init(struct pl_jb_table *t, const struct pl_jb_spec *spec, unsi
 	memset(t->symbol, 0, sizeof(t->symbol));
 	for (unsigned i = 0; i < spec->n; i++) {
 		const struct code *c = codes + i;
-		if (bits == 0 && spec->symbols[i] > 15)
+		if (spec->symbols[i] > highest)
 			return false;
 		if (c->length > PL_JB_SYMBOL_BITS)
 			continue;

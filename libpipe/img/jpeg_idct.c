@@ -175,7 +175,7 @@ static bool scalar_by_4(struct pl_jb_group *g)
 	return true;
 }
 
-static const struct pl_jb_kernels scalar = { scalar_by_1, scalar_by_2, scalar_by_4, false };
+static const struct pl_jb_kernels scalar = { scalar_by_1, scalar_by_2, scalar_by_4, pl_jb_rgb_plain, false };
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -199,7 +199,7 @@ static const struct pl_jb_kernels scalar = { scalar_by_1, scalar_by_2, scalar_by
 #define EACH_LANE(do) do(0) do(1)
 #include "jpeg_idct_vector.h"
 
-static const struct pl_jb_kernels avx2 = { avx2_by_1, avx2_by_2, avx2_by_4, true };
+static const struct pl_jb_kernels avx2 = { avx2_by_1, avx2_by_2, avx2_by_4, pl_jb_rgb_avx2, true };
 
 /* ---- AVX-512: four ---- */
 
@@ -217,7 +217,7 @@ static const struct pl_jb_kernels avx2 = { avx2_by_1, avx2_by_2, avx2_by_4, true
 #define EACH_LANE(do) do(0) do(1) do(2) do(3)
 #include "jpeg_idct_vector.h"
 
-static const struct pl_jb_kernels avx512 = { avx512_by_1, avx512_by_2, avx512_by_4, true };
+static const struct pl_jb_kernels avx512 = { avx512_by_1, avx512_by_2, avx512_by_4, pl_jb_rgb_avx2, true };
 
 #endif
 

@@ -2,19 +2,9 @@
 /* The scan of a baseline JPEG: codes to coefficients, two at a time, and these
  * to the inverse DCT in groups. Data is read from a copy without stuffing that
  * ends in zeros, so that nothing is checked before the end of an MCU. */
-#include "jpeg_baseline.h"
+#include "jpeg_entropy.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-#define INLINE static inline __attribute__((always_inline))
-
-enum {
-	/* An MCU has at most 10 blocks of 64 codes and values of 31 bits; then a load. */
-	SLACK = 10 * 64 * 4 + 16,
-	SMALL = 6 * 1024, /* bytes of data for which the largest tables do not pay */
-	SMALL_BITS = 9
-};
 
 /* Offsets in a group; runs may end up to 32 behind the last. */
 #define AT(row, column) ((row) * PL_JB_ROW + (column))
@@ -31,13 +21,6 @@ static const uint16_t places[64 + 40] = { AT(0, 0), AT(0, 1), AT(1, 0), AT(2, 0)
 	PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP,
 	PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP,
 	PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP, PL_JB_DUMP };
-
-/* `count` bits of data at the top of `word`; p is where the rest goes on. */
-struct bits {
-	uint64_t word;
-	unsigned count;
-	const uint8_t *p;
-};
 
 struct scan {
 	const struct pl_jb_frame *f;
@@ -60,57 +43,6 @@ struct scan {
 };
 
 /* ---- one block ---- */
-
-/* At least 56 bits. */
-INLINE void refill(struct bits *b)
-{
-	uint64_t next;
-	memcpy(&next, b->p, 8);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	next = __builtin_bswap64(next);
-#endif
-	b->word |= next >> b->count;
-	b->p += (63 - b->count) >> 3;
-	b->count |= 56;
-}
-
-INLINE void drop(struct bits *b, unsigned n)
-{
-	b->word <<= n;
-	b->count -= n;
-}
-
-/* The next code's length << 8 | symbol, not yet dropped; 0: no code. */
-INLINE unsigned next_symbol(const struct pl_jb_table *t, uint64_t word)
-{
-	const unsigned found = t->symbol[word >> (64 - PL_JB_SYMBOL_BITS)];
-	if (found)
-		return found;
-	const uint32_t top = (uint32_t)(word >> 48);
-	for (unsigned l = PL_JB_SYMBOL_BITS + 1; l <= 16; l++)
-		if (top < t->limit[l])
-			return l << 8 |
-			    t->symbols[t->place[l] + (top >> (16 - l)) - t->first[l]];
-	return 0;
-}
-
-/* The next `size` bits as a value. */
-INLINE int take_value(struct bits *b, unsigned size)
-{
-	const unsigned v = (unsigned)((b->word >> 1) >> (63 - size)), half = (1u << size) >> 1;
-	drop(b, size);
-	return v < half ? (int)v - (int)((1u << size) - 1) : (int)v;
-}
-
-/* The difference to the DC before; 15 bits. */
-INLINE bool read_dc(struct bits *b, const struct pl_jb_table *t, int32_t *difference)
-{
-	refill(b);
-	const unsigned s = next_symbol(t, b->word);
-	drop(b, s >> 8);
-	*difference = take_value(b, s & 0xFF);
-	return s != 0;
-}
 
 /* One code the slow way, at zigzag index k. What k is then, 64 + k at the block's end, 0: bad. */
 INLINE unsigned read_long(struct bits *b, const struct pl_jb_table *t, unsigned k, bool keep,
@@ -140,13 +72,13 @@ INLINE bool step(struct bits *b, const uint64_t *pair, unsigned shift, bool keep
 	const uint64_t e = pair[b->word >> shift];
 	*entry = e;
 	if (keep) {
-		coef[places[*k + (e >> 24 & 0xFF)]] = (int16_t)(e >> 32);
 		coef[places[*k + (e >> 16 & 0xFF)]] = (int16_t)(e >> 48);
+		coef[places[*k + (e >> 24 & 0xFF)]] = (int16_t)(e >> 32);
 	}
 	const unsigned next = *k + (e >> 8 & 0xFF);
 	if (next >= 64)
 		return false;
-	drop(b, e & 0x3F);
+	drop(b, e & PL_JB_BITS);
 	*k = next;
 	return true;
 }
@@ -170,7 +102,7 @@ INLINE unsigned read_ac(struct bits *b, const struct pl_jb_table *t, bool keep, 
 		const unsigned advance = e >> 8 & 0xFF, next = k + advance;
 		const bool end = advance & PL_JB_END && next - PL_JB_END < 64;
 		if (end || next == 64) {
-			drop(b, e & 0x3F);
+			drop(b, e & PL_JB_BITS);
 			return end ? next - PL_JB_END : 64;
 		}
 		k = read_long(b, t, k, keep, coef);
@@ -219,26 +151,6 @@ BMI2 static unsigned skip_bmi2(struct bits *b, const struct pl_jb_table *dc,
 #endif
 
 /* ---- samples ---- */
-
-static uint8_t flat_sample(int dc)
-{
-	const int v = ((dc + 4) >> 3) + 128;
-	return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-
-static void fill_block(uint8_t *dst, size_t stride, unsigned size, uint8_t sample)
-{
-	const uint64_t eight = 0x0101010101010101u * sample;
-	for (unsigned y = 0; y < size; y++, dst += stride)
-		if (size == 8)
-			memcpy(dst, &eight, 8);
-		else if (size == 4)
-			memcpy(dst, &eight, 4);
-		else if (size == 2)
-			memcpy(dst, &eight, 2);
-		else
-			*dst = sample;
-}
 
 static bool flush(const struct scan *s, struct pl_jb_group *g)
 {
@@ -386,12 +298,12 @@ static bool make_tables(struct scan *s)
 		}
 		if (!s->dc[i]) {
 			s->dc[i] = t++;
-			if (!pl_jb_table_init(s->dc[i], &f->dc[c->dc], 0))
+			if (!pl_jb_table_init(s->dc[i], &f->dc[c->dc], 0, 15))
 				return false;
 		}
 		if (!s->ac[i]) {
 			s->ac[i] = t++;
-			if (!pl_jb_table_init(s->ac[i], &f->ac[c->ac], bits))
+			if (!pl_jb_table_init(s->ac[i], &f->ac[c->ac], bits, 255))
 				return false;
 		}
 	}
@@ -416,7 +328,7 @@ bool pl_jb_read_scan(
 	const size_t room = (sizeof(struct scan) + 63) / 64 * 64;
 	/* Most of it needs no clearing. */
 	struct scan *s = aligned_alloc(64, room);
-	uint8_t *plain = malloc(len - f->scan + SLACK);
+	uint8_t *plain = malloc(len - f->at + SLACK);
 	bool mine = false;
 	if (s && plain) {
 		s->f = f;
@@ -430,7 +342,7 @@ bool pl_jb_read_scan(
 			s->skip = skip_bmi2;
 		}
 #endif
-		s->at = data + f->scan;
+		s->at = data + f->at;
 		s->end = data + len;
 		s->plain = plain;
 		memset(s->dc, 0, sizeof(s->dc));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzz target: our own JPEG decoder. What it takes libjpeg must take, too, and
+/* Fuzz target: our own JPEG decoder, baseline and progressive. What it takes libjpeg must take, too, and
  * both must give the same samples, at every reduction and vector level. */
 #include "fuzz.h"
 
@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			continue;
 		for (unsigned by = 1; by <= 8; by *= 2) {
 			FUZZ_CHECK(planes_verdict(data, size, &info, &limits, by) != DIFFERS);
-			FUZZ_CHECK(luma_verdict(data, size, &info, &limits, by) != DIFFERS);
+			FUZZ_CHECK(image_verdict(data, size, &info, &limits, by, true) != DIFFERS);
+			FUZZ_CHECK(image_verdict(data, size, &info, &limits, by, false) != DIFFERS);
 		}
 	}
 	FUZZ_CHECK(pl_jpeg_baseline_force(PL_SIMD_NONE));

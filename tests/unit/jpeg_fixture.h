@@ -37,7 +37,7 @@ static inline enum verdict planes_verdict(const uint8_t *data, size_t len,
 {
 	struct pl_planes mine = { 0 }, theirs = { 0 };
 	bool fit = false;
-	if (!pl_jpeg_baseline_planes(data, len, info, asked_reduction(info, by), &mine))
+	if (!pl_jpeg_baseline_planes(data, len, info, lim, asked_reduction(info, by), &mine))
 		return mine.block ? DIFFERS : NOT_MINE;
 	pl_jpeg_baseline_use(false);
 	const enum pl_reason reason = pl_decode_jpeg_planes(
@@ -51,12 +51,13 @@ static inline enum verdict planes_verdict(const uint8_t *data, size_t len,
 	return same ? SAME : DIFFERS;
 }
 
-static inline enum verdict luma_verdict(const uint8_t *data, size_t len,
-    const struct pl_img_info *info, const struct pl_img_limits *lim, unsigned by)
+/* As luma, or as RGB. */
+static inline enum verdict image_verdict(const uint8_t *data, size_t len,
+    const struct pl_img_info *info, const struct pl_img_limits *lim, unsigned by, bool luma)
 {
 	struct pl_image mine = { 0 }, theirs = { 0 };
 	const uint32_t shorter = info->width < info->height ? info->width : info->height;
-	const struct pl_img_decode how = { (shorter + by - 1) / by, true };
+	const struct pl_img_decode how = { (shorter + by - 1) / by, luma };
 	pl_jpeg_baseline_use(false);
 	const enum pl_reason reason = pl_decode_jpeg(data, len, info, lim, &how, &theirs);
 	pl_jpeg_baseline_use(true);
@@ -65,12 +66,13 @@ static inline enum verdict luma_verdict(const uint8_t *data, size_t len,
 	    (info->height + 2 * by - 1) / (2 * by) >= how.scale_to)
 		by *= 2;
 	enum verdict verdict = NOT_MINE;
-	if (pl_jpeg_baseline_luma(data, len, info, by, &mine))
-		verdict = reason == PL_REASON_KEEP && theirs.channels == 1 &&
-			mine.channels == 1 && mine.width == theirs.width &&
+	if (luma ? pl_jpeg_baseline_luma(data, len, info, lim, by, &mine)
+		 : pl_jpeg_baseline_rgb(data, len, info, lim, by, &mine))
+		verdict = reason == PL_REASON_KEEP && theirs.channels == (luma ? 1 : 3) &&
+			mine.channels == theirs.channels && mine.width == theirs.width &&
 			mine.height == theirs.height &&
 			memcmp(mine.pixels, theirs.pixels,
-			    (size_t)mine.width * mine.height) == 0
+			    (size_t)mine.width * mine.height * mine.channels) == 0
 		    ? SAME
 		    : DIFFERS;
 	else if (mine.pixels)

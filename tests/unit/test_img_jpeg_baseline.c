@@ -2,128 +2,7 @@
 /* Our own JPEG decoder against libjpeg: every JPEG of the shared data, pictures
  * of every kind made here, coefficients no picture has, and files that are not
  * its business. */
-#include <dirent.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <sys/stat.h>
-
-#include <cmocka.h>
-#include <jpeglib.h>
-
-#include "libpipe/base/file.h"
-#include "tests/unit/jpeg_fixture.h"
-
-static uint32_t draw(uint32_t *seed)
-{
-	*seed = *seed * 1664525 + 1013904223;
-	return *seed >> 8;
-}
-
-/* ---- comparing ---- */
-
-/* At every reduction: the same samples where it is ours. Is it, at full size? */
-static bool same_as_libjpeg(const uint8_t *data, size_t len, const struct pl_img_info *info)
-{
-	const struct pl_img_limits lim = pl_img_limits_default();
-	bool mine = false;
-	for (unsigned by = 1; by <= 8; by *= 2) {
-		const enum verdict planes = planes_verdict(data, len, info, &lim, by);
-		const enum verdict luma = luma_verdict(data, len, info, &lim, by);
-		assert_int_not_equal(planes, DIFFERS);
-		assert_int_not_equal(luma, DIFFERS);
-		if (by == 1)
-			mine = planes == SAME || (info->channels == 1 && luma == SAME);
-		else
-			assert_true(!mine || luma == SAME || planes == SAME);
-	}
-	return mine;
-}
-
-static bool same_at_every_level(const uint8_t *data, size_t len, const struct pl_img_info *info)
-{
-	bool mine = false;
-	for (enum pl_simd level = PL_SIMD_SCALAR; level <= PL_SIMD_AVX512; level++) {
-		if (!pl_jpeg_baseline_force(level))
-			continue;
-		const bool now = same_as_libjpeg(data, len, info);
-		assert_true(level == PL_SIMD_SCALAR || now == mine);
-		mine = now;
-	}
-	assert_true(pl_jpeg_baseline_force(PL_SIMD_NONE));
-	return mine;
-}
-
-/* ---- shared data ---- */
-
-/* Sanitizers are slow: there a sample of what is plenty. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { STEP = 10 };
-#else
-enum { STEP = 1 };
-#endif
-
-struct tally {
-	size_t met, baseline, mine;
-	bool every_level, sample;
-};
-
-static void meet(const uint8_t *data, size_t len, struct tally *t)
-{
-	const struct pl_img_limits lim = pl_img_limits_default();
-	struct pl_img_info info;
-	if (pl_img_sniff(data, len) != PL_FORMAT_JPEG ||
-	    pl_img_probe(data, len, &lim, &info) != PL_REASON_KEEP)
-		return;
-	if (t->met++ % (t->sample ? STEP : 1) != 0)
-		return;
-	t->baseline += !info.progressive && (info.channels == 1 || info.channels == 3);
-	t->mine += t->every_level ? same_at_every_level(data, len, &info)
-				  : same_as_libjpeg(data, len, &info);
-}
-
-static void meet_tar(const uint8_t *tar, size_t len, struct tally *t)
-{
-	for (size_t at = 0; at + 512 <= len && tar[at];) {
-		char digits[13] = { 0 };
-		memcpy(digits, tar + at + 124, 12);
-		const size_t size = (size_t)strtoull(digits, NULL, 8);
-		if (size > len - at - 512)
-			break;
-		meet(tar + at + 512, size, t);
-		at += 512 + (size + 511) / 512 * 512;
-	}
-}
-
-static void meet_folder(const char *folder, struct tally *t)
-{
-	DIR *dir = opendir(folder);
-	assert_non_null(dir);
-	for (struct dirent *e; (e = readdir(dir));) {
-		char path[4096];
-		struct stat st;
-		struct pl_err err = { 0 };
-		char *bytes;
-		size_t len;
-		snprintf(path, sizeof(path), "%s/%s", folder, e->d_name);
-		if (e->d_name[0] == '.' || stat(path, &st) != 0)
-			continue;
-		if (S_ISDIR(st.st_mode)) {
-			meet_folder(path, t);
-			continue;
-		}
-		assert_int_equal(
-		    pl_file_read(path, (size_t)256 << 20, &bytes, &len, &err), PL_OK);
-		if (strstr(e->d_name, ".tar"))
-			meet_tar((const uint8_t *)bytes, len, t);
-		else
-			meet((const uint8_t *)bytes, len, t);
-		free(bytes);
-	}
-	closedir(dir);
-}
+#include "tests/unit/jpeg_made.h"
 
 static void test_shared(void **state)
 {
@@ -132,105 +11,16 @@ static void test_shared(void **state)
 		const char *name;
 		bool every_level, sample;
 		size_t least; /* baseline files there */
-	} folders[] = { { "photos", true, true, 300 / STEP }, { "cc3m", false, true, 1900 / STEP },
-		{ "formats", true, false, 0 }, { "llava", true, true, 30 / STEP },
-		{ "mmc4", true, true, 400 / STEP }, { "hostile", true, false, 0 } };
-	const char *shared = getenv("PLAIT_SHARED_DATA");
-	struct stat st;
-	if (!shared || stat(shared, &st) != 0) {
-		print_message("no $PLAIT_SHARED_DATA\n");
-		skip();
-	}
+	} folders[] = { { "photos", true, true, 300 }, { "cc3m", false, true, 1900 },
+		{ "formats", true, false, 0 }, { "llava", true, true, 30 },
+		{ "mmc4", true, true, 400 }, { "hostile", true, false, 0 } };
 	for (size_t i = 0; i < PL_ARRAY_LEN(folders); i++) {
-		char path[4096];
 		struct tally t = { .every_level = folders[i].every_level,
 			.sample = folders[i].sample };
-		snprintf(path, sizeof(path), "%s/%s", shared, folders[i].name);
-		meet_folder(path, &t);
-		print_message("%s: %zu of %zu baseline files are ours\n", folders[i].name, t.mine,
-		    t.baseline);
-		assert_true(t.baseline >= folders[i].least);
-		assert_true(folders[i].least == 0 || t.mine * 10 > t.baseline * 9);
+		meet_shared(folders[i].name, &t);
+		assert_true(t.met >= folders[i].least);
+		assert_true(folders[i].least == 0 || t.mine * 10 * (t.sample ? STEP : 1) > t.met * 9);
 	}
-}
-
-/* ---- files made here ---- */
-
-struct recipe {
-	uint32_t w, h, seed;
-	int quality, across, down, components, restart;
-	bool optimised, progressive, separate, adobe_rgb, arithmetic;
-	uint8_t noise; /* 0: smooth, 255: full swings */
-};
-
-static void quiet(j_common_ptr common, int level)
-{
-	(void)common;
-	(void)level;
-}
-
-static void paint(const struct recipe *r, uint32_t y, uint8_t *row, uint32_t *seed)
-{
-	for (uint32_t i = 0; i < r->w * (uint32_t)r->components; i++) {
-		const uint32_t v = draw(seed) % 256;
-		const uint32_t smooth = 40 + (i * 3 + y * 5) % 160;
-		row[i] = (uint8_t)((smooth * (255u - r->noise) + (v & 1 ? v : 255 - v) * r->noise) / 255);
-	}
-}
-
-static uint8_t *jpeg(const struct recipe *r, size_t *len)
-{
-	static const jpeg_scan_info scans[3] = { { 1, { 0 }, 0, 63, 0, 0 }, { 1, { 1 }, 0, 63, 0, 0 },
-		{ 1, { 2 }, 0, 63, 0, 0 } };
-	struct jpeg_compress_struct c;
-	struct jpeg_error_mgr errors;
-	unsigned char *bytes = NULL;
-	unsigned long n = 0;
-	uint32_t seed = r->seed;
-	uint8_t row[4 * 256];
-	JSAMPROW rows = row;
-	c.err = jpeg_std_error(&errors);
-	errors.emit_message = quiet;
-	jpeg_create_compress(&c);
-	jpeg_mem_dest(&c, &bytes, &n);
-	c.image_width = r->w;
-	c.image_height = r->h;
-	c.input_components = r->components;
-	c.in_color_space = r->components == 1 ? JCS_GRAYSCALE
-	    : r->components == 4	      ? JCS_CMYK
-					      : JCS_RGB;
-	jpeg_set_defaults(&c);
-	if (r->adobe_rgb)
-		jpeg_set_colorspace(&c, JCS_RGB);
-	jpeg_set_quality(&c, r->quality, TRUE);
-	c.comp_info[0].h_samp_factor = r->across;
-	c.comp_info[0].v_samp_factor = r->down;
-	c.restart_interval = (unsigned)r->restart;
-	c.optimize_coding = r->optimised;
-	c.arith_code = r->arithmetic;
-	if (r->separate) {
-		c.num_scans = 3;
-		c.scan_info = scans;
-	}
-	if (r->progressive)
-		jpeg_simple_progression(&c);
-	jpeg_start_compress(&c, TRUE);
-	for (uint32_t y = 0; y < r->h; y++) {
-		paint(r, y, row, &seed);
-		jpeg_write_scanlines(&c, &rows, 1);
-	}
-	jpeg_finish_compress(&c);
-	jpeg_destroy_compress(&c);
-	*len = n;
-	return bytes;
-}
-
-static struct pl_img_info probed(const uint8_t *data, size_t len)
-{
-	const struct pl_img_limits lim = pl_img_limits_default();
-	struct pl_img_info info;
-	assert_int_equal(pl_img_probe(data, len, &lim, &info), PL_REASON_KEEP);
-	return info;
 }
 
 /* Qualities, samplings, sizes, restart intervals, tables. */
@@ -256,6 +46,7 @@ static void test_made(void **state)
 			print_message("%ux%u, quality %d, %d:%d, restart %d\n", r.w, r.h, r.quality,
 			    r.across, r.down, r.restart);
 		assert_true(mine);
+		assert_same_in_rgb(data, len, &info, r.components == 3 && f[0] == 1 && f[1] == 1);
 		free(data);
 	}
 }
@@ -277,71 +68,13 @@ static void test_large_tables(void **state)
 		}
 }
 
-/* Coefficients and divisors that no picture gives: numbers wrap and saturate in the same places, or
- * the file is not ours. */
-static uint8_t *wild(uint32_t seed, size_t *len)
-{
-	/* 4:2:0, and such as no encoder writes: fractions, chroma that is larger than luma. */
-	static const uint8_t samplings[][3][2] = { { { 2, 2 }, { 1, 1 }, { 1, 1 } },
-		{ { 3, 1 }, { 2, 1 }, { 1, 2 } }, { { 1, 2 }, { 4, 1 }, { 1, 3 } },
-		{ { 2, 3 }, { 1, 2 }, { 2, 1 } } };
-	struct jpeg_compress_struct c;
-	struct jpeg_error_mgr errors;
-	unsigned char *bytes = NULL;
-	unsigned long n = 0;
-	uint32_t at = seed;
-	const unsigned largest = draw(&at) % 2 ? 30000 : 1 + draw(&at) % 60;
-	/* Blocks of a first row only, where libjpeg has a way of its own. */
-	const bool flat = seed % 4 == 0;
-	const uint8_t(*factors)[2] = samplings[seed % 8 < 5 ? 0 : seed % 8 - 4];
-	unsigned table[64];
-	c.err = jpeg_std_error(&errors);
-	errors.emit_message = quiet;
-	jpeg_create_compress(&c);
-	jpeg_mem_dest(&c, &bytes, &n);
-	c.image_width = c.image_height = 24;
-	c.input_components = 3;
-	c.in_color_space = JCS_YCbCr;
-	jpeg_set_defaults(&c);
-	for (int i = 0; i < 64; i++)
-		table[i] = i == 0 || (i < 8 && !flat) ? 1 : 1 + draw(&at) % largest;
-	for (int i = 0; i < 2; i++)
-		jpeg_add_quant_table(&c, i, table, 100, FALSE);
-	c.optimize_coding = TRUE;
-	jvirt_barray_ptr blocks[3];
-	for (int i = 0; i < 3; i++) {
-		c.comp_info[i].h_samp_factor = factors[i][0];
-		c.comp_info[i].v_samp_factor = factors[i][1];
-		/* 24 samples are 3 MCUs at most. */
-		blocks[i] = c.mem->request_virt_barray((j_common_ptr)&c, JPOOL_IMAGE, TRUE,
-		    3u * factors[i][0], 3u * factors[i][1], 3u * factors[i][1]);
-	}
-	c.mem->realize_virt_arrays((j_common_ptr)&c);
-	for (int i = 0; i < 3; i++)
-		for (JDIMENSION y = 0; y < 3u * factors[i][1]; y++) {
-			JBLOCKARRAY row = c.mem->access_virt_barray(
-			    (j_common_ptr)&c, blocks[i], y, 1, TRUE);
-			for (JDIMENSION x = 0; x < 3u * factors[i][0]; x++)
-				for (int k = 0; k < 64; k++)
-					row[0][x][k] = draw(&at) % 4 || (flat && k > 7) ? 0
-					    : k < 8
-					    ? (JCOEF)((int)(draw(&at) % 900) - 450)
-					    : (JCOEF)((int)(draw(&at) % 2047) - 1023);
-		}
-	jpeg_write_coefficients(&c, blocks);
-	jpeg_finish_compress(&c);
-	jpeg_destroy_compress(&c);
-	*len = n;
-	return bytes;
-}
-
 static void test_wild_coefficients(void **state)
 {
 	(void)state;
 	size_t mine = 0;
 	for (uint32_t i = 0; i < 600 / STEP; i++) {
 		size_t len;
-		uint8_t *data = wild(i, &len);
+		uint8_t *data = wild(i, NULL, &len);
 		const struct pl_img_info info = probed(data, len);
 		mine += same_at_every_level(data, len, &info);
 		free(data);
@@ -374,24 +107,33 @@ static void test_lowest_number(void **state)
 	assert_true(same_at_every_level(data, sizeof(data), &info));
 }
 
-/* ---- not ours ---- */
-
-static bool is_mine(const uint8_t *data, size_t len, const struct pl_img_info *info)
+/* The rows' vector code against the plain one: every chroma, under a few lumas. */
+static void test_rgb_rows(void **state)
 {
-	/* Of its exact size, so that a sanitizer sees a read past its end. */
-	uint8_t *copy = malloc(len ? len : 1);
-	struct pl_planes planes = { 0 };
-	struct pl_image luma = { 0 };
-	assert_non_null(copy);
-	memcpy(copy, data, len);
-	const bool a = pl_jpeg_baseline_planes(copy, len, info, 1, &planes);
-	const bool b = pl_jpeg_baseline_luma(copy, len, info, 4, &luma);
-	assert_true(a == (planes.block != NULL) && b == (luma.pixels != NULL));
-	free(copy);
-	free(planes.block);
-	pl_image_release(&luma);
-	return a || b;
+	(void)state;
+	static const uint8_t lumas[] = { 0, 1, 77, 128, 200, 254, 255 };
+	uint8_t y[256], cb[256], cr[256], a[3 * 256], b[3 * 256];
+	if (!pl_jpeg_baseline_force(PL_SIMD_AVX2))
+		skip();
+	pl_jb_rgb *vector = pl_jb_kernels()->rgb;
+	assert_true(pl_jpeg_baseline_force(PL_SIMD_NONE));
+	for (size_t l = 0; l < sizeof(lumas); l++)
+		for (unsigned blue = 0; blue < 256; blue++) {
+			for (unsigned i = 0; i < 256; i++) {
+				y[i] = lumas[l];
+				cb[i] = (uint8_t)blue;
+				cr[i] = (uint8_t)i;
+			}
+			const size_t n = 256 - blue % 20;
+			memset(b, 7, sizeof(b));
+			memset(a, 7, sizeof(a));
+			pl_jb_rgb_plain(y, cb, cr, a, n);
+			vector(y, cb, cr, b, n);
+			assert_memory_equal(a, b, sizeof(a));
+		}
 }
+
+/* ---- not ours ---- */
 
 static void test_every_length(void **state)
 {
@@ -415,15 +157,14 @@ static void test_other_processes(void **state)
 	(void)state;
 	const struct recipe plain = { .w = 40, .h = 30, .quality = 80, .across = 1, .down = 1,
 		.components = 3, .noise = 60 };
-	struct recipe others[6];
+	struct recipe others[5];
 	for (size_t i = 0; i < PL_ARRAY_LEN(others); i++)
 		others[i] = plain;
-	others[0].progressive = true;
-	others[1].separate = true;
-	others[2].adobe_rgb = true;
-	others[3].components = 4;
-	others[4].arithmetic = true;
-	others[5].w = 41;
+	others[0].separate = true;
+	others[1].adobe_rgb = true;
+	others[2].components = 4;
+	others[3].arithmetic = true;
+	others[4].w = 41;
 	for (size_t i = 0; i < PL_ARRAY_LEN(others); i++) {
 		size_t len;
 		uint8_t *data = jpeg(&others[i], &len);
@@ -432,16 +173,6 @@ static void test_other_processes(void **state)
 		assert_false(is_mine(data, len, &info));
 		free(data);
 	}
-}
-
-/* Where the bytes of a segment's marker begin. */
-static size_t marker_at(const uint8_t *data, size_t len, uint8_t marker)
-{
-	for (size_t at = 0; at + 1 < len; at++)
-		if (data[at] == 0xFF && data[at + 1] == marker)
-			return at;
-	fail();
-	return 0;
 }
 
 /* What is not as it should be is libjpeg's, and its answer is the answer. */
@@ -536,6 +267,7 @@ int main(void)
 		cmocka_unit_test(test_large_tables),
 		cmocka_unit_test(test_wild_coefficients),
 		cmocka_unit_test(test_lowest_number),
+		cmocka_unit_test(test_rgb_rows),
 		cmocka_unit_test(test_every_length),
 		cmocka_unit_test(test_other_processes),
 		cmocka_unit_test(test_irregular),
