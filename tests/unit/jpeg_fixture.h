@@ -58,28 +58,24 @@ static inline enum verdict image_verdict(const uint8_t *data, size_t len,
 	struct pl_image mine = { 0 }, theirs = { 0 };
 	const uint32_t shorter = info->width < info->height ? info->width : info->height;
 	const struct pl_img_decode how = { (shorter + by - 1) / by, luma };
-	pl_jpeg_baseline_use(false);
-	const enum pl_reason reason = pl_decode_jpeg(data, len, info, lim, &how, &theirs);
-	pl_jpeg_baseline_use(true);
 	/* Small pictures are reduced further. */
 	while (by < 8 && (info->width + 2 * by - 1) / (2 * by) >= how.scale_to &&
 	    (info->height + 2 * by - 1) / (2 * by) >= how.scale_to)
 		by *= 2;
-	enum verdict verdict = NOT_MINE;
-	if (luma ? pl_jpeg_baseline_luma(data, len, info, lim, by, &mine)
-		 : pl_jpeg_baseline_rgb(data, len, info, lim, by, &mine))
-		verdict = reason == PL_REASON_KEEP && theirs.channels == (luma ? 1 : 3) &&
-			mine.channels == theirs.channels && mine.width == theirs.width &&
-			mine.height == theirs.height &&
-			memcmp(mine.pixels, theirs.pixels,
-			    (size_t)mine.width * mine.height * mine.channels) == 0
-		    ? SAME
-		    : DIFFERS;
-	else if (mine.pixels)
-		verdict = DIFFERS;
+	if (luma ? !pl_jpeg_baseline_luma(data, len, info, lim, by, &mine)
+		 : !pl_jpeg_baseline_rgb(data, len, info, lim, by, &mine))
+		return mine.pixels ? DIFFERS : NOT_MINE;
+	pl_jpeg_baseline_use(false);
+	const enum pl_reason reason = pl_decode_jpeg(data, len, info, lim, &how, &theirs);
+	pl_jpeg_baseline_use(true);
+	const bool same = reason == PL_REASON_KEEP && theirs.channels == (luma ? 1 : 3) &&
+	    mine.channels == theirs.channels && mine.width == theirs.width &&
+	    mine.height == theirs.height &&
+	    memcmp(mine.pixels, theirs.pixels,
+		(size_t)mine.width * mine.height * mine.channels) == 0;
 	pl_image_release(&mine);
 	pl_image_release(&theirs);
-	return verdict;
+	return same ? SAME : DIFFERS;
 }
 
 #endif
