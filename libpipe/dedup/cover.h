@@ -76,7 +76,7 @@ bool pl_cover_lowest(const struct pl_cover *c, uint32_t block, uint32_t mask, co
 void pl_cover_permutation(unsigned bits, uint8_t permutation[256]);
 
 /* How hashes are permuted and keys made; every kind gives the same. */
-enum pl_cover_kernel { PL_COVER_PORTABLE, PL_COVER_AVX512, PL_COVER_KERNELS };
+enum pl_cover_kernel { PL_COVER_PORTABLE, PL_COVER_AVX2, PL_COVER_AVX512, PL_COVER_KERNELS };
 bool pl_cover_kernel_usable(enum pl_cover_kernel kernel);
 enum pl_cover_kernel pl_cover_kernel_best(void);
 /* Permute n hashes in place. */
@@ -89,7 +89,12 @@ bool pl_cover_even(const uint64_t (*hashes)[4], uint64_t n);
  * as hash << bits with the low 32 bits replaced by first + i. Returns how many; keys has room for n + 8. */
 typedef size_t pl_cover_keys_fn(const uint64_t *words, size_t n, uint64_t mask, uint32_t first, unsigned bits, uint64_t range,
     uint64_t *keys);
+/* Keys of n words for several masks: the bits of a word under `rest` (32 at most) side by side, above first + i; part: those under
+ * `part` (16 at most). */
+typedef void pl_cover_split_fn(const uint64_t *words, size_t n, uint64_t part_mask, uint64_t rest, uint32_t first, uint64_t *keys,
+    uint16_t *part);
 pl_cover_keys_fn *pl_cover_keys(enum pl_cover_kernel kernel);
+pl_cover_split_fn *pl_cover_split(enum pl_cover_kernel kernel);
 #define PL_COVER_MULTIPLIER 0xD1342543DE82EF95u
 
 #endif

@@ -174,7 +174,7 @@ static enum pl_status fit_memory(struct pl_join_plan *p, uint64_t memory, struct
 
 static void count_units(struct pl_join_plan *p)
 {
-	p->units = (uint64_t)p->cover.nmasks << p->range_bits;
+	p->units = (uint64_t)p->nfamilies << p->range_bits;
 	for (size_t i = 0; i < p->nhot; i++)
 		p->units += p->hot[i].shares;
 }
@@ -191,14 +191,22 @@ static void count_parts(struct pl_join_plan *p)
 
 /* ---- the plan ---- */
 
+static enum pl_cover_kernel cover_kernel(enum pl_join_kernel kernel)
+{
+	if (kernel == PL_JOIN_AVX512)
+		return pl_cover_kernel_best();
+	return kernel == PL_JOIN_POPCNT && pl_cover_kernel_usable(PL_COVER_AVX2) ? PL_COVER_AVX2 : PL_COVER_PORTABLE;
+}
+
 static enum pl_status look_at_hashes(struct pl_join_plan *p, struct pl_err *err)
 {
 	const struct pl_join *j = &p->join;
 	unsigned distance = j->distance;
-	enum pl_cover_kernel kernel = p->how.kernel == PL_JOIN_AVX512 ? pl_cover_kernel_best() : PL_COVER_PORTABLE;
+	enum pl_cover_kernel kernel = cover_kernel(p->how.kernel);
 	enum pl_status st = PL_OK;
 
 	p->keys = pl_cover_keys(kernel);
+	p->split = pl_cover_split(kernel);
 	if (!j->permuted)
 		st = pl_cover_permute(kernel, j->bits, j->hashes, j->n, err);
 	if (st != PL_OK)
@@ -220,6 +228,8 @@ static enum pl_status make_plan(struct pl_join_plan *p, uint64_t memory, struct 
 		st = find_hot(p, err);
 	if (st == PL_OK && p->cover.nblocks > 0)
 		st = fit_memory(p, memory, err);
+	if (st == PL_OK && p->cover.nblocks > 0)
+		st = pl_join_families(p, err);
 	if (st != PL_OK)
 		return st;
 	if (p->cover.nblocks > 0)
@@ -275,6 +285,7 @@ void pl_join_plan_free(struct pl_join_plan *p)
 	pl_cover_release(&p->cover);
 	pl_scratch_free(&p->s);
 	free(p->hot);
+	free(p->family);
 	free(p);
 }
 
@@ -291,9 +302,9 @@ enum pl_status pl_join_unit(struct pl_join_plan *p, uint64_t unit, struct pl_buf
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "the join has no unit %llu", (unsigned long long)unit);
 	if (p->cover.nblocks == 0)
 		return pl_join_part_with(&p->join, p->how.kernel, (uint32_t)unit, p->parts, out, err);
-	if (unit < p->cover.nmasks * ranges)
-		return pl_join_range(p, (uint32_t)(unit / ranges), unit % ranges, out, err);
-	unit -= p->cover.nmasks * ranges;
+	if (unit < p->nfamilies * ranges)
+		return pl_join_range(p, &p->family[unit / ranges], unit % ranges, out, err);
+	unit -= p->nfamilies * ranges;
 	for (const struct pl_hot *hot = p->hot;; hot++) {
 		if (unit < hot->shares)
 			return pl_join_hot(p, hot, (uint32_t)unit, out, err);

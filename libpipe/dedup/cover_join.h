@@ -8,11 +8,12 @@
 #include "join_kernel.h"
 
 enum {
-	PL_PART_ENTRIES = 2048,      /* hashes of a part that grouping aims at: its tables stay near the core */
+	PL_PART_ENTRIES = 4096,      /* hashes of a part that grouping aims at: its tables stay near the core */
 	PL_PART_BITS = 12,           /* log2 of parts of a range, at most */
 	PL_RANGE_ENTRIES_LOG2 = 28,  /* hashes of a range, at most: parts of 64 Ki */
 	PL_RANGE_BITS = 16,
-	PL_CHUNK_BYTES = 4096
+	PL_CHUNK_BYTES = 4096,
+	PL_FAMILY_MASKS = 4          /* masks of a family, at most */
 };
 
 /* How a plan is made; all 0 but the kernel is what pl_join_plan_new does. */
@@ -28,6 +29,13 @@ struct pl_hot {
 	uint64_t word, size;         /* size is estimated from a sample */
 };
 
+/* Masks of one block that are joined together: their hashes are spread once, by bits that all of them hold. */
+struct pl_family {
+	uint32_t mask[PL_FAMILY_MASKS], n;
+	uint64_t part;               /* the bits to spread by, as many as part_bits; 0: one mask, by a hash of its bits */
+	uint64_t rest;               /* the other bits of any of them, 32 at most: what entries hold */
+};
+
 /* Scratch of one rank, reused from unit to unit. */
 struct pl_scratch {
 	/* The words of one block, or NULL where memory is short: then a strip at a time. */
@@ -38,7 +46,7 @@ struct pl_scratch {
 	uint64_t *line;              /* per part: the line that its next entries make */
 	/* One part: entries, chains of entries whose fingerprints start alike. Grows with the largest part. */
 	uint64_t *entry; uint32_t *next, *pending, *slot; uint8_t *done; uint32_t cap; uint32_t slots;
-	struct pl_join_candidate *candidate; uint32_t ncandidates;
+	struct pl_join_candidate *candidate[PL_FAMILY_MASKS]; uint32_t ncandidates[PL_FAMILY_MASKS];   /* of each mask of a family */
 	struct pl_pair *pair;
 	uint32_t *member; uint64_t nmember, cap_member;
 	struct pl_join_block *block; struct pl_join_hit *hit;
@@ -52,9 +60,11 @@ struct pl_join_plan {
 	pl_join_scan_fn *scan;
 	pl_join_verify_fn *verify;
 	pl_cover_keys_fn *keys;
+	pl_cover_split_fn *split;
 	uint32_t parts;              /* without a cover: parts of the exhaustive join */
 	unsigned range_bits, part_bits;
 	struct pl_hot *hot; size_t nhot;   /* by mask */
+	struct pl_family *family; uint32_t nfamilies;
 	uint64_t units, scratch_bytes;
 	struct pl_scratch s;
 };
@@ -76,9 +86,22 @@ void pl_scratch_free(struct pl_scratch *s);
 /* Room for a part of n entries. */
 PL_MUST_CHECK enum pl_status pl_scratch_fit(struct pl_scratch *s, uint32_t n, struct pl_err *err);
 
+/* cover_family.c: once hot buckets are known and units fit the memory. */
+PL_MUST_CHECK enum pl_status pl_join_families(struct pl_join_plan *p, struct pl_err *err);
+/* Of x, the bits under mask, side by side. */
+uint64_t pl_join_extract(uint64_t x, uint64_t mask);
+
+/* cover_spread.c */
+#define PL_NO_CHUNK UINT32_MAX
+void pl_spread_begin(struct pl_join_plan *p);
+/* Add n entries to their parts. False: the pool is used up. */
+bool pl_spread(struct pl_join_plan *p, const uint64_t *entries, const uint16_t *part, size_t n);
+void pl_spread_end(struct pl_join_plan *p);
+uint32_t pl_part_length(const struct pl_scratch *s, uint32_t part);
+
 /* cover_unit.c */
-/* The pairs of one key range of a mask. */
-PL_MUST_CHECK enum pl_status pl_join_range(struct pl_join_plan *p, uint32_t mask, uint64_t range, struct pl_buf *out,
+/* The pairs of one key range of a family. */
+PL_MUST_CHECK enum pl_status pl_join_range(struct pl_join_plan *p, const struct pl_family *family, uint64_t range, struct pl_buf *out,
     struct pl_err *err);
 /* One share of a hot bucket. */
 PL_MUST_CHECK enum pl_status pl_join_hot(struct pl_join_plan *p, const struct pl_hot *hot, uint32_t share, struct pl_buf *out,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The passes over all hashes: the bit permutation, parity, and the keys under a
- * mask, in plain C and AVX-512. Both give the same bits. */
+ * mask, in plain C, AVX2 and AVX-512. All give the same bits. */
 #include "cover.h"
 
 #include <stdlib.h>
@@ -97,7 +97,104 @@ static size_t keys_portable(const uint64_t *words, size_t n, uint64_t mask, uint
 	return found;
 }
 
+/* [byte of a word][its value]: its bits under `rest` side by side above the low 32 bits, those under part below. */
+typedef uint64_t split_table[8][256];
+
+static void fill_split(split_table *t, uint64_t mask, unsigned to)
+{
+	for (unsigned from = 0; from < 64; from++) {
+		if (!(mask >> from & 1u))
+			continue;
+		for (unsigned v = 0; v < 256; v++)
+			(*t)[from / 8][v] |= (uint64_t)(v >> from % 8 & 1u) << to;
+		to++;
+	}
+}
+
+static void split_portable(const uint64_t *words, size_t n, uint64_t part_mask, uint64_t rest, uint32_t first, uint64_t *keys,
+    uint16_t *part)
+{
+	split_table t = {{0}};
+
+	fill_split(&t, rest, 32);
+	fill_split(&t, part_mask, 0);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t out = 0;
+		for (unsigned b = 0; b < 8; b++)
+			out |= t[b][words[i] >> 8 * b & 255u];
+		keys[i] = (out & 0xFFFFFFFF00000000u) | (uint32_t)(first + (uint32_t)i);
+		part[i] = (uint16_t)out;
+	}
+}
+
 #if HAVE_X86
+__attribute__((target("bmi2"))) static void split_bmi2(const uint64_t *words, size_t n, uint64_t part_mask, uint64_t rest,
+    uint32_t first, uint64_t *keys, uint16_t *part)
+{
+	for (size_t i = 0; i < n; i++) {
+		keys[i] = _pext_u64(words[i], rest) << 32 | (uint32_t)(first + (uint32_t)i);
+		part[i] = (uint16_t)_pext_u64(words[i], part_mask);
+	}
+}
+
+/* The rows of byte_table, a register each. */
+__attribute__((target("avx2"))) static enum pl_status permute_avx2(const uint8_t permutation[256], uint64_t (*hashes)[4], uint64_t n,
+    struct pl_err *err)
+{
+	byte_table *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return pl_fail_nomem(err);
+	fill_table(t, permutation);
+	for (uint64_t i = 0; i < n; i++) {
+		__m256i out = _mm256_setzero_si256();
+		for (unsigned b = 0; b < 32; b++)
+			out = _mm256_or_si256(out, _mm256_loadu_si256((const void *)(*t)[b][hashes[i][b / 8] >> 8 * (b % 8) & 255u]));
+		_mm256_storeu_si256((void *)hashes[i], out);
+	}
+	free(t);
+	return PL_OK;
+}
+
+/* The low 64 bits of a product, of three 32-bit ones. */
+__attribute__((target("avx2"))) static inline __m256i multiply4(__m256i x, __m256i odd)
+{
+	__m256i cross = _mm256_add_epi64(_mm256_mul_epu32(_mm256_srli_epi64(x, 32), odd), _mm256_mul_epu32(x, _mm256_srli_epi64(odd, 32)));
+
+	return _mm256_add_epi64(_mm256_mul_epu32(x, odd), _mm256_slli_epi64(cross, 32));
+}
+
+__attribute__((target("avx2,popcnt"))) static size_t keys_avx2(const uint64_t *words, size_t n, uint64_t mask, uint32_t first,
+    unsigned bits, uint64_t range, uint64_t *keys)
+{
+	const __m256i m = _mm256_set1_epi64x((long long)mask), odd = _mm256_set1_epi64x((long long)PL_COVER_MULTIPLIER);
+	const __m256i high = _mm256_set1_epi64x((long long)0xFFFFFFFF00000000u), low = _mm256_set1_epi64x(0xFFFFFFFF);
+	const __m256i want = _mm256_set1_epi64x((long long)range), step = _mm256_set1_epi64x(4);
+	const __m128i left = _mm_cvtsi32_si128((int)bits), right = _mm_cvtsi32_si128(64 - (int)bits);
+	__m256i index = _mm256_add_epi64(_mm256_set1_epi64x(first), _mm256_setr_epi64x(0, 1, 2, 3));
+	size_t found = 0, i;
+
+	for (i = 0; i + 4 <= n; i += 4) {
+		__m256i h = multiply4(_mm256_and_si256(_mm256_loadu_si256((const void *)(words + i)), m), odd);
+		__m256i key = _mm256_or_si256(_mm256_and_si256(_mm256_sll_epi64(h, left), high), _mm256_and_si256(index, low));
+		uint64_t lanes[4];
+		unsigned in = bits == 0 ? 15u
+		                        : (unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(_mm256_srl_epi64(h, right), want)));
+		index = _mm256_add_epi64(index, step);
+		if (in == 15u) {
+			_mm256_storeu_si256((void *)(keys + found), key);
+			found += 4;
+			continue;
+		}
+		_mm256_storeu_si256((void *)lanes, key);
+		for (unsigned k = 0; k < 4; k++) {
+			keys[found] = lanes[k];
+			found += in >> k & 1u;
+		}
+	}
+	return found + keys_portable(words + i, n - i, mask, first + (uint32_t)i, bits, range, keys + found);
+}
+
 /* One byte gathered for each of 64 bits, and tested for its bit. */
 TARGET static void permute_avx512(const uint8_t permutation[256], uint64_t (*hashes)[4], uint64_t n)
 {
@@ -148,17 +245,24 @@ TARGET static size_t keys_avx512(const uint64_t *words, size_t n, uint64_t mask,
 bool pl_cover_kernel_usable(enum pl_cover_kernel kernel)
 {
 #if HAVE_X86
+	bool avx2;
+
 	__builtin_cpu_init();
+	avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+	if (kernel == PL_COVER_AVX2)
+		return avx2;
 	if (kernel == PL_COVER_AVX512)
-		return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-		    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi");
+		return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+		    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi");
 #endif
 	return kernel == PL_COVER_PORTABLE;
 }
 
 enum pl_cover_kernel pl_cover_kernel_best(void)
 {
-	return pl_cover_kernel_usable(PL_COVER_AVX512) ? PL_COVER_AVX512 : PL_COVER_PORTABLE;
+	if (pl_cover_kernel_usable(PL_COVER_AVX512))
+		return PL_COVER_AVX512;
+	return pl_cover_kernel_usable(PL_COVER_AVX2) ? PL_COVER_AVX2 : PL_COVER_PORTABLE;
 }
 
 pl_cover_keys_fn *pl_cover_keys(enum pl_cover_kernel kernel)
@@ -166,8 +270,19 @@ pl_cover_keys_fn *pl_cover_keys(enum pl_cover_kernel kernel)
 #if HAVE_X86
 	if (kernel == PL_COVER_AVX512)
 		return keys_avx512;
+	if (kernel == PL_COVER_AVX2)
+		return keys_avx2;
 #endif
 	return kernel == PL_COVER_PORTABLE ? keys_portable : NULL;
+}
+
+pl_cover_split_fn *pl_cover_split(enum pl_cover_kernel kernel)
+{
+#if HAVE_X86
+	if (kernel == PL_COVER_AVX512 || kernel == PL_COVER_AVX2)
+		return split_bmi2;
+#endif
+	return kernel == PL_COVER_PORTABLE ? split_portable : NULL;
 }
 
 enum pl_status pl_cover_permute(enum pl_cover_kernel kernel, unsigned bits, uint64_t (*hashes)[4], uint64_t n,
@@ -181,6 +296,8 @@ enum pl_status pl_cover_permute(enum pl_cover_kernel kernel, unsigned bits, uint
 		permute_avx512(permutation, hashes, n);
 		return PL_OK;
 	}
+	if (kernel == PL_COVER_AVX2)
+		return permute_avx2(permutation, hashes, n, err);
 #endif
 	(void)kernel;
 	return permute_portable(permutation, hashes, n, err);

@@ -36,13 +36,18 @@ enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t chunk
 	s->at = malloc(parts * sizeof(*s->at));
 	s->head_chunk = malloc(parts * sizeof(*s->head_chunk));
 	s->line = big_alloc(parts * PL_JOIN_LINE * sizeof(*s->line));
-	s->candidate = malloc(PL_JOIN_CANDIDATES * sizeof(*s->candidate));
+	for (unsigned k = 0; k < PL_FAMILY_MASKS; k++)
+		s->candidate[k] = malloc(PL_JOIN_CANDIDATES * sizeof(**s->candidate));
 	s->pair = malloc(PL_JOIN_CANDIDATES * sizeof(*s->pair));
 	s->block = calloc(1, sizeof(*s->block));
 	s->hit = malloc(PL_JOIN_TILE * sizeof(*s->hit));
-	if ((words && !s->words) || !s->pool || !s->next_chunk || !s->at || !s->head_chunk || !s->line || !s->candidate || !s->pair ||
+	if ((words && !s->words) || !s->pool || !s->next_chunk || !s->at || !s->head_chunk || !s->line || !s->pair ||
 	    !s->block || !s->hit)
 		return pl_fail_nomem(err);
+	for (unsigned k = 0; k < PL_FAMILY_MASKS; k++) {
+		if (!s->candidate[k])
+			return pl_fail_nomem(err);
+	}
 	return PL_OK;
 }
 
@@ -68,7 +73,8 @@ void pl_scratch_free(struct pl_scratch *s)
 	free(s->at);
 	free(s->head_chunk);
 	free(s->line);
-	free(s->candidate);
+	for (unsigned k = 0; k < PL_FAMILY_MASKS; k++)
+		free(s->candidate[k]);
 	free(s->pair);
 	free(s->member);
 	free(s->block);

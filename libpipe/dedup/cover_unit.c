@@ -8,28 +8,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 enum {
 	STRIP = 2048,                   /* words from which keys are made at once */
 	CHUNK = PL_CHUNK_BYTES / 8,     /* entries of a chunk */
 	CANDIDATES = PL_JOIN_CANDIDATES,              /* their hashes stay near the core from the check of the distance to that of the mask */
-	LINE = PL_JOIN_LINE,                       /* entries of a cache line */
-	FAR_CHUNKS = 4096,              /* a pool of more chunks is beyond the caches: 16 MiB */
+	FETCH_CHUNKS = 8,
 	LARGE = 32,                     /* a bucket with more hashes is compared in tiles */
+	CELLS = 8,                      /* 16-bit slots to an entry of a part */
 	POLL_STRIPS = 256, POLL_PARTS = 64
 };
-#define NO_CHUNK UINT32_MAX
 
 struct run {
 	struct pl_join_plan *p;
 	struct pl_buf *out;
 	struct pl_tally *tally;         /* count only, when not NULL */
 	struct pl_err *err;
-	uint32_t mask, block;
-	const struct pl_hot *hot; size_t nhot;   /* of this mask */
+	const struct pl_family *family;
+	uint32_t block;
+	uint32_t mask, at;              /* the mask at hand; its place in the family */
+	uint64_t same;                  /* the bits of entries that agree under it */
+	const struct pl_hot *hot; size_t nhot;   /* of a family of one mask */
 };
 
 static enum pl_status add_member(struct pl_scratch *s, uint32_t index, struct pl_err *err)
@@ -70,15 +68,24 @@ static enum pl_status emit(struct run *r, struct pl_pair *pairs, uint32_t n)
 	return kept ? pl_buf_add(r->out, pairs, kept * sizeof(*pairs), r->err) : PL_OK;
 }
 
+static void take_mask(struct run *r, uint32_t at)
+{
+	r->at = at;
+	r->mask = r->family->mask[at];
+	r->same = 0xFFFFFFFF00000000u;
+	if (r->family->part != 0)
+		r->same = pl_join_extract(r->p->cover.mask[r->mask], r->family->rest) << 32;
+}
+
 static enum pl_status verify(struct run *r)
 {
 	struct pl_scratch *s = &r->p->s;
-	uint32_t n;
+	uint32_t n = s->ncandidates[r->at];
 
-	if (s->ncandidates == 0)
+	if (n == 0)
 		return PL_OK;
-	n = r->p->verify(pl_join_hashes(r->p), s->candidate, s->ncandidates, r->p->join.distance, s->pair);
-	s->ncandidates = 0;
+	n = r->p->verify(pl_join_hashes(r->p), s->candidate[r->at], n, r->p->join.distance, s->pair);
+	s->ncandidates[r->at] = 0;
 	return emit(r, s->pair, n);
 }
 
@@ -141,12 +148,12 @@ static enum pl_status join_members(struct run *r, uint32_t share, uint32_t share
 static enum pl_status large_bucket(struct run *r, uint32_t i)
 {
 	struct pl_scratch *s = &r->p->s;
-	uint64_t print = s->entry[i] >> 32, fixed = 0;
+	uint64_t entry = s->entry[i], fixed = 0;
 	enum pl_status st = PL_OK;
 
 	s->nmember = 0;
 	for (uint32_t k = i + 1; k != 0 && st == PL_OK; k = s->next[k - 1]) {
-		if (s->entry[k - 1] >> 32 == print) {
+		if (((s->entry[k - 1] ^ entry) & r->same) == 0) {
 			s->done[k - 1] = 1;
 			st = add_member(s, (uint32_t)s->entry[k - 1], r->err);
 		}
@@ -167,22 +174,23 @@ static enum pl_status large_bucket(struct run *r, uint32_t i)
 static void small_bucket(struct run *r, uint32_t i, bool *large)
 {
 	struct pl_scratch *s = &r->p->s;
-	uint64_t print = s->entry[i] >> 32;
-	uint32_t found = 0, at = s->ncandidates;
+	struct pl_join_candidate *candidate = s->candidate[r->at];
+	uint64_t entry = s->entry[i];
+	uint32_t found = 0, at = s->ncandidates[r->at];
 
-	if ((uint32_t)s->entry[i] < r->p->join.fixed)
+	if ((uint32_t)entry < r->p->join.fixed)
 		return;   /* entries stand in the order of hashes, so those before it are fixed, too */
 	for (uint32_t k = s->next[i]; k != 0; k = s->next[k - 1]) {
-		if (s->entry[k - 1] >> 32 != print)
+		if (((s->entry[k - 1] ^ entry) & r->same) != 0)
 			continue;
 		if (++found >= LARGE) {
 			*large = true;
 			return;
 		}
-		s->candidate[at++] = (struct pl_join_candidate){(uint32_t)s->entry[k - 1], (uint32_t)s->entry[i]};
+		candidate[at++] = (struct pl_join_candidate){(uint32_t)s->entry[k - 1], (uint32_t)entry};
 	}
 	if (!r->tally) {
-		s->ncandidates = at;
+		s->ncandidates[r->at] = at;
 		return;
 	}
 	r->tally->pairs += found;
@@ -208,188 +216,129 @@ static enum pl_status walk_pending(struct run *r, uint32_t n, uint32_t entries)
 				memset(s->done, 0, entries);
 			any_done = true;
 			st = large_bucket(r, i);
-		} else if (s->ncandidates > CANDIDATES - LARGE) {
+		} else if (s->ncandidates[r->at] > CANDIDATES - LARGE) {
 			st = verify(r);
 		}
 	}
 	return st;
 }
 
-static uint32_t part_length(const struct pl_scratch *s, uint32_t part)
+static void load_part(struct pl_scratch *s, uint32_t part, uint32_t n)
 {
-	uint32_t n = 0;
-	size_t last;
+	uint64_t *to = s->entry;
 
-	if (s->head_chunk[part] == NO_CHUNK)
-		return 0;
-	for (uint32_t c = s->head_chunk[part]; s->next_chunk[c] != NO_CHUNK; c = s->next_chunk[c])
-		n += CHUNK;
-	last = (size_t)(s->at[part] - s->pool) % CHUNK;
-	return n + (last ? (uint32_t)last : CHUNK);
+	for (uint32_t c = s->head_chunk[part]; c != PL_NO_CHUNK; c = s->next_chunk[c]) {
+		uint32_t count = n < CHUNK ? n : CHUNK;
+		memcpy(to, s->pool + (size_t)c * CHUNK, count * sizeof(*to));
+		to += count;
+		n -= count;
+	}
 }
 
-/* Of a fingerprint's bits behind the part's, how many number `places` or more places, at most `most`. */
-static unsigned place_bits(unsigned skip, uint64_t places, uint64_t most)
+/* Bring the beginning of the next part near while this one is looked at. */
+static void fetch_part(const struct pl_scratch *s, uint32_t part, unsigned part_bits)
+{
+	const uint64_t *e;
+
+	if (part >> part_bits != 0 || s->head_chunk[part] == PL_NO_CHUNK)
+		return;
+	for (uint32_t c = s->head_chunk[part], i = 0; c != PL_NO_CHUNK && i < FETCH_CHUNKS; c = s->next_chunk[c], i++) {
+		e = s->pool + (size_t)c * CHUNK;
+		for (unsigned k = 0; k < CHUNK; k += PL_JOIN_LINE)
+			__builtin_prefetch(e + k, 0, 2);
+	}
+}
+
+/* log2 of the slots: `places` or more, at most `most`. */
+static unsigned slot_bits(uint64_t places, uint64_t most)
 {
 	unsigned bits = 1;
 
-	while ((uint64_t)1 << bits < places && skip + bits < 31 && (uint64_t)2 << bits <= most)
+	while ((uint64_t)1 << bits < places && (uint64_t)2 << bits <= most)
 		bits++;
 	return bits;
 }
 
-/* Few entries of a part share their fingerprint with another: leave out those that do not for sure, by a byte for every
- * place, 8 to an entry. Returns how many stay. */
-static uint32_t keep_company(const struct run *r, uint32_t part, uint32_t n)
+static inline uint64_t slot_of(uint64_t entry, uint64_t same, unsigned bits)
+{
+	return (entry & same) * PL_COVER_MULTIPLIER >> (64 - bits);
+}
+
+/* Chain up the entries of a part by slot; pending: those that find company there. Returns how many. 16 bits name an entry, so
+ * that slots enough for nearly every entry to have one of its own lie in the nearest cache. */
+static uint32_t chain_short(const struct run *r, uint32_t n)
 {
 	struct pl_scratch *s = &r->p->s;
-	uint8_t *seen = (uint8_t *)s->slot;
-	unsigned skip = r->p->part_bits, bits = place_bits(skip, 8 * (uint64_t)n, sizeof(*s->slot) * (uint64_t)s->slots);
-	unsigned down = 64 - skip - bits;
-	uint64_t mask = ((uint64_t)1 << bits) - 1;
-	uint32_t left = n, kept = 0;
+	const uint64_t *entry = s->entry, same = r->same;
+	uint16_t *slot = (uint16_t *)s->slot;
+	uint32_t *next = s->next, *pending = s->pending, found = 0;
+	unsigned bits = slot_bits(CELLS * (uint64_t)n, 2 * (uint64_t)s->slots);
 
-	memset(seen, 0, (size_t)1 << bits);
-	for (uint32_t c = s->head_chunk[part]; c != NO_CHUNK; c = s->next_chunk[c]) {
-		const uint64_t *e = s->pool + (size_t)c * CHUNK;
-		uint32_t count = left < CHUNK ? left : CHUNK;
-		const uint64_t *ahead = s->pool + (size_t)(s->next_chunk[c] != NO_CHUNK ? s->next_chunk[c] : c) * CHUNK;
-		for (uint32_t k = 0; k < count; k++) {
-			uint64_t at = e[k] >> down & mask;
-			if (k % 8 == 0)
-				__builtin_prefetch(ahead + k);
-			seen[at] = (uint8_t)(seen[at] << 1 | 1);
-		}
-		left -= count;
+	memset(slot, 0, sizeof(*slot) << bits);
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t at = slot_of(entry[i], same, bits);
+		uint32_t before = slot[at];
+		slot[at] = (uint16_t)(i + 1);
+		next[i] = before;
+		pending[found] = i;
+		found += before != 0;
 	}
-	left = n;
-	for (uint32_t c = s->head_chunk[part]; c != NO_CHUNK; c = s->next_chunk[c]) {
-		const uint64_t *e = s->pool + (size_t)c * CHUNK;
-		uint32_t count = left < CHUNK ? left : CHUNK;
-		for (uint32_t k = 0; k < count; k++) {
-			s->entry[kept] = e[k];
-			kept += seen[e[k] >> down & mask] > 1;
-		}
-		left -= count;
+	return found;
+}
+
+static uint32_t chain_long(const struct run *r, uint32_t n)
+{
+	struct pl_scratch *s = &r->p->s;
+	unsigned bits = slot_bits(2 * (uint64_t)n, s->slots);
+	uint32_t found = 0;
+
+	memset(s->slot, 0, sizeof(*s->slot) << bits);
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t at = slot_of(s->entry[i], r->same, bits);
+		uint32_t before = s->slot[at];
+		s->slot[at] = i + 1;
+		s->next[i] = before;
+		s->pending[found] = i;
+		found += before != 0;
+	}
+	return found;
+}
+
+/* Most of the pending have a slot in common and no more. */
+static uint32_t drop_strangers(const struct run *r, uint32_t n)
+{
+	struct pl_scratch *s = &r->p->s;
+	uint32_t kept = 0;
+
+	for (uint32_t k = 0; k < n; k++) {
+		uint32_t i = s->pending[k], before = s->next[i] - 1;
+		s->pending[kept] = i;
+		kept += ((s->entry[i] ^ s->entry[before]) & r->same) == 0 || s->next[before] != 0;
 	}
 	return kept;
 }
 
-/* Chain up the entries by the fingerprint bits behind the part's. */
-static enum pl_status group_part(struct run *r, uint32_t part)
+/* The pairs of a part under each mask of the family. */
+static enum pl_status join_part(struct run *r, uint32_t part)
 {
 	struct pl_scratch *s = &r->p->s;
-	uint32_t n = part_length(s, part), pending = 0;
-	unsigned skip = r->p->part_bits, bits;
+	uint32_t n = pl_part_length(s, part);
 	enum pl_status st = pl_scratch_fit(s, n, r->err);
 
 	if (st != PL_OK || n < 2 || !s->slot)
 		return st;
-	n = keep_company(r, part, n);
-	bits = place_bits(skip, 2 * (uint64_t)n, s->slots);
-	memset(s->slot, 0, sizeof(*s->slot) << bits);
-	for (uint32_t i = 0; i < n; i++) {
-		uint64_t at = s->entry[i] >> (64 - skip - bits) & (((uint64_t)1 << bits) - 1);
-		uint32_t before = s->slot[at];
-		s->slot[at] = i + 1;
-		s->next[i] = before;
-		s->pending[pending] = i;
-		pending += before != 0;
+	load_part(s, part, n);
+	fetch_part(s, part + 1, r->p->part_bits);
+	for (uint32_t k = 0; k < r->family->n && st == PL_OK; k++) {
+		uint32_t pending;
+		take_mask(r, k);
+		pending = n < UINT16_MAX ? chain_short(r, n) : chain_long(r, n);
+		st = walk_pending(r, drop_strangers(r, pending), n);
 	}
-	return walk_pending(r, pending, n);
+	return st;
 }
 
 /* ---- spreading keys over parts ---- */
-
-static void clear_parts(struct pl_join_plan *p)
-{
-	struct pl_scratch *s = &p->s;
-
-	s->used = 0;
-	for (uint32_t i = 0; i < 1u << p->part_bits; i++) {
-		s->at[i] = s->pool;   /* stands at a chunk's edge */
-		s->head_chunk[i] = NO_CHUNK;
-	}
-}
-
-static uint64_t *new_chunk(struct pl_scratch *s, uint32_t part)
-{
-	uint32_t c = s->used++;
-
-	s->next_chunk[c] = NO_CHUNK;
-	if (s->head_chunk[part] == NO_CHUNK)
-		s->head_chunk[part] = c;
-	else
-		s->next_chunk[(size_t)(s->at[part] - 1 - s->pool) / CHUNK] = c;
-	return s->pool + (size_t)c * CHUNK;
-}
-
-/* False: the pool is used up. */
-static bool spread(struct pl_join_plan *p, const uint64_t *keys, size_t n)
-{
-	struct pl_scratch *s = &p->s;
-	uint64_t **at = s->at;
-	const unsigned bits = p->part_bits;
-
-	for (size_t i = 0; i < n; i++) {
-		uint64_t part = bits ? keys[i] >> (64 - bits) : 0;
-		uint64_t *to = at[part];
-		if (((uintptr_t)to & (PL_CHUNK_BYTES - 1)) == 0) {
-			if (s->used == s->nchunks)
-				return false;
-			to = new_chunk(s, (uint32_t)part);
-		}
-		*to = keys[i];
-		at[part] = to + 1;
-	}
-	return true;
-}
-
-#ifdef __SSE2__
-/* As spread, for a pool far beyond the caches: whole lines are made in `line` and written past the caches. */
-static bool spread_far(struct pl_join_plan *p, const uint64_t *keys, size_t n)
-{
-	struct pl_scratch *s = &p->s;
-	uint64_t **at = s->at;
-	const unsigned bits = p->part_bits;
-
-	for (size_t i = 0; i < n; i++) {
-		uint64_t part = bits ? keys[i] >> (64 - bits) : 0;
-		uint64_t *to = at[part], *line = s->line + part * LINE;
-		size_t place = (uintptr_t)to / sizeof(*to) % LINE;
-		if (((uintptr_t)to & (PL_CHUNK_BYTES - 1)) == 0) {
-			if (s->used == s->nchunks)
-				return false;
-			to = new_chunk(s, (uint32_t)part);
-		}
-		line[place] = keys[i];
-		at[part] = to + 1;
-		if (place == LINE - 1) {
-			for (unsigned k = 0; k < LINE; k += 2)
-				_mm_stream_si128((__m128i *)(void *)(to + 1 - LINE + k), _mm_load_si128((const __m128i *)(const void *)(line + k)));
-		}
-	}
-	return true;
-}
-
-/* The lines begun. */
-static void spread_end(struct pl_join_plan *p)
-{
-	struct pl_scratch *s = &p->s;
-
-	for (size_t part = 0; part < (size_t)1 << p->part_bits; part++) {
-		size_t place = (uintptr_t)s->at[part] / sizeof(uint64_t) % LINE;
-		memcpy(s->at[part] - place, s->line + part * LINE, place * sizeof(uint64_t));
-	}
-	_mm_sfence();
-}
-#else
-#define spread_far spread
-static void spread_end(struct pl_join_plan *p)
-{
-	(void)p;
-}
-#endif
 
 /* The words of hashes first .. first + n - 1 for this run's block. */
 static const uint64_t *strip_words(struct run *r, uint32_t first, uint32_t n, uint64_t *room)
@@ -422,23 +371,41 @@ static size_t drop_hot(const struct run *r, const uint64_t *words, uint32_t firs
 	return kept;
 }
 
+/* The entries of hashes first .. first + n - 1 and their parts; returns how many. */
+static size_t strip_entries(struct run *r, uint32_t first, uint32_t n, unsigned bits, uint64_t range, uint64_t *entries, uint16_t *part)
+{
+	const struct pl_join_plan *p = r->p;
+	uint64_t room[STRIP];
+	const uint64_t *words = strip_words(r, first, n, room);
+	unsigned down = 64 - p->part_bits;
+	size_t found;
+
+	if (r->family->part != 0) {
+		p->split(words, n, r->family->part, r->family->rest, first, entries, part);
+		return n;
+	}
+	found = p->keys(words, n, p->cover.mask[r->mask], first, bits, range, entries);
+	if (r->nhot > 0)
+		found = drop_hot(r, words, first, entries, found);
+	for (size_t i = 0; i < found; i++)
+		part[i] = p->part_bits > 0 ? (uint16_t)(entries[i] >> down) : 0;
+	return found;
+}
+
 static enum pl_status spread_all(struct run *r, unsigned bits, uint64_t range, bool *full)
 {
 	struct pl_join_plan *p = r->p;
-	uint64_t room[STRIP], keys[STRIP + 8];
+	uint64_t entries[STRIP + 8];
+	uint16_t part[STRIP + 8];
 	uint32_t strip = 0, n = p->join.n;
-	bool far = p->s.nchunks > FAR_CHUNKS;
 
-	clear_parts(p);
+	pl_spread_begin(p);
 	if (p->s.words_block != r->block)
 		p->s.words_block = UINT32_MAX;   /* its words are written over strip by strip */
 	for (uint32_t first = 0; first < n; first += STRIP) {
 		uint32_t run = n - first < STRIP ? n - first : STRIP;
-		const uint64_t *words = strip_words(r, first, run, room);
-		size_t found = p->keys(words, run, p->cover.mask[r->mask], first, bits, range, keys);
-		if (r->nhot > 0)
-			found = drop_hot(r, words, first, keys, found);
-		if (!(far ? spread_far(p, keys, found) : spread(p, keys, found))) {
+		size_t found = strip_entries(r, first, run, bits, range, entries, part);
+		if (!pl_spread(p, entries, part, found)) {
 			*full = true;
 			return PL_OK;
 		}
@@ -451,17 +418,18 @@ static enum pl_status spread_all(struct run *r, unsigned bits, uint64_t range, b
 			break;   /* first + STRIP may not fit in 32 bits */
 	}
 	p->s.words_block = r->block;
-	if (far)
-		spread_end(p);
+	pl_spread_end(p);
 	return PL_OK;
 }
 
-/* Hashes are not uniform: a range that overflows the pool is taken in two halves. */
+/* Hashes are not uniform: a range that overflows the pool is taken in two halves. A family's pool holds all hashes. */
 static enum pl_status join_range(struct run *r, unsigned bits, uint64_t range)
 {
 	bool full = false;
-	enum pl_status st = spread_all(r, bits, range, &full);
+	enum pl_status st;
 
+	take_mask(r, 0);
+	st = spread_all(r, bits, range, &full);
 	if (st == PL_OK && full) {
 		if (bits >= PL_RANGE_BITS + 8)
 			return pl_fail(r->err, PL_ERR_LIMIT, PL_SEV_JOB, NULL,
@@ -471,7 +439,7 @@ static enum pl_status join_range(struct run *r, unsigned bits, uint64_t range)
 		return st == PL_OK ? join_range(r, bits + 1, 2 * range + 1) : st;
 	}
 	for (uint32_t part = 0; part < 1u << r->p->part_bits && st == PL_OK; part++) {
-		st = group_part(r, part);
+		st = join_part(r, part);
 		if (st == PL_OK && part % POLL_PARTS == POLL_PARTS - 1)
 			st = poll(r);
 	}
@@ -489,29 +457,36 @@ uint32_t pl_join_block_of(const struct pl_join_plan *p, uint32_t mask)
 	return block;
 }
 
-static struct run begin(struct pl_join_plan *p, uint32_t mask, struct pl_buf *out, struct pl_err *err)
+static struct run begin(struct pl_join_plan *p, const struct pl_family *family, struct pl_buf *out, struct pl_err *err)
 {
-	struct run r = {.p = p, .out = out, .err = err, .mask = mask, .block = pl_join_block_of(p, mask), .hot = p->hot};
+	uint32_t mask = family->mask[0];
+	struct run r = {.p = p, .out = out, .err = err, .family = family, .mask = mask, .block = pl_join_block_of(p, mask), .hot = p->hot};
 
 	while (r.hot && r.hot < p->hot + p->nhot && r.hot->mask < mask)
 		r.hot++;
 	while (r.hot && r.hot + r.nhot < p->hot + p->nhot && r.hot[r.nhot].mask == mask)
 		r.nhot++;
-	p->s.ncandidates = 0;
+	memset(p->s.ncandidates, 0, sizeof(p->s.ncandidates));
 	return r;
 }
 
-enum pl_status pl_join_range(struct pl_join_plan *p, uint32_t mask, uint64_t range, struct pl_buf *out, struct pl_err *err)
+enum pl_status pl_join_range(struct pl_join_plan *p, const struct pl_family *family, uint64_t range, struct pl_buf *out,
+    struct pl_err *err)
 {
-	struct run r = begin(p, mask, out, err);
+	struct run r = begin(p, family, out, err);
 	enum pl_status st = join_range(&r, p->range_bits, range);
 
-	return st == PL_OK ? verify(&r) : st;
+	for (uint32_t k = 0; k < family->n && st == PL_OK; k++) {
+		take_mask(&r, k);
+		st = verify(&r);
+	}
+	return st;
 }
 
 enum pl_status pl_join_count(struct pl_join_plan *p, uint32_t mask, struct pl_tally *tally, struct pl_err *err)
 {
-	struct run r = begin(p, mask, NULL, err);
+	const struct pl_family alone = {.mask = {mask}, .n = 1};
+	struct run r = begin(p, &alone, NULL, err);
 	enum pl_status st = PL_OK;
 
 	r.tally = tally;
@@ -524,7 +499,8 @@ enum pl_status pl_join_count(struct pl_join_plan *p, uint32_t mask, struct pl_ta
 enum pl_status pl_join_hot(struct pl_join_plan *p, const struct pl_hot *hot, uint32_t share, struct pl_buf *out,
     struct pl_err *err)
 {
-	struct run r = begin(p, hot->mask, out, err);
+	const struct pl_family alone = {.mask = {hot->mask}, .n = 1};
+	struct run r = begin(p, &alone, out, err);
 	uint64_t mask = p->cover.mask[hot->mask];
 	enum pl_status st = PL_OK;
 

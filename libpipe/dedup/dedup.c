@@ -234,7 +234,7 @@ static enum pl_status join_poll(void *ctx, struct pl_err *err)
 static enum pl_status plan_join(struct pl_dedup *d, struct pl_err *err)
 {
 	uint64_t room = d->parts.room(d->parts.ctx, pl_dedup_held(d));
-	struct pl_join j = {.hashes = pl_hashes(d), .n = d->nnear, .distance = d->o.distance, .bits = 256, .fixed = d->nfixed, .permuted = true,
+	struct pl_join j = {.hashes = pl_hashes(d), .n = d->nnear, .distance = d->o.distance, .bits = 256, .fixed = d->nfixed, .permuted = true, .workers = d->parts.parts,
 	    .related = d->classes ? near_related : NULL, .poll = join_poll, .ctx = d};
 
 	d->found.ceiling = d->pairs.ceiling = room / 4;

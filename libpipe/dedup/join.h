@@ -18,6 +18,7 @@ struct pl_join {
 	unsigned bits;                 /* 256 (also 0) or 64 */
 	uint32_t fixed;                /* the first `fixed` hashes are not compared with each other: their pairs are not looked for */
 	bool permuted;                 /* plans: another rank's plan has permuted these hashes, in shared memory */
+	uint32_t workers;              /* plans: how many share the units: many get more and smaller ones; 0: one */
 	double budget;                 /* plans: 0, or the most candidates that pl_join_plan_cost lets pass */
 	/* NULL, or: may a and b be a pair at all? */
 	bool (*related)(void *ctx, uint32_t a, uint32_t b);
@@ -35,7 +36,7 @@ struct pl_join_plan;   /* how a join is done: the cover, the permuted hashes, th
  * PL_ERR_LIMIT when that would be too many. Some MiB are used whatever it says. */
 PL_MUST_CHECK enum pl_status pl_join_plan_new(struct pl_join_plan **p, const struct pl_join *j, uint64_t memory, struct pl_err *err);
 void pl_join_plan_free(struct pl_join_plan *p);
-/* (mask, key range), then shares of hot buckets. The same for every rank given the same hashes, d, bits, memory. Units of one
+/* (masks, key range), then shares of hot buckets. The same for every rank given the same hashes, d, bits, workers, memory. Units of one
  * block are neighbours: a rank does best to take runs of them. */
 uint64_t pl_join_plan_units(const struct pl_join_plan *p);
 /* Append the unit's pairs to out; each pair of the whole join appears under exactly one unit, once. */

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "libpipe/base/hash.h"
-#include "libpipe/dedup/cover.h"
+#include "libpipe/dedup/cover_join.h"
 
 enum { EXHAUSTIVE = 60000, RANDOM = 3000, DISTANCES = 41 };
 
@@ -316,11 +316,13 @@ static void test_permute(void **state)
 			for (unsigned k = 0; k < 256; k++)
 				assert_int_equal(one[i][k / 64] >> k % 64 & 1, h[i][permutation[k] / 64] >> permutation[k] % 64 & 1);
 		}
-		if (!pl_cover_kernel_usable(PL_COVER_AVX512))
-			continue;
-		memcpy(two, h, sizeof(h));
-		assert_int_equal(pl_cover_permute(PL_COVER_AVX512, bits, two, N, NULL), PL_OK);
-		assert_memory_equal(one, two, sizeof(one));
+		for (enum pl_cover_kernel k = PL_COVER_AVX2; k < PL_COVER_KERNELS; k++) {
+			if (!pl_cover_kernel_usable(k))
+				continue;
+			memcpy(two, h, sizeof(h));
+			assert_int_equal(pl_cover_permute(k, bits, two, N, NULL), PL_OK);
+			assert_memory_equal(one, two, sizeof(one));
+		}
 	}
 }
 
@@ -356,13 +358,38 @@ static void test_keys(void **state)
 				assert_int_equal(one[i] >> 32, (h << bits) >> 32);
 			}
 			all += n;
-			if (!pl_cover_kernel_usable(PL_COVER_AVX512))
-				continue;
-			assert_int_equal(pl_cover_keys(PL_COVER_AVX512)(words, N, 0xFFFF0F0F0F0F00FFu, 77, bits, range, two), n);
-			assert_memory_equal(one, two, n * sizeof(*one));
+			for (enum pl_cover_kernel k = PL_COVER_AVX2; k < PL_COVER_KERNELS; k++) {
+				if (!pl_cover_kernel_usable(k))
+					continue;
+				assert_int_equal(pl_cover_keys(k)(words, N, 0xFFFF0F0F0F0F00FFu, 77, bits, range, two), n);
+				assert_memory_equal(one, two, n * sizeof(*one));
+			}
 		}
 		assert_int_equal(all, N);
 	}
+}
+
+static void test_split(void **state)
+{
+	enum { N = 501 };
+	const uint64_t part_mask = 0x8000100020000401u, rest = 0x0FF0000F0F0F0070u & ~part_mask;
+	static uint64_t words[N], keys[N];
+	static uint16_t part[N];
+
+	(void)state;
+	for (uint64_t i = 0; i < N; i++)
+		words[i] = pl_draw64(5, i, 0);
+	for (enum pl_cover_kernel k = 0; k < PL_COVER_KERNELS; k++) {
+		if (!pl_cover_kernel_usable(k))
+			continue;
+		pl_cover_split(k)(words, N, part_mask, rest, 9, keys, part);
+		for (uint32_t i = 0; i < N; i++) {
+			assert_int_equal((uint32_t)keys[i], 9 + i);
+			assert_int_equal(keys[i] >> 32, pl_join_extract(words[i], rest));
+			assert_int_equal(part[i], pl_join_extract(words[i], part_mask));
+		}
+	}
+	assert_int_equal(pl_join_extract(0xF0B1u, 0x80C1u), 0xDu);
 }
 
 int main(void)
@@ -374,6 +401,7 @@ int main(void)
 		cmocka_unit_test(test_permute),
 		cmocka_unit_test(test_even),
 		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_split),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

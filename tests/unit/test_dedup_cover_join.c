@@ -263,7 +263,8 @@ static void test_small_memory(void **state)
 	for (uint64_t extra = 32; extra <= 512; extra *= 2) {
 		p = check(j, &how, ((uint64_t)4 << 20) + (extra << 10), &want);
 		assert_true(extra > 100 || p->range_bits > 1);
-		assert_int_equal(pl_join_plan_units(p), (uint64_t)p->cover.nmasks << p->range_bits);
+		assert_int_equal(pl_join_plan_units(p), (uint64_t)p->nfamilies << p->range_bits);
+		assert_true(p->range_bits == 0 || p->nfamilies == p->cover.nmasks);
 		assert_true(p->scratch_bytes <= ((uint64_t)4 << 20) + (extra << 10));
 		pl_join_plan_free(p);
 	}
@@ -285,6 +286,75 @@ static void test_small_memory(void **state)
 	p = NULL;
 	assert_int_equal(pl_join_plan_with(&p, &j, &how, 1000, &err), PL_ERR_LIMIT);
 	assert_null(p);
+	free(h);
+}
+
+/* Every mask is in one family; what a family shares, all its masks hold. */
+static void test_families(void **state)
+{
+	hash256 *h = make_hashes(QUICK, 256, false);
+	struct pl_join j = {.hashes = h, .n = QUICK, .distance = 16};
+	const struct pl_join_how how = {.kernel = pl_join_best(), .nblocks = 9};
+	uint32_t most = 0;
+	struct pl_join_plan *p;
+
+	(void)state;
+	assert_int_equal(pl_join_plan_with(&p, &j, &how, UINT64_MAX, NULL), PL_OK);
+	bool *seen = calloc(p->cover.nmasks, sizeof(*seen));
+	assert_non_null(seen);
+	for (uint32_t i = 0; i < p->nfamilies; i++) {
+		const struct pl_family *f = &p->family[i];
+		for (uint32_t k = 0; k < f->n; k++) {
+			uint64_t mask = p->cover.mask[f->mask[k]];
+			assert_false(seen[f->mask[k]]);
+			seen[f->mask[k]] = true;
+			assert_int_equal(f->part & ~mask, 0);
+			assert_int_equal(mask & ~(f->part | f->rest), 0);
+			assert_int_equal(pl_join_block_of(p, f->mask[k]), pl_join_block_of(p, f->mask[0]));
+		}
+		assert_int_equal(f->part & f->rest, 0);
+		assert_true(pl_join_extract(f->rest, f->rest) <= UINT32_MAX);
+		assert_true(pl_join_extract(f->part, f->part) == ((uint64_t)1 << p->part_bits) - 1);
+		most = f->n > most ? f->n : most;
+	}
+	for (uint32_t m = 0; m < p->cover.nmasks; m++)
+		assert_true(seen[m]);
+	assert_in_range(most, 2, PL_FAMILY_MASKS);
+	free(seen);
+	pl_join_plan_free(p);
+	/* many ranks want many units */
+	j.permuted = true;
+	j.workers = 100;
+	assert_int_equal(pl_join_plan_with(&p, &j, &how, UINT64_MAX, NULL), PL_OK);
+	assert_int_equal(p->nfamilies, p->cover.nmasks);
+	pl_join_plan_free(p);
+	free(h);
+}
+
+/* So many hashes alike in the bits that parts are told by, that 16 bits do not name the entries of one. */
+static void test_large_part(void **state)
+{
+	enum { N = 80000, ALIKE = 70000 };
+	hash256 *h = make_hashes(N, 256, true);
+	const struct pl_join j = {.hashes = h, .n = N, .distance = 16};
+	const struct pl_join_how how = {.kernel = pl_join_best(), .nblocks = 6, .hot_size = UINT32_MAX};
+	uint8_t permutation[256];
+	struct pl_buf want;
+	struct pl_join_plan *p;
+
+	(void)state;
+	pl_cover_permutation(256, permutation);
+	for (uint32_t i = 0; i < ALIKE; i++) {
+		for (unsigned k = 0; k < 30; k++) {
+			if (get(h[i], permutation[k]))
+				flip(h[i], permutation[k]);
+		}
+	}
+	exhaustive(j, &want);
+	p = check(j, &how, UINT64_MAX, &want);
+	assert_true(p->s.cap > UINT16_MAX);
+	pl_join_plan_free(p);
+	pl_buf_release(&want);
 	free(h);
 }
 
@@ -455,6 +525,8 @@ int main(void)
 		cmocka_unit_test(test_64_bits),
 		cmocka_unit_test(test_parity),
 		cmocka_unit_test(test_small_memory),
+		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_large_part),
 		cmocka_unit_test(test_dense_cluster),
 		cmocka_unit_test(test_hot_bucket),
 		cmocka_unit_test(test_related_and_poll),
