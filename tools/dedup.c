@@ -19,6 +19,7 @@ static int document, against_hash = -1;
 static double document_share = -1;
 static bool same_images;
 static int cluster;
+static double budget;
 static uint64_t memory;
 static const char *scratch;
 
@@ -45,6 +46,7 @@ static const struct pl_opt options[] = {
 	{ 0, "document-share", PL_OPT_REAL, &document_share, "S", "with --document document: smallest share of duplicates (default: one image)", 0.000001, 1, NULL },
 	{ 0, "same-images", PL_OPT_FLAG, &same_images, NULL, "interleaved: of documents with the same set of images, one stays", 0, 0, NULL },
 	{ 0, "cluster", PL_OPT_CHOICE, &cluster, "HOW", "who stays of images near each other: stars (default) or the first of each chain", 0, 0, pl_cluster_names },
+	{ 0, "budget", PL_OPT_REAL, &budget, "PAIRS", "refuse, before the join, to look at more pairs of images (100000 for each image, 10^12 at least)", 1, PL_DEDUP_BUDGET_MAX, NULL },
 	{ 0, "memory", PL_OPT_SIZE, &memory, "SIZE", "memory that dedup may take on a node (default: 80 % of what the node or its control group has)", 1e6, 1e15, NULL },
 	{ 0, "scratch", PL_OPT_STR, &scratch, "DIR", "directory on a local disk of each node for what does not fit into that memory", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
@@ -121,6 +123,7 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 	step.options.text = !no_text;
 	step.options.across = !within_only;
 	step.options.cluster = (enum pl_cluster)cluster;
+	step.options.budget = budget;
 	step.memory = memory;
 	step.scratch = scratch;
 	st = step_dedup(t, &step, err);

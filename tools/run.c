@@ -115,6 +115,7 @@ static enum pl_status dedup(struct job *j, struct pl_err *err)
 	step.known = r->dedup.known.items;
 	step.nknown = r->dedup.known.n;
 	step.options.rules = r->dedup.rules;
+	step.options.budget = r->dedup.budget;
 	step.memory = memory;
 	step.scratch = scratch;
 	step.options.near = r->dedup.near;

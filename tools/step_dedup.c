@@ -147,7 +147,6 @@ static enum pl_status check_done(struct tool *t, struct dedup *d, struct pl_err 
 	return st;
 }
 
-/* Ticket 0 predicts the cost while the others join already. */
 static enum pl_status join_ticket(struct tool *t, void *ctx, uint64_t ticket, const char *name, struct pl_err *err)
 {
 	struct dedup *d = ctx;
@@ -156,12 +155,23 @@ static enum pl_status join_ticket(struct tool *t, void *ctx, uint64_t ticket, co
 
 	(void)name;
 	(void)t;
-	if (ticket == 0)
-		return pl_dedup_predict(d->work, err);
-	from = (uint64_t)((double)units / (double)d->tickets * (double)(ticket - 1));
-	to = ticket == d->tickets ? units : (uint64_t)((double)units / (double)d->tickets * (double)ticket);
+	from = (uint64_t)((double)units / (double)d->tickets * (double)ticket);
+	to = ticket + 1 == d->tickets ? units : (uint64_t)((double)units / (double)d->tickets * (double)(ticket + 1));
 	for (uint64_t unit = from; unit < to && st == PL_OK; unit++)
 		st = pl_dedup_join(d->work, unit, err);
+	return st;
+}
+
+/* What the join costs is said, and too much refused, before it begins. */
+static enum pl_status predict(struct tool *t, struct dedup *d, struct pl_err *err)
+{
+	enum pl_status st = pl_dedup_predict(d->work, err);
+	struct pl_dedup_stats s = pl_dedup_stats(d->work);
+	char a[24], b[24];
+
+	if (st == PL_OK && tool_is_root(t) && d->step->options.near)
+		pl_log(PL_LOG_INFO, "join: %s candidate pairs to look at, about %s pairs to find, %.3g core seconds expected",
+		    pl_human_count((double)s.candidates, a, sizeof(a)), pl_human_count((double)s.expected_pairs, b, sizeof(b)), (double)s.core_us / 1e6);
 	return st;
 }
 
@@ -172,8 +182,8 @@ static enum pl_status join(struct tool *t, struct dedup *d, struct pl_err *err)
 	enum pl_status st;
 
 	d->tickets = units < TICKETS ? units : TICKETS;
-	tool_stage(t, "compare images", d->tickets + 1);
-	st = tool_for_units(t, d->tickets + 1, join_ticket, d, err);
+	tool_stage(t, "compare images", d->tickets);
+	st = tool_for_units(t, d->tickets, join_ticket, d, err);
 	d->join_seconds = pl_now() - began;
 	return st;
 }
@@ -309,6 +319,8 @@ static enum pl_status decide(struct tool *t, struct dedup *d, struct pl_err *err
 	if (st == PL_OK)
 		st = pl_dedup_load(d->work, err);
 	if (st == PL_OK)
+		st = predict(t, d, err);
+	if (st == PL_OK)
 		st = join(t, d, err);
 	if (st == PL_OK)
 		st = pl_dedup_decide(d->work, err);
@@ -392,11 +404,11 @@ static enum pl_status tell_join(struct tool *t, struct dedup *d, const struct pl
 	}
 	return pl_buf_addf(extra, err,
 	    "\"images\":%llu,\"low_quality\":%llu,\"distinct_hashes\":%llu,\"pairs\":%llu,\"rounds\":%llu,\"join\":{\"units\":%llu,\"keys\":%llu,"
-	    "\"predicted_candidates\":%llu,\"predicted_seconds\":%.3f,\"largest_bucket\":%llu,\"seconds\":%.3f},\"memory\":{\"rank\":%llu,"
+	    "\"predicted_candidates\":%llu,\"predicted_pairs\":%llu,\"predicted_seconds\":%.3f,\"largest_bucket\":%llu,\"seconds\":%.3f},\"memory\":{\"rank\":%llu,"
 	    "\"join\":%llu,\"node\":%llu,\"scratch_file\":%llu}",
 	    (unsigned long long)s->images, (unsigned long long)s->low_quality, (unsigned long long)s->distinct_hashes, (unsigned long long)s->pairs,
 	    (unsigned long long)s->rounds, (unsigned long long)s->units, (unsigned long long)s->keys, (unsigned long long)s->candidates,
-	    (double)s->core_us / 1e6, (unsigned long long)s->largest_bucket, d->join_seconds, (unsigned long long)held,
+	    (unsigned long long)s->expected_pairs, (double)s->core_us / 1e6, (unsigned long long)s->largest_bucket, d->join_seconds, (unsigned long long)held,
 	    (unsigned long long)s->scratch, (unsigned long long)shared, (unsigned long long)filed);
 }
 

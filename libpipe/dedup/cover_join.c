@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plans: permute, look at the hashes, choose the cover, fit units into memory,
- * find hot buckets, predict the cost. Whatever a plan decides depends on the
+ * find hot buckets. Whatever a plan decides depends on the
  * hashes, n, distance, bits and memory only, so that all ranks decide alike. */
 #include "cover_join.h"
 
@@ -14,7 +14,8 @@ enum {
 	HOT_SAMPLE_MIN = 4096, HOT_SAMPLE_MAX = 1 << 20,
 	HOT_SEEN = 32,               /* members of a bucket in the sample, at least, to trust the estimate */
 	HOT_PER_MASK = 16,
-	SHARES_MAX = 1 << 20
+	SHARES_MAX = 1 << 20,
+	COUNT_SAMPLE = 1 << 20
 };
 #define HOT_SIZE ((uint64_t)1 << 17)     /* 2^33 pairs: some seconds in tiles */
 #define FIXED_BYTES ((uint64_t)4 << 20)  /* tables of parts, candidates, tiles */
@@ -260,6 +261,8 @@ enum pl_status pl_join_plan_with(struct pl_join_plan **out, const struct pl_join
 	p->how = *how;
 	if (p->how.hot_size == 0)
 		p->how.hot_size = HOT_SIZE;
+	if (p->how.count_sample == 0)
+		p->how.count_sample = COUNT_SAMPLE;
 	p->scan = pl_join_scan(how->kernel);
 	p->verify = pl_join_verify(how->kernel);
 	st = make_plan(p, memory, err);
@@ -310,104 +313,4 @@ enum pl_status pl_join_unit(struct pl_join_plan *p, uint64_t unit, struct pl_buf
 			return pl_join_hot(p, hot, (uint32_t)unit, out, err);
 		unit -= hot->shares;
 	}
-}
-
-/* ---- cost ---- */
-
-static unsigned weight(uint64_t mask)
-{
-	unsigned n = 0;
-
-	for (; mask; mask &= mask - 1)
-		n++;
-	return n;
-}
-
-static double all_pairs(const struct pl_join *j)
-{
-	double n = j->n, fixed = j->fixed < j->n ? j->fixed : j->n;
-
-	return n * (n - 1) / 2 - fixed * (fixed - 1) / 2;
-}
-
-/* Pairs of strangers that agree under a mask, if bits were independent. */
-static double expected(const struct pl_join_plan *p, uint32_t mask)
-{
-	double pairs = all_pairs(&p->join);
-
-	for (unsigned i = weight(p->cover.mask[mask]); i > 0; i--)
-		pairs *= p->base;
-	return pairs;
-}
-
-/* What is counted beyond the expected comes of copies (the same under every mask) and of bits that hang together
- * (in proportion): a line through the lightest and the heaviest mask. */
-static enum pl_status block_cost(struct pl_join_plan *p, const struct pl_cover_block *b, struct pl_join_cost *c,
-    struct pl_err *err)
-{
-	uint32_t light = b->first, heavy = b->first;
-	struct pl_tally at_light, at_heavy;
-	double slope, x, y;
-	enum pl_status st;
-
-	for (uint32_t m = b->first; m < b->first + b->masks; m++) {
-		light = weight(p->cover.mask[m]) < weight(p->cover.mask[light]) ? m : light;
-		heavy = weight(p->cover.mask[m]) > weight(p->cover.mask[heavy]) ? m : heavy;
-	}
-	st = pl_join_count(p, light, &at_light, err);
-	at_heavy = at_light;
-	if (st == PL_OK && heavy != light)
-		st = pl_join_count(p, heavy, &at_heavy, err);
-	if (st != PL_OK)
-		return st;
-	x = expected(p, heavy);
-	y = (double)at_heavy.pairs;
-	slope = expected(p, light) > x ? ((double)at_light.pairs - y) / (expected(p, light) - x) : 0;
-	slope = slope > 0 ? slope : 0;
-	for (uint32_t m = b->first; m < b->first + b->masks; m++)
-		c->candidates += y + slope * (expected(p, m) - x);
-	if (at_light.largest > c->largest_bucket)
-		c->largest_bucket = at_light.largest;
-	if (at_heavy.largest > c->largest_bucket)
-		c->largest_bucket = at_heavy.largest;
-	return PL_OK;
-}
-
-static enum pl_status cover_cost(struct pl_join_plan *p, struct pl_join_cost *c, struct pl_err *err)
-{
-	double tiled = 0;
-	enum pl_status st = PL_OK;
-
-	c->keys = (uint64_t)p->cover.nmasks * p->join.n;
-	c->scratch = p->scratch_bytes;
-	for (uint32_t b = 0; b < p->cover.nblocks && st == PL_OK; b++)
-		st = block_cost(p, &p->cover.block[b], c, err);
-	for (size_t i = 0; i < p->nhot; i++) {
-		tiled += (double)p->hot[i].size * ((double)p->hot[i].size - 1) / 2;
-		if (p->hot[i].size > c->largest_bucket)
-			c->largest_bucket = p->hot[i].size;
-	}
-	c->seconds = ((double)c->keys * pl_cover_key_ns(p->join.n) + c->candidates * pl_cover_verify_ns(p->join.n) +
-	    tiled * pl_cover_compare_ns()) / 1e9;
-	c->candidates += tiled;
-	return st;
-}
-
-enum pl_status pl_join_plan_cost(struct pl_join_plan *p, struct pl_join_cost *c, struct pl_err *err)
-{
-	enum pl_status st = PL_OK;
-
-	*c = (struct pl_join_cost){0};
-	if (p->cover.nblocks > 0) {
-		st = cover_cost(p, c, err);
-	} else {
-		c->candidates = all_pairs(&p->join);
-		c->seconds = c->candidates * pl_cover_compare_ns() / 1e9;
-	}
-	if (st == PL_OK && p->join.budget > 0 && c->candidates > p->join.budget)
-		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL,
-		    "%.3g pairs of hashes would have to be looked at, the largest bucket holds %llu, and the budget is %.3g: "
-		    "lower the distance, raise the budget, or filter flat images by a higher min_quality",
-		    c->candidates, (unsigned long long)c->largest_bucket, p->join.budget);
-	return st;
 }

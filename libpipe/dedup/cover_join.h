@@ -21,6 +21,7 @@ struct pl_join_how {
 	enum pl_join_kernel kernel;
 	uint32_t nblocks;            /* a cover of so many blocks, even where another or none is cheaper */
 	uint64_t hot_size;           /* from how many hashes on a bucket is shared out; 0: 2^17 */
+	uint32_t count_sample;       /* of how many hashes at most buckets are counted; 0: 2^20 */
 };
 
 /* A bucket so large that its pairs are shared out: hashes whose block is `word` under `mask`. */
@@ -70,7 +71,7 @@ struct pl_join_plan {
 };
 
 /* What units do with buckets. */
-struct pl_tally { uint64_t pairs, largest; };   /* sum of s(s-1)/2, largest s, without hot buckets */
+struct pl_tally { double pairs; uint64_t largest; };   /* sum of s(s-1)/2, largest s, without hot buckets */
 
 /* pl_join_plan_new in a chosen way. */
 PL_MUST_CHECK enum pl_status pl_join_plan_with(struct pl_join_plan **p, const struct pl_join *j, const struct pl_join_how *how,
@@ -106,7 +107,7 @@ PL_MUST_CHECK enum pl_status pl_join_range(struct pl_join_plan *p, const struct 
 /* One share of a hot bucket. */
 PL_MUST_CHECK enum pl_status pl_join_hot(struct pl_join_plan *p, const struct pl_hot *hot, uint32_t share, struct pl_buf *out,
     struct pl_err *err);
-/* Count the buckets of a mask instead of joining them. */
+/* Count the buckets of a mask instead of joining them; of more hashes than how.count_sample, those of a sample, scaled. */
 PL_MUST_CHECK enum pl_status pl_join_count(struct pl_join_plan *p, uint32_t mask, struct pl_tally *tally, struct pl_err *err);
 /* The block that a mask belongs to. */
 uint32_t pl_join_block_of(const struct pl_join_plan *p, uint32_t mask);

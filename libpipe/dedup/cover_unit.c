@@ -22,6 +22,7 @@ struct run {
 	struct pl_join_plan *p;
 	struct pl_buf *out;
 	struct pl_tally *tally;         /* count only, when not NULL */
+	uint32_t n, fixed, step;        /* hashes 0, step, 2 step...; so many, and so many of them fixed */
 	struct pl_err *err;
 	const struct pl_family *family;
 	uint32_t block;
@@ -163,8 +164,8 @@ static enum pl_status large_bucket(struct run *r, uint32_t i)
 	if (!r->tally)
 		return join_members(r, 0, 1);
 	for (uint64_t k = 0; k < s->nmember; k++)
-		fixed += s->member[k] < r->p->join.fixed;
-	r->tally->pairs += s->nmember * (s->nmember - 1) / 2 - (fixed > 0 ? fixed * (fixed - 1) / 2 : 0);
+		fixed += s->member[k] < r->fixed;
+	r->tally->pairs += (double)(s->nmember * (s->nmember - 1) / 2 - (fixed > 0 ? fixed * (fixed - 1) / 2 : 0));
 	if (s->nmember > r->tally->largest)
 		r->tally->largest = s->nmember;
 	return PL_OK;
@@ -178,7 +179,7 @@ static void small_bucket(struct run *r, uint32_t i, bool *large)
 	uint64_t entry = s->entry[i];
 	uint32_t found = 0, at = s->ncandidates[r->at];
 
-	if ((uint32_t)entry < r->p->join.fixed)
+	if ((uint32_t)entry < r->fixed)
 		return;   /* entries stand in the order of hashes, so those before it are fixed, too */
 	for (uint32_t k = s->next[i]; k != 0; k = s->next[k - 1]) {
 		if (((s->entry[k - 1] ^ entry) & r->same) != 0)
@@ -345,12 +346,12 @@ static const uint64_t *strip_words(struct run *r, uint32_t first, uint32_t n, ui
 {
 	struct pl_join_plan *p = r->p;
 
-	if (p->s.words && p->s.words_block == r->block)
+	if (p->s.words && p->s.words_block == r->block && r->step == 1)
 		return p->s.words + first;
-	if (p->s.words)
+	if (p->s.words && r->step == 1)
 		room = p->s.words + first;
 	for (uint32_t i = 0; i < n; i++)
-		room[i] = pl_cover_word(&p->cover, r->block, p->join.hashes[first + i]);
+		room[i] = pl_cover_word(&p->cover, r->block, p->join.hashes[(size_t)(first + i) * r->step]);
 	return room;
 }
 
@@ -372,7 +373,8 @@ static size_t drop_hot(const struct run *r, const uint64_t *words, uint32_t firs
 }
 
 /* The entries of hashes first .. first + n - 1 and their parts; returns how many. */
-static size_t strip_entries(struct run *r, uint32_t first, uint32_t n, unsigned bits, uint64_t range, uint64_t *entries, uint16_t *part)
+static size_t strip_entries(struct run *r, uint32_t first, uint32_t n, unsigned bits, uint64_t range, uint64_t *entries,
+    uint16_t *part)
 {
 	const struct pl_join_plan *p = r->p;
 	uint64_t room[STRIP];
@@ -397,10 +399,10 @@ static enum pl_status spread_all(struct run *r, unsigned bits, uint64_t range, b
 	struct pl_join_plan *p = r->p;
 	uint64_t entries[STRIP + 8];
 	uint16_t part[STRIP + 8];
-	uint32_t strip = 0, n = p->join.n;
+	uint32_t strip = 0, n = r->n;
 
 	pl_spread_begin(p);
-	if (p->s.words_block != r->block)
+	if (p->s.words_block != r->block && r->step == 1)
 		p->s.words_block = UINT32_MAX;   /* its words are written over strip by strip */
 	for (uint32_t first = 0; first < n; first += STRIP) {
 		uint32_t run = n - first < STRIP ? n - first : STRIP;
@@ -417,7 +419,8 @@ static enum pl_status spread_all(struct run *r, unsigned bits, uint64_t range, b
 		if (n - first <= STRIP)
 			break;   /* first + STRIP may not fit in 32 bits */
 	}
-	p->s.words_block = r->block;
+	if (r->step == 1)
+		p->s.words_block = r->block;
 	pl_spread_end(p);
 	return PL_OK;
 }
@@ -460,7 +463,8 @@ uint32_t pl_join_block_of(const struct pl_join_plan *p, uint32_t mask)
 static struct run begin(struct pl_join_plan *p, const struct pl_family *family, struct pl_buf *out, struct pl_err *err)
 {
 	uint32_t mask = family->mask[0];
-	struct run r = {.p = p, .out = out, .err = err, .family = family, .mask = mask, .block = pl_join_block_of(p, mask), .hot = p->hot};
+	struct run r = {.p = p, .out = out, .err = err, .family = family, .mask = mask, .block = pl_join_block_of(p, mask), .hot = p->hot,
+	    .n = p->join.n, .fixed = p->join.fixed, .step = 1};
 
 	while (r.hot && r.hot < p->hot + p->nhot && r.hot->mask < mask)
 		r.hot++;
@@ -490,9 +494,15 @@ enum pl_status pl_join_count(struct pl_join_plan *p, uint32_t mask, struct pl_ta
 	enum pl_status st = PL_OK;
 
 	r.tally = tally;
+	r.step = (uint32_t)(((uint64_t)p->join.n + p->how.count_sample - 1) / p->how.count_sample);
+	r.step = r.step > 0 ? r.step : 1;
+	r.n = p->join.n / r.step;
+	r.fixed = (uint32_t)(((uint64_t)p->join.fixed + r.step - 1) / r.step);
 	*tally = (struct pl_tally){0};
 	for (uint64_t range = 0; range < (uint64_t)1 << p->range_bits && st == PL_OK; range++)
 		st = join_range(&r, p->range_bits, range);
+	tally->pairs *= (double)r.step * r.step;
+	tally->largest *= r.step;
 	return st;
 }
 

@@ -10,6 +10,8 @@
 
 const char *const pl_cluster_names[] = {"stars", "components", NULL};
 
+#define PAIRS_BELIEVED 100             /* seen in a sample */
+#define ROOM_SLACK 1.25
 #define OUT_BYTES ((size_t)16 << 20)   /* of pairs of one unit that wait for the store */
 
 /* ---- places ---- */
@@ -235,6 +237,7 @@ static enum pl_status plan_join(struct pl_dedup *d, struct pl_err *err)
 {
 	uint64_t room = d->parts.room(d->parts.ctx, pl_dedup_held(d));
 	struct pl_join j = {.hashes = pl_hashes(d), .n = d->nnear, .distance = d->o.distance, .bits = 256, .fixed = d->nfixed, .permuted = true, .workers = d->parts.parts,
+	    .budget = d->o.budget > 0 ? d->o.budget : pl_dedup_budget(d->nnear),
 	    .related = d->classes ? near_related : NULL, .poll = join_poll, .ctx = d};
 
 	d->found.ceiling = d->pairs.ceiling = room / 4;
@@ -279,19 +282,41 @@ enum pl_status pl_dedup_join(struct pl_dedup *d, uint64_t unit, struct pl_err *e
 	return st == PL_OK ? take_out(d, err) : st;
 }
 
-enum pl_status pl_dedup_predict(struct pl_dedup *d, struct pl_err *err)
+double pl_dedup_budget(uint64_t n)
+{
+	return n > 10000000 ? (double)n * 1e5 : 1e12;
+}
+
+/* Would the pairs fill the memory that the parts have for them? An estimate from a few pairs is not believed. */
+static enum pl_status check_room(const struct pl_dedup *d, const struct pl_join_cost *c, struct pl_err *err)
+{
+	double room = (double)d->found.ceiling * d->parts.parts, bytes = c->pairs * sizeof(struct pl_pair);
+
+	if (d->found.dir || c->pairs_seen < PAIRS_BELIEVED || bytes < ROOM_SLACK * room)
+		return PL_OK;
+	return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL,
+	    "some %.3g pairs are to be expected, which take %.0f MiB, and there are %.0f MiB for them: give more --memory, a --scratch directory, a "
+	    "smaller distance, or leave flat images out with filter or a higher --min-quality",
+	    c->pairs, bytes / (1 << 20), room / (1 << 20));
+}
+
+static enum pl_status predict(struct pl_dedup *d, struct pl_err *err)
 {
 	struct pl_join_cost c = {0};
 	enum pl_status st = pl_join_plan_cost(d->plan, &c, err);
 
-	if (st != PL_OK)
-		return st;
 	d->stats.keys = c.keys;
 	d->stats.candidates = (uint64_t)c.candidates;
+	d->stats.expected_pairs = (uint64_t)c.pairs;
 	d->stats.core_us = (uint64_t)(c.seconds * 1e6);
 	d->stats.largest_bucket = c.largest_bucket;
 	d->stats.scratch = c.scratch;
-	return PL_OK;
+	return st == PL_OK ? check_room(d, &c, err) : st;
+}
+
+enum pl_status pl_dedup_predict(struct pl_dedup *d, struct pl_err *err)
+{
+	return d->parts.agree(d->parts.ctx, d->parts.part == 0 ? predict(d, err) : PL_OK, err);
 }
 
 /* ---- survivors ---- */
@@ -302,7 +327,7 @@ static void add_up(struct pl_dedup *d)
 	struct pl_dedup_stats *s = &d->stats;
 	uint64_t *counts[] = {&s->images, &s->low_quality, &s->pairs, &s->dropped_bytes, &s->dropped_near, &s->dropped_eval, &s->dropped_text,
 	    &s->near_texts, &s->text_pairs, &s->dropped_near_text, &s->kept_captions, &s->repeated_images, &s->repeated_captions,
-	    &s->keys, &s->candidates, &s->core_us, &s->largest_bucket, &s->scratch};
+	    &s->keys, &s->candidates, &s->expected_pairs, &s->core_us, &s->largest_bucket, &s->scratch};
 	uint64_t sums[PL_ARRAY_LEN(counts)];
 
 	for (size_t i = 0; i < PL_ARRAY_LEN(counts); i++)

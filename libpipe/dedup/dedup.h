@@ -13,6 +13,7 @@
 
 #define PL_DEDUP_DISTANCE_DEFAULT 16
 #define PL_DEDUP_QUALITY_DEFAULT 50
+#define PL_DEDUP_BUDGET_MAX 1e18
 
 #define PL_TEXT_NGRAM_DEFAULT 5
 #define PL_TEXT_NGRAM_MAX 64
@@ -51,6 +52,7 @@ struct pl_dedup_options {
 	struct pl_near_text_options near_text;   /* then pl_near_text_resolve comes before pl_dedup_load */
 	bool across;            /* between corpora too, not only within each */
 	enum pl_cluster cluster;
+	double budget;          /* most candidate pairs of images that pl_dedup_predict lets pass; 0: pl_dedup_budget */
 	struct pl_dedup_rules rules;
 	const struct pl_dedup_other *others;     /* NULL, or what each of the evals is; borrowed */
 	enum pl_status (*poll)(void *ctx, struct pl_err *err);   /* NULL, or called often; also of one part alone */
@@ -73,7 +75,10 @@ PL_MUST_CHECK enum pl_status pl_dedup_load(struct pl_dedup *d, struct pl_err *er
 /* Units of the join: each is done by one part, in any order. */
 uint64_t pl_dedup_units(const struct pl_dedup *d);
 PL_MUST_CHECK enum pl_status pl_dedup_join(struct pl_dedup *d, uint64_t unit, struct pl_err *err);
-/* What the join will cost (join.h): about 1 % of it. One part does it; the numbers enter its stats. */
+/* The candidates that are taken on unasked: 10^5 for each of n distinct hashes, and 10^12 for fewer than 10^7 of them. */
+double pl_dedup_budget(uint64_t n);
+/* What the join will cost and find (join.h), before any unit; the numbers enter the stats of part 0. More candidates than the budget, or
+ * more pairs than there is memory for, without a scratch directory: PL_ERR_LIMIT, and the message says what helps. Collective. */
 PL_MUST_CHECK enum pl_status pl_dedup_predict(struct pl_dedup *d, struct pl_err *err);
 /* Decide survivors from the pairs of all parts. Collective. */
 PL_MUST_CHECK enum pl_status pl_dedup_decide(struct pl_dedup *d, struct pl_err *err);
@@ -87,7 +92,8 @@ PL_MUST_CHECK enum pl_status pl_dedup_clusters(struct pl_dedup *d, size_t corpus
 /* Numbers for the report, of all parts once survivors are decided; keys to largest_bucket as predicted. */
 struct pl_dedup_stats { uint64_t images, low_quality, distinct_hashes, pairs, dropped_bytes, dropped_near, dropped_eval, dropped_text,
     near_texts, text_pairs, dropped_near_text, kept_captions, repeated_images, repeated_captions,
-    rounds, units, keys, candidates, core_us, largest_bucket, scratch, held; };
+    rounds, units, keys, candidates, expected_pairs, core_us, largest_bucket,
+    scratch, held; };
 struct pl_dedup_stats pl_dedup_stats(const struct pl_dedup *d);
 
 /* Rows of dedup.clusters.npy, by survivor, then member. */

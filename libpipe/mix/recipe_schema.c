@@ -96,6 +96,7 @@ static const struct pl_field dedup_fields[] = {
 	{.key = "against", .type = PL_FIELD_STRLIST, .offset = AT(dedup.against)},
 	{.key = "against_hashes", .type = PL_FIELD_STRLIST, .offset = AT(dedup.against_hashes)},
 	{.key = "known", .type = PL_FIELD_STRLIST, .offset = AT(dedup.known)},
+	{.key = "budget", .type = PL_FIELD_REAL, .offset = AT(dedup.budget), .min = 0, .max = PL_DEDUP_BUDGET_MAX},
 	{.key = NULL}
 };
 

@@ -42,7 +42,7 @@ struct pl_recipe_raw {
 		uint64_t text_max_pairs;
 		uint32_t text_near_line, text_bands_line, document_share_line;
 		int64_t captions, max_documents, max_texts_per_image, max_captions;
-		double document_share;
+		double document_share, budget;
 		bool same_images;
 		struct pl_field_strs against, against_hashes, known;
 	} dedup;

@@ -82,12 +82,23 @@ setup_file()
 
 @test "pairs that memory does not hold are refused with advice, or go to a scratch file" {
 	plait synth -q --hashes 8K --near-blank 0.5 --near-blank-quality 100 --near-blank-bits 24 -o nasty >/dev/null
-	expect 3 "--memory" "--scratch" "smaller distance" -- plait dedup -d 31 --memory 20M nasty/hashes
+	expect 3 "pairs are to be expected" "--memory" "--scratch" "smaller distance" -- plait dedup -d 31 --memory 20M nasty/hashes
+	[ ! -e nasty/hashes/dedup.clusters.npy ]
 	mkdir scratch
 	plait dedup -q -d 31 --memory 20M --scratch scratch --report r.json nasty/hashes >/dev/null
 	jq -e '.steps[0].pairs > 4000000' r.json || { jq . r.json >&2; false; }
 	tables stars 31 nasty/hashes
 	[ -z "$(ls -A scratch)" ]
+}
+
+@test "what the join will cost is said before it, and more than the budget is refused" {
+	plait synth -q --hashes 8K --near-blank 0.5 --near-blank-quality 100 --near-blank-bits 24 -o nasty >/dev/null
+	expect 0 "candidate pairs to look at, about" "pairs to find" "core seconds expected" -- plait dedup -d 31 --report r.json nasty/hashes
+	jq -e '.steps[0] | .join.predicted_pairs > .pairs / 1.2 and .join.predicted_pairs < .pairs * 1.2' r.json || { jq . r.json >&2; false; }
+	expect 3 "pairs of hashes would have to be looked at" "budget is 1e+06" "--budget" "--min-quality" -- \
+	    plait dedup --force -d 31 --budget 1e6 nasty/hashes
+	expect 0 "1 found" -- plait dedup -d 31 --budget 1e6 nasty/hashes      # no other work
+	expect 2 "--budget" -- plait dedup --budget 0 nasty/hashes
 }
 
 @test "usage errors are named" {

@@ -358,6 +358,38 @@ static void test_large_part(void **state)
 	free(h);
 }
 
+/* What a sample says of candidates and pairs is near what there is. */
+static void test_prediction(void **state)
+{
+	hash256 *h = make_hashes(QUICK, 256, false);
+	struct pl_join j = {.hashes = h, .n = QUICK, .distance = 16, .fixed = 1000};
+	struct pl_join_how how = {.kernel = pl_join_best(), .nblocks = 16};
+	struct pl_join_cost exact, some;
+	struct pl_buf want;
+	struct pl_join_plan *p;
+
+	(void)state;
+	for (uint32_t i = 0; i < QUICK; i += 10) {
+		memcpy(h[i], h[0], sizeof(*h));
+		move_away(h[i], 256, 2 * (i / 10 % 8), i);
+	}
+	exhaustive(j, &want);
+	assert_int_equal(pl_join_plan_with(&p, &j, &how, UINT64_MAX, NULL), PL_OK);
+	assert_int_equal(pl_join_plan_cost(p, &exact, NULL), PL_OK);
+	pl_join_plan_free(p);
+	j.permuted = true;
+	how.count_sample = 7000;
+	assert_int_equal(pl_join_plan_with(&p, &j, &how, UINT64_MAX, NULL), PL_OK);
+	assert_int_equal(pl_join_plan_cost(p, &some, NULL), PL_OK);
+	pl_join_plan_free(p);
+	assert_true(some.candidates > exact.candidates / 1.3 && some.candidates < exact.candidates * 1.3);
+	assert_true(exact.pairs_seen > 10000);
+	assert_true(exact.pairs > (double)want.len / sizeof(struct pl_pair) / 1.1);
+	assert_true(exact.pairs < (double)want.len / sizeof(struct pl_pair) * 1.1);
+	pl_buf_release(&want);
+	free(h);
+}
+
 /* Everybody within 3 bits of one hash: every pair of them is near, under most masks. */
 static void test_dense_cluster(void **state)
 {
@@ -429,7 +461,7 @@ static void test_hot_bucket(void **state)
 	j.budget = cost.candidates / 2;
 	assert_int_equal(pl_join_plan_with(&p, &j, &how, UINT64_MAX, NULL), PL_OK);
 	assert_int_equal(pl_join_plan_cost(p, &cost, &err), PL_ERR_LIMIT);
-	assert_non_null(strstr(err.text, "raise the budget"));
+	assert_non_null(strstr(err.text, "raise --budget"));
 	assert_true(cost.candidates > j.budget);
 	pl_join_plan_free(p);
 	pl_buf_release(&want);
@@ -527,6 +559,7 @@ int main(void)
 		cmocka_unit_test(test_small_memory),
 		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_large_part),
+		cmocka_unit_test(test_prediction),
 		cmocka_unit_test(test_dense_cluster),
 		cmocka_unit_test(test_hot_bucket),
 		cmocka_unit_test(test_related_and_poll),

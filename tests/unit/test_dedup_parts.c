@@ -226,11 +226,10 @@ static void whole(struct pl_parts *p, void *arg)
 		return;
 	}
 	EXPECT(pl_dedup_load(d, NULL) == PL_OK);
+	EXPECT(pl_dedup_predict(d, NULL) == PL_OK);
 	for (uint64_t u = 0; u < pl_dedup_units(d); u++)
 		if (u % p->parts == p->part)
 			EXPECT(pl_dedup_join(d, u, NULL) == PL_OK);
-	if (p->part == 0)
-		EXPECT(pl_dedup_predict(d, NULL) == PL_OK);
 	EXPECT(pl_dedup_decide(d, NULL) == PL_OK);
 	for (size_t c = 0; c < 2; c++) {
 		for (size_t k = 0; k < in[c]->nshards; k++)

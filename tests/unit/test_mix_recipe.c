@@ -214,6 +214,7 @@ static const struct { const char *text, *message; uint32_t line; } wrong[] = {
 	{"name: x\n" SOURCE "image: {effort: smal}\n" OUT,
 	    "'effort' in image must be one of fast, balanced, small, 0, 1, 2, 3, 4, 5, 6, not 'smal'; did you mean 'small'?", 3},
 	{"name: x\n" SOURCE "limits: {max_missing: 1.5}\n" OUT, "'max_missing' in limits must be between 0 and 1, not '1.5'", 3},
+	{"name: x\n" SOURCE "dedup: {budget: -1}\n" OUT, "'budget' in dedup must be between 0 and 1e+18, not '-1'", 3},
 	{"name: x\n" SOURCE "dedup: {threshold: 65}\n" OUT, "'threshold' in dedup must be between 0 and 64, not '65'", 3},
 	{"name: x\n" SOURCE "output:\n  dir: out\n  max_images: 2\n  min_images: 3\n",
 	    "'min_images' in output is 3, more than 'max_images', 2", 6},
