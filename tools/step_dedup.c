@@ -6,6 +6,7 @@
 #include "libpipe/base/human.h"
 #include "libpipe/base/json.h"
 #include "libpipe/dedup/dedup.h"
+#include "libpipe/dist/shared.h"
 #include "step_dedup_others.h"
 #include "step_dedup_parts.h"
 #include "step_dedup_text.h"
@@ -390,9 +391,11 @@ static enum pl_status tell_rules(struct tool *t, const struct dedup *d, const st
 
 static enum pl_status tell_join(struct tool *t, struct dedup *d, const struct pl_dedup_stats *s, struct pl_buf *extra, struct pl_err *err)
 {
-	uint64_t held = pl_job_max(t->job, s->held), shared = pl_job_max(t->job, d->parts.shared_peak), filed = pl_job_max(t->job, d->parts.filed);
+	uint64_t held = pl_job_max(t->job, s->held), shared = pl_job_max(t->job, d->parts.shared_peak), filed = s->filed;
 	char a[24], b[24], c[24], n[24];
 
+	pl_job_node_sum(t->job, &filed, 1);
+	filed = pl_job_max(t->job, filed + d->parts.filed);
 	if (tool_is_root(t)) {
 		pl_log(PL_LOG_INFO, "%llu images, %llu distinct hashes, %llu pairs within %u, %s in %llu rounds; %llu images of low quality compared by bytes",
 		    (unsigned long long)s->images, (unsigned long long)s->distinct_hashes, (unsigned long long)s->pairs, d->step->options.distance,

@@ -83,10 +83,14 @@ static enum pl_status compact(struct texts *x, bool final, struct pl_err *err)
 {
 	struct pl_text_pair *pairs = entries(&x->candidates);
 	size_t n = x->candidates.len / sizeof(*pairs);
+	enum pl_status st;
 
 	if (!final && n < 2 * x->unique + ((size_t)1 << 20))
 		return PL_OK;
-	x->unique = pl_near_text_unique(pairs, n);
+	st = pl_near_text_unique(x->d, pairs, &n, err);
+	if (st != PL_OK)
+		return st;
+	x->unique = n;
 	x->candidates.len = x->unique * sizeof(*pairs);
 	n = x->unique + x->compared.len / sizeof(*pairs);
 	if (n > x->o->max_pairs)
@@ -283,9 +287,10 @@ static enum pl_status verify(struct texts *x, size_t from, size_t end, struct pl
 static enum pl_status file_away(struct texts *x, struct pl_err *err)
 {
 	enum pl_status st = pl_buf_add(&x->compared, x->candidates.data, x->candidates.len, err);
+	size_t n = x->compared.len / sizeof(struct pl_text_pair);
 
 	if (st == PL_OK)
-		(void)pl_near_text_unique(entries(&x->compared), x->compared.len / sizeof(struct pl_text_pair));
+		st = pl_near_text_unique(x->d, entries(&x->compared), &n, err);
 	pl_buf_clear(&x->candidates);
 	x->unique = 0;
 	return st;

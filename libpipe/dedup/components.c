@@ -3,6 +3,9 @@
 #include "components.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+enum { AT_ONCE = 1 << 20 };   /* pairs */
 
 struct forest { uint32_t *node, *parent; size_t n; };   /* node: sorted; parent: index, never larger than one's own */
 
@@ -19,8 +22,9 @@ static void forest_free(struct forest *f)
 	free(f->parent);
 }
 
-static enum pl_status forest_new(struct forest *f, const struct pl_pair *pairs, size_t n, struct pl_err *err)
+static enum pl_status forest_new(struct forest *f, const struct pl_pair *pairs, size_t n, pl_poll *poll, void *ctx, struct pl_err *err)
 {
+	enum pl_status st;
 	size_t unique = 0;
 
 	*f = (struct forest){0};
@@ -31,8 +35,11 @@ static enum pl_status forest_new(struct forest *f, const struct pl_pair *pairs, 
 		f->node[2 * i] = pairs[i].a;
 		f->node[2 * i + 1] = pairs[i].b;
 	}
-	if (n > 0)
-		qsort(f->node, 2 * n, sizeof(*f->node), compare_u32);
+	st = pl_sort(f->node, 2 * n, sizeof(*f->node), compare_u32, poll, ctx, err);
+	if (st != PL_OK) {
+		forest_free(f);
+		return st;
+	}
 	for (size_t i = 0; i < 2 * n; i++)
 		if (i == 0 || f->node[i] != f->node[unique - 1])
 			f->node[unique++] = f->node[i];
@@ -74,11 +81,11 @@ static bool join(struct forest *f, const struct pl_pair *p)
 	return true;
 }
 
-enum pl_status pl_components_thin(struct pl_pair *pairs, size_t *n, struct pl_err *err)
+static enum pl_status thin(struct pl_pair *pairs, size_t *n, pl_poll *poll, void *ctx, struct pl_err *err)
 {
 	struct forest f;
 	size_t left = 0;
-	enum pl_status st = forest_new(&f, pairs, *n, err);
+	enum pl_status st = forest_new(&f, pairs, *n, poll, ctx, err);
 
 	if (st != PL_OK)
 		return st;
@@ -87,13 +94,31 @@ enum pl_status pl_components_thin(struct pl_pair *pairs, size_t *n, struct pl_er
 			pairs[left++] = pairs[i];
 	*n = left;
 	forest_free(&f);
-	return PL_OK;
+	return poll ? poll(ctx, err) : PL_OK;
 }
 
-enum pl_status pl_components_first(struct pl_pair *pairs, size_t n, struct pl_buf *out, struct pl_err *err)
+enum pl_status pl_components_thin(struct pl_pair *pairs, size_t *n, pl_poll *poll, void *ctx, struct pl_err *err)
+{
+	size_t kept = 0, at = 0;
+	enum pl_status st = PL_OK;
+
+	while (at < *n && st == PL_OK) {
+		size_t take = kept > AT_ONCE ? kept : AT_ONCE;
+		take = take < *n - at ? take : *n - at;
+		memmove(pairs + kept, pairs + at, take * sizeof(*pairs));
+		at += take;
+		kept += take;
+		st = thin(pairs, &kept, poll, ctx, err);
+	}
+	*n = kept;
+	return st;
+}
+
+enum pl_status pl_components_first(struct pl_pair *pairs, size_t n, pl_poll *poll, void *ctx, struct pl_buf *out,
+    struct pl_err *err)
 {
 	struct forest f;
-	enum pl_status st = forest_new(&f, pairs, n, err);
+	enum pl_status st = forest_new(&f, pairs, n, poll, ctx, err);
 
 	if (st != PL_OK)
 		return st;

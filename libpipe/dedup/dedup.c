@@ -12,7 +12,7 @@ const char *const pl_cluster_names[] = {"stars", "components", NULL};
 
 #define PAIRS_BELIEVED 100             /* seen in a sample */
 #define ROOM_SLACK 1.25
-#define OUT_BYTES ((size_t)16 << 20)   /* of pairs of one unit that wait for the store */
+#define OUT_BYTES ((size_t)4 << 20)   /* of pairs of one unit that wait for the store */
 
 /* ---- places ---- */
 
@@ -335,7 +335,6 @@ static void add_up(struct pl_dedup *d)
 	d->parts.sum(d->parts.ctx, sums, PL_ARRAY_LEN(counts));
 	for (size_t i = 0; i < PL_ARRAY_LEN(counts); i++)
 		*counts[i] = sums[i];
-	s->units = pl_join_plan_units(d->plan);
 	s->held = d->held_peak;
 }
 
@@ -347,6 +346,10 @@ enum pl_status pl_dedup_decide(struct pl_dedup *d, struct pl_err *err)
 		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "%s", d->resolved ? "survivors were decided before" : "no images were loaded");
 	if ((st = d->parts.agree(d->parts.ctx, st, err)) != PL_OK)
 		return st;
+	/* its scratch makes room for what decides */
+	d->stats.units = pl_join_plan_units(d->plan);
+	pl_join_plan_free(d->plan);
+	d->plan = NULL;
 	st = pl_dedup_survivors(d, err);
 	if (st == PL_OK)
 		st = pl_dedup_fates(d, err);
@@ -355,8 +358,6 @@ enum pl_status pl_dedup_decide(struct pl_dedup *d, struct pl_err *err)
 	if (st != PL_OK)
 		return st;
 	add_up(d);
-	pl_join_plan_free(d->plan);
-	d->plan = NULL;
 	d->parts.unshare(d->parts.ctx, &d->hashes);
 	d->resolved = true;
 	return PL_OK;

@@ -89,11 +89,12 @@ PL_MUST_CHECK enum pl_status pl_dedup_write(struct pl_dedup *d, size_t corpus, s
 /* Write CORPUS/dedup.clusters.npy (README.md): part 0 does, from what all send it. Collective. */
 PL_MUST_CHECK enum pl_status pl_dedup_clusters(struct pl_dedup *d, size_t corpus, struct pl_err *err);
 
-/* Numbers for the report, of all parts once survivors are decided; keys to largest_bucket as predicted. */
+/* Numbers for the report, of all parts once survivors are decided; keys to largest_bucket as predicted; held, filed: the most of this
+ * part, in memory and in files of pairs. */
 struct pl_dedup_stats { uint64_t images, low_quality, distinct_hashes, pairs, dropped_bytes, dropped_near, dropped_eval, dropped_text,
     near_texts, text_pairs, dropped_near_text, kept_captions, repeated_images, repeated_captions,
     rounds, units, keys, candidates, expected_pairs, core_us, largest_bucket,
-    scratch, held; };
+    scratch, held, filed; };
 struct pl_dedup_stats pl_dedup_stats(const struct pl_dedup *d);
 
 /* Rows of dedup.clusters.npy, by survivor, then member. */

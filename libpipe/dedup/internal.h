@@ -150,14 +150,12 @@ PL_MUST_CHECK enum pl_status pl_items_load_texts(
 PL_MUST_CHECK enum pl_status pl_items_load_images(struct pl_dedup *d, struct pl_err *err);
 /* Which part decides what this item's content is equal to. */
 uint32_t pl_item_judge(const struct pl_item *it, uint32_t parts);
-void pl_items_sort_content(struct pl_items *it);
 bool pl_items_equal(const struct pl_item *a, const struct pl_item *b); /* same content and class */
 bool pl_items_same_content(const struct pl_item *a, const struct pl_item *b);
-void pl_items_sort_place(struct pl_items *it);
-/* The same of many items, where a stop signal can come in between. */
+/* A stop signal can come in between. */
 PL_MUST_CHECK enum pl_status pl_dedup_sort_content(struct pl_dedup *d, struct pl_items *it, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_dedup_sort_place(struct pl_dedup *d, struct pl_items *it, struct pl_err *err);
-void pl_items_sort_priority(struct pl_item *items, size_t n);
+PL_MUST_CHECK enum pl_status pl_dedup_sort_priority(struct pl_dedup *d, struct pl_items *it, struct pl_err *err);
 /* First entry at or behind (place, row). */
 size_t pl_items_lower(const struct pl_items *it, uint32_t place, uint32_t row);
 size_t pl_texts_lower(const struct pl_dedup *d, uint32_t place, uint32_t sample);
@@ -165,7 +163,8 @@ size_t pl_texts_lower(const struct pl_dedup *d, uint32_t place, uint32_t sample)
 /* texts.c: who of the equal texts stays. Texts stand by content, then class (evaluation first), then the total order: does
  * `first`, the first of its run, speak for `it`? */
 bool pl_texts_same(const struct pl_item *first, const struct pl_item *it);
-void pl_texts_sort(struct pl_dedup *d);   /* the drops, by place and sample */
+/* The drops, by place and sample. */
+PL_MUST_CHECK enum pl_status pl_texts_sort(struct pl_dedup *d, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_dedup_texts(struct pl_dedup *d, struct pl_err *err);
 
 /* near_text.c: number what stays of the texts (which are used up). */

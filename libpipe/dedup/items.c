@@ -100,12 +100,6 @@ bool pl_items_equal(const struct pl_item *a, const struct pl_item *b)
 	return a->class == b->class && compare_content(a, b) == 0;
 }
 
-void pl_items_sort_content(struct pl_items *it)
-{
-	if (it->n > 1)
-		qsort(it->items, it->n, sizeof(*it->items), compare_by_content);
-}
-
 enum pl_status pl_dedup_sort_content(struct pl_dedup *d, struct pl_items *it, struct pl_err *err)
 {
 	return pl_sort(it->items, it->n, sizeof(*it->items), compare_by_content, d->parts.poll, d->parts.ctx, err);
@@ -116,21 +110,14 @@ enum pl_status pl_dedup_sort_place(struct pl_dedup *d, struct pl_items *it, stru
 	return pl_sort(it->items, it->n, sizeof(*it->items), compare_by_place, d->parts.poll, d->parts.ctx, err);
 }
 
-void pl_items_sort_place(struct pl_items *it)
-{
-	if (it->n > 1)
-		qsort(it->items, it->n, sizeof(*it->items), compare_by_place);
-}
-
 static int compare_by_priority(const void *x, const void *y)
 {
 	return pl_item_compare(x, y);
 }
 
-void pl_items_sort_priority(struct pl_item *items, size_t n)
+enum pl_status pl_dedup_sort_priority(struct pl_dedup *d, struct pl_items *it, struct pl_err *err)
 {
-	if (n > 1)
-		qsort(items, n, sizeof(*items), compare_by_priority);
+	return pl_sort(it->items, it->n, sizeof(*it->items), compare_by_priority, d->parts.poll, d->parts.ctx, err);
 }
 
 size_t pl_items_lower(const struct pl_items *it, uint32_t place, uint32_t row)
@@ -445,7 +432,7 @@ enum pl_status pl_texts_deal(struct pl_dedup *d, struct pl_err *err)
 		free(d->texts);
 		d->ntexts = in.len / sizeof(struct pl_text_drop);
 		d->texts = (struct pl_text_drop *)(void *)pl_buf_detach(&in, NULL);
-		pl_texts_sort(d);
+		st = pl_texts_sort(d, err);
 	}
 	pl_buf_release(&in);
 	return st;

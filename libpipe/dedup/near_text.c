@@ -8,6 +8,7 @@
 
 #include "internal.h"
 #include "minhash.h"
+#include "sort.h"
 
 enum pl_status pl_near_text_set(struct pl_near_text_options *o, int64_t ngram, int64_t bands, int64_t rows, double jaccard,
     uint64_t max_pairs, struct pl_err *err)
@@ -38,6 +39,7 @@ enum pl_status pl_near_texts_take(struct pl_dedup *d, struct pl_items *texts, st
 {
 	struct pl_near_texts *x = calloc(1, sizeof(*x));
 	struct pl_item first = {0};
+	enum pl_status st;
 	size_t n = 0;
 
 	d->near_texts = x;
@@ -53,7 +55,9 @@ enum pl_status pl_near_texts_take(struct pl_dedup *d, struct pl_items *texts, st
 	}
 	if (n >= UINT32_MAX)
 		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "more than 2^32 - 2 texts");
-	pl_items_sort_priority(texts->items, n);
+	texts->n = n;
+	if ((st = pl_dedup_sort_priority(d, texts, err)) != PL_OK)
+		return st;
 	x->nodes = calloc(n + 1, sizeof(*x->nodes));
 	x->by_place = calloc(n + 1, sizeof(*x->by_place));
 	if (!x->nodes || !x->by_place)
@@ -64,11 +68,10 @@ enum pl_status pl_near_texts_take(struct pl_dedup *d, struct pl_items *texts, st
 		x->nodes[i] = (struct pl_text_node){it->key, it->place, it->row, it->class, it->text_bytes};
 		it->node = (uint32_t)i;
 	}
-	texts->n = n;
-	pl_items_sort_place(texts);
-	for (size_t i = 0; i < n; i++)
+	st = pl_dedup_sort_place(d, texts, err);
+	for (size_t i = 0; i < n && st == PL_OK; i++)
 		x->by_place[i] = texts->items[i].node;
-	return PL_OK;
+	return st;
 }
 
 void pl_near_texts_free(struct pl_near_texts *x)
@@ -144,17 +147,17 @@ static int compare_pairs(const void *x, const void *y)
 	return (p->b > q->b) - (p->b < q->b);
 }
 
-size_t pl_near_text_unique(struct pl_text_pair *pairs, size_t n)
+enum pl_status pl_near_text_unique(const struct pl_dedup *d, struct pl_text_pair *pairs, size_t *n, struct pl_err *err)
 {
+	enum pl_status st = pl_sort(pairs, *n, sizeof(*pairs), compare_pairs, d->parts.poll, d->parts.ctx, err);
 	size_t kept = 0;
 
-	if (n > 1)
-		qsort(pairs, n, sizeof(*pairs), compare_pairs);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < *n && st == PL_OK; i++) {
 		if (i == 0 || compare_pairs(&pairs[i], &pairs[kept - 1]) != 0)
 			pairs[kept++] = pairs[i];
 	}
-	return kept;
+	*n = kept;
+	return st;
 }
 
 bool pl_near_text_verify(const struct pl_near_text_options *o, const uint64_t *a, size_t na, const uint64_t *b, size_t nb,
@@ -224,8 +227,7 @@ static enum pl_status add_drops(struct pl_dedup *d, const uint32_t *survivor, co
 		    .survivor_place = s->place, .survivor_sample = s->sample, .distance = distance[v],
 		    .reason = s->class == PL_CLASS_EVAL ? PL_REASON_EVALUATION : PL_REASON_NEAR_DUPLICATE_TEXT};
 	}
-	pl_texts_sort(d);
-	return PL_OK;
+	return pl_texts_sort(d, err);
 }
 
 /* Equal texts counted when they were decided; what they were counted as may have changed. */

@@ -64,8 +64,8 @@ static inline uint32_t pl_near_text_owner(uint32_t text, uint32_t parts)
 {
 	return (uint32_t)(((uint64_t)(text * 0x9E3779B1u) * parts) >> 32);
 }
-/* Sort and drop repetitions; returns how many are left. */
-size_t pl_near_text_unique(struct pl_text_pair *pairs, size_t n);
+/* Sort and drop repetitions; *n becomes how many are left. */
+PL_MUST_CHECK enum pl_status pl_near_text_unique(const struct pl_dedup *d, struct pl_text_pair *pairs, size_t *n, struct pl_err *err);
 
 /* Compare two sets: *distance = (1 - Jaccard) in 1/PL_TEXT_DISTANCE_ONE, rounded up, so that 0 is equal sets; false: below the
  * threshold. */

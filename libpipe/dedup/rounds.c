@@ -8,6 +8,8 @@
 
 #include "star.h"
 
+enum { POLL_EVERY = 1 << 18 };   /* pairs */
+
 static int compare_pairs(const void *x, const void *y)
 {
 	const struct pl_pair *p = x, *q = y;
@@ -19,15 +21,28 @@ static int compare_pairs(const void *x, const void *y)
 	return (p->a > q->a) - (p->a < q->a);
 }
 
-enum pl_status pl_star_sort(uint32_t first, uint32_t end, struct pl_pair *pairs, size_t npairs, pl_poll *poll, void *ctx,
-    struct pl_err *err)
+enum pl_status pl_star_sort(uint32_t first, uint32_t end, struct pl_pair *pairs, size_t npairs, uint64_t spare, pl_poll *poll,
+    void *ctx, struct pl_err *err)
 {
 	for (size_t i = 0; i < npairs; i++) {
+		enum pl_status st = poll && i % POLL_EVERY == POLL_EVERY - 1 ? poll(ctx, err) : PL_OK;
+		if (st != PL_OK)
+			return st;
 		if (pairs[i].a >= pairs[i].b || pairs[i].b < first || pairs[i].b >= end || pairs[i].distance > 256)
 			return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "pair (%u, %u) at distance %u is none of items %u to %u",
 			    (unsigned)pairs[i].a, (unsigned)pairs[i].b, (unsigned)pairs[i].distance, (unsigned)first, (unsigned)end);
 	}
-	return pl_sort(pairs, npairs, sizeof(*pairs), compare_pairs, poll, ctx, err);
+	return pl_sort_within(pairs, npairs, sizeof(*pairs), compare_pairs, spare, poll, ctx, err);
+}
+
+/* n pairs more were looked at. */
+static enum pl_status tick(struct pl_star_part *p, uint64_t n, struct pl_err *err)
+{
+	p->seen += n;
+	if (p->seen < POLL_EVERY)
+		return PL_OK;
+	p->seen = 0;
+	return p->poll ? p->poll(p->ctx, err) : PL_OK;
 }
 
 static enum pl_status tell(struct pl_buf *news, uint32_t node, enum pl_star_state state, struct pl_err *err)
@@ -38,20 +53,22 @@ static enum pl_status tell(struct pl_buf *news, uint32_t node, enum pl_star_stat
 }
 
 enum pl_status pl_star_part_init(struct pl_star_part *p, uint32_t first, uint32_t end, const struct pl_pair *pairs, size_t npairs,
-    struct pl_buf *news, struct pl_err *err)
+    pl_poll *poll, void *ctx, struct pl_buf *news, struct pl_err *err)
 {
 	enum pl_status st = PL_OK;
 	size_t groups = 0;
 
-	*p = (struct pl_star_part){.first = first, .end = end, .pairs = pairs, .npairs = npairs};
-	for (size_t i = 0; i < npairs; i++)
+	*p = (struct pl_star_part){.first = first, .end = end, .pairs = pairs, .npairs = npairs, .poll = poll, .ctx = ctx};
+	for (size_t i = 0; i < npairs && st == PL_OK; i++) {
 		groups += i == 0 || pairs[i].b != pairs[i - 1].b;
+		st = tick(p, 1, err);
+	}
 	p->own = calloc((size_t)(end - first) + 1, 1);
 	p->open = malloc((groups + 1) * sizeof(*p->open));
-	if (!p->own || !p->open)
+	if (st == PL_OK && (!p->own || !p->open))
 		st = pl_fail_nomem(err);
 	for (size_t i = 0; i < npairs && st == PL_OK; i++) {
-		if (i > 0 && pairs[i].b == pairs[i - 1].b)
+		if ((st = tick(p, 1, err)) != PL_OK || (i > 0 && pairs[i].b == pairs[i - 1].b))
 			continue;
 		p->open[p->nopen++] = i;
 		p->own[pairs[i].b - first] = PL_STATE_UNDECIDED;
@@ -74,12 +91,15 @@ static enum pl_star_state state_of(const struct pl_star_part *p, const uint8_t *
 	return node >= p->first ? (enum pl_star_state)p->own[node - p->first] : pl_star_state(states, node);
 }
 
-static enum pl_star_state judge(const struct pl_star_part *p, const uint8_t *states, size_t from)
+/* *seen: how many pairs it takes. */
+static enum pl_star_state judge(const struct pl_star_part *p, const uint8_t *states, size_t from, uint64_t *seen)
 {
 	enum pl_star_state verdict = PL_STATE_KEPT;
 
+	*seen = 0;
 	for (size_t i = from; i < p->npairs && p->pairs[i].b == p->pairs[from].b; i++) {
 		enum pl_star_state s = state_of(p, states, p->pairs[i].a);
+		++*seen;
 		if (s == PL_STATE_KEPT)
 			return PL_STATE_DROPPED;
 		if (s == PL_STATE_UNDECIDED)
@@ -95,7 +115,10 @@ enum pl_status pl_star_round(struct pl_star_part *p, const uint8_t *states, stru
 
 	for (size_t i = 0; i < p->nopen && st == PL_OK; i++) {
 		uint32_t b = p->pairs[p->open[i]].b;
-		enum pl_star_state s = judge(p, states, p->open[i]);
+		uint64_t seen;
+		enum pl_star_state s = judge(p, states, p->open[i], &seen);
+		if ((st = tick(p, seen, err)) != PL_OK)
+			break;
 		if (s == PL_STATE_UNDECIDED) {
 			p->open[left++] = p->open[i];
 			continue;
@@ -107,14 +130,17 @@ enum pl_status pl_star_round(struct pl_star_part *p, const uint8_t *states, stru
 	return st;
 }
 
-void pl_star_part_end(const struct pl_star_part *p, const uint8_t *states, uint32_t *survivor, uint16_t *distance)
+enum pl_status pl_star_part_end(struct pl_star_part *p, const uint8_t *states, uint32_t *survivor, uint16_t *distance, struct pl_err *err)
 {
+	enum pl_status st = PL_OK;
+
 	for (uint32_t i = 0; i < p->end - p->first; i++) {
 		survivor[i] = PL_STAR_KEPT;
 		distance[i] = 0;
 	}
-	for (size_t i = 0; i < p->npairs; i++) {
+	for (size_t i = 0; i < p->npairs && st == PL_OK; i++) {
 		uint32_t b = p->pairs[i].b - p->first;
+		st = tick(p, 1, err);
 		if (p->own[b] != PL_STATE_DROPPED || survivor[b] != PL_STAR_KEPT)
 			continue;
 		if (state_of(p, states, p->pairs[i].a) == PL_STATE_KEPT) {
@@ -122,6 +148,7 @@ void pl_star_part_end(const struct pl_star_part *p, const uint8_t *states, uint3
 			distance[b] = (uint16_t)p->pairs[i].distance;
 		}
 	}
+	return st;
 }
 
 void pl_star_apply(uint8_t *states, const pl_star_news *news, size_t n)

@@ -20,20 +20,24 @@ struct pl_star_part {
 	const struct pl_pair *pairs; size_t npairs;   /* those with b among them; sorted */
 	uint8_t *own;                      /* states of its nodes */
 	uint64_t *open; size_t nopen;      /* first pairs of the undecided */
+	pl_poll *poll; void *ctx;          /* called every so many pairs; NULL works */
+	uint64_t seen;                     /* pairs, since the last call */
 };
 
-/* Sort pairs for a part: by b, then nearest first, then by a. PL_ERR_INVALID unless first <= b < end, a < b and distance <= 256. */
-PL_MUST_CHECK enum pl_status pl_star_sort(uint32_t first, uint32_t end, struct pl_pair *pairs, size_t npairs, pl_poll *poll,
+/* Sort pairs for a part: by b, then nearest first, then by a. PL_ERR_INVALID unless first <= b < end, a < b and distance <= 256.
+ * spare: bytes to sort with (pl_sort_within). */
+PL_MUST_CHECK enum pl_status pl_star_sort(uint32_t first, uint32_t end, struct pl_pair *pairs, size_t npairs, uint64_t spare, pl_poll *poll,
     void *ctx, struct pl_err *err);
 /* pairs are sorted and stay until pl_star_part_release. Appends to news what the others must know. */
 PL_MUST_CHECK enum pl_status pl_star_part_init(struct pl_star_part *p, uint32_t first, uint32_t end, const struct pl_pair *pairs,
-    size_t npairs, struct pl_buf *news, struct pl_err *err);
+    size_t npairs, pl_poll *poll, void *ctx, struct pl_buf *news, struct pl_err *err);
 void pl_star_part_release(struct pl_star_part *p);   /* works on a zeroed one */
 /* Decide what can be decided by the states of all nodes (those of own ones are not looked at), append it to news. p->nopen is 0
  * when nothing is left; while one part has some left, each round decides at least one. */
 PL_MUST_CHECK enum pl_status pl_star_round(struct pl_star_part *p, const uint8_t *states, struct pl_buf *news, struct pl_err *err);
 /* After the last round: survivor and distance of node first + i, as pl_star has them. */
-void pl_star_part_end(const struct pl_star_part *p, const uint8_t *states, uint32_t *survivor, uint16_t *distance);
+PL_MUST_CHECK enum pl_status pl_star_part_end(struct pl_star_part *p, const uint8_t *states, uint32_t *survivor, uint16_t *distance,
+    struct pl_err *err);
 
 /* Bytes of the states of n nodes. */
 static inline uint64_t pl_star_bytes(uint32_t n)

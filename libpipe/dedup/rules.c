@@ -205,8 +205,7 @@ static enum pl_status keep_drops(struct pl_dedup *d, const struct pl_buf *in, st
 	memcpy(t + d->ntexts, in->data, in->len);
 	d->texts = t;
 	d->ntexts += more;
-	pl_texts_sort(d);
-	return PL_OK;
+	return pl_texts_sort(d, err);
 }
 
 typedef enum pl_status decide_fn(struct pl_dedup *d, const struct pl_items *it, struct pl_buf *drops, struct pl_err *err);
@@ -227,10 +226,10 @@ static enum pl_status apply(struct pl_dedup *d, pl_load_fn *load, decide_fn *dec
 	pl_dedup_account(d, own.cap * sizeof(struct pl_item) + in.cap);
 	free(own.items);
 	judged = (struct pl_items){(struct pl_item *)(void *)in.data, in.len / sizeof(struct pl_item), 0};
-	if (st == PL_OK) {
-		pl_items_sort_content(&judged);
+	if (st == PL_OK)
+		st = pl_dedup_sort_content(d, &judged, err);
+	if (st == PL_OK)
 		st = decide(d, &judged, &drops, err);
-	}
 	pl_buf_release(&in);
 	deal.drops = (const struct pl_text_drop *)(const void *)drops.data;
 	deal.n = drops.len / sizeof(struct pl_text_drop);

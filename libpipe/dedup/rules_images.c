@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "sort.h"
 #include "rules.h"
 
 /* An image with what its sample's table says. */
@@ -233,10 +234,8 @@ static enum pl_status judge_cluster(struct judge *j, struct member *m, size_t n,
 
 static enum pl_status judge_all(struct judge *j, struct member *m, size_t n, struct pl_err *err)
 {
-	enum pl_status st = PL_OK;
+	enum pl_status st = pl_sort(m, n, sizeof(*m), compare_members, j->d->parts.poll, j->d->parts.ctx, err);
 
-	if (n > 1)
-		qsort(m, n, sizeof(*m), compare_members);
 	for (size_t i = 0, end; i < n && st == PL_OK; i = end) {
 		for (end = i + 1; end < n && m[end].it.fate.place == m[i].it.fate.place && m[end].it.fate.row == m[i].it.fate.row;)
 			end++;

@@ -94,6 +94,12 @@ enum pl_status pl_spill_seal(struct pl_spill *s, struct pl_err *err)
 	return PL_OK;
 }
 
+void pl_spill_rest(const struct pl_spill *s)
+{
+	if (s->fd >= 0 && s->filed > 0 && s->data && s->data != s->memory.data)
+		(void)madvise(s->data, (size_t)s->filed, MADV_DONTNEED);   /* of a shared mapping: what was written stays in the file */
+}
+
 void pl_spill_release(struct pl_spill *s)
 {
 	if (s->fd >= 0 && s->filed > 0 && s->data && s->data != s->memory.data)

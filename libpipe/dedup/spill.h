@@ -20,6 +20,9 @@ void pl_spill_init(struct pl_spill *s, uint64_t ceiling, const char *dir);
 PL_MUST_CHECK enum pl_status pl_spill_add(struct pl_spill *s, const void *data, size_t len, struct pl_err *err);
 /* Nothing is added after; data and len are set. */
 PL_MUST_CHECK enum pl_status pl_spill_seal(struct pl_spill *s, struct pl_err *err);
+/* After pl_spill_seal, between two looks at data: let go of the file's pages. They come back as they are looked at again; without
+ * this, a process that walks through a file holds all of it. */
+void pl_spill_rest(const struct pl_spill *s);
 void pl_spill_release(struct pl_spill *s);   /* works twice */
 
 #endif

@@ -8,6 +8,8 @@
 #include "internal.h"
 #include "rounds.h"
 
+#define SPARE_MIN ((uint64_t)1 << 20)   /* bytes to sort pairs with */
+
 static uint32_t hamming(const uint64_t a[4], const uint64_t b[4])
 {
 	uint32_t n = 0;
@@ -41,11 +43,29 @@ static bool next_pair_to_first(void *ctx, const void **record, uint32_t *to)
 	return more;
 }
 
+/* Files of pairs are walked through, and never held as a whole. */
+static enum pl_status pairs_poll(void *ctx, struct pl_err *err)
+{
+	struct pl_dedup *d = ctx;
+
+	pl_spill_rest(&d->found);
+	pl_spill_rest(&d->pairs);
+	return d->parts.poll(d->parts.ctx, err);
+}
+
+static void account_files(struct pl_dedup *d)
+{
+	uint64_t filed = d->found.filed + d->pairs.filed;
+
+	if (filed > d->stats.filed)
+		d->stats.filed = filed;
+}
+
 /* A batch at a time into the store, so that only the store is large. */
 static enum pl_status deal_pairs(struct pl_dedup *d, struct pl_err *err)
 {
 	struct pair_deal deal = {.d = d};
-	uint64_t step = (uint64_t)4 << 20, left = 1;
+	uint64_t step = (uint64_t)1 << 20, left = 1;
 	struct pl_buf in;
 	enum pl_status st = pl_spill_seal(&d->found, err);
 	size_t n = st == PL_OK ? (size_t)(d->found.len / sizeof(struct pl_pair)) : 0;
@@ -59,14 +79,16 @@ static enum pl_status deal_pairs(struct pl_dedup *d, struct pl_err *err)
 		if (st != PL_OK)
 			break;
 		st = pl_spill_add(&d->pairs, in.data, in.len, err);
+		pl_spill_rest(&d->found);
 		left = deal.at < n;
 		d->parts.sum(d->parts.ctx, &left, 1);
 	}
 	pl_dedup_account(d, in.len);
 	pl_buf_release(&in);
-	pl_spill_release(&d->found);
 	if (st == PL_OK)
 		st = pl_spill_seal(&d->pairs, err);
+	account_files(d);
+	pl_spill_release(&d->found);
 	return d->parts.agree(d->parts.ctx, st, err);
 }
 
@@ -124,12 +146,12 @@ static enum pl_status decide_stars(struct pl_dedup *d, struct pl_err *err)
 	st = d->parts.share(d->parts.ctx, &d->states, pl_star_bytes(d->nnodes), pl_dedup_held(d), "states of images", err);
 	if (st != PL_OK)
 		return st;
-	st = pl_star_sort(first, end, pairs, n, d->parts.poll, d->parts.ctx, err);
+	st = pl_star_sort(first, end, pairs, n, d->pairs.ceiling < SPARE_MIN ? SPARE_MIN : d->pairs.ceiling, pairs_poll, d, err);
 	if (st == PL_OK)
-		st = pl_star_part_init(&part, first, end, pairs, n, &news, err);
+		st = pl_star_part_init(&part, first, end, pairs, n, pairs_poll, d, &news, err);
 	st = play_rounds(d, &part, &news, st, err);
 	if (st == PL_OK)
-		pl_star_part_end(&part, d->states.data, d->survivor, d->distance);
+		st = pl_star_part_end(&part, d->states.data, d->survivor, d->distance, err);
 	pl_dedup_account(d, news.cap + pl_nodes_held(d) + 8 * part.nopen);
 	pl_buf_release(&news);
 	pl_star_part_release(&part);
@@ -146,7 +168,7 @@ static enum pl_status decide_components(struct pl_dedup *d, struct pl_err *err)
 	struct pair_deal deal = {.d = d, .pairs = pairs};
 	uint32_t first = pl_nodes_first(d);
 	struct pl_buf all, out, in;
-	enum pl_status st = pl_components_thin(pairs, &n, err);
+	enum pl_status st = pl_components_thin(pairs, &n, pairs_poll, d, err);
 
 	pl_buf_init(&all, (size_t)1 << 46);
 	pl_buf_init(&out, (size_t)1 << 46);
@@ -154,7 +176,7 @@ static enum pl_status decide_components(struct pl_dedup *d, struct pl_err *err)
 	deal.n = n;
 	st = pl_parts_deal(&d->parts, st, sizeof(struct pl_pair), next_pair_to_first, &deal, &all, err);
 	if (st == PL_OK)
-		st = pl_components_first((struct pl_pair *)(void *)all.data, all.len / sizeof(struct pl_pair), &out, err);
+		st = pl_components_first((struct pl_pair *)(void *)all.data, all.len / sizeof(struct pl_pair), d->parts.poll, d->parts.ctx, &out, err);
 	pl_dedup_account(d, 2 * all.len + out.len);
 	deal = (struct pair_deal){.d = d, .pairs = (struct pl_pair *)(void *)out.data, .n = out.len / sizeof(struct pl_pair)};
 	st = pl_parts_deal(&d->parts, st, sizeof(struct pl_pair), next_pair, &deal, &in, err);

@@ -8,6 +8,7 @@
 
 #include "internal.h"
 #include "near_text.h"
+#include "sort.h"
 
 /* Texts of a bucket that gives all its pairs at once. */
 enum { SMALL = 64 };
@@ -107,10 +108,8 @@ enum pl_status pl_text_buckets_band(
     struct pl_text_buckets *b, struct pl_text_key *keys, size_t n, struct pl_buf *to, uint32_t parts, struct pl_err *err)
 {
 	uint64_t pairs = 0;
-	enum pl_status st = PL_OK;
+	enum pl_status st = pl_sort(keys, n, sizeof(*keys), compare_keys, b->d->parts.poll, b->d->parts.ctx, err);
 
-	if (n > 1)
-		qsort(keys, n, sizeof(*keys), compare_keys);
 	for (size_t i = 0, end = 0; i < n && st == PL_OK; i = end) {
 		while (end < n && keys[end].key == keys[i].key)
 			end++;
@@ -182,13 +181,15 @@ enum pl_status pl_text_buckets_dropped(
     const struct pl_text_buckets *b, struct pl_pair *pairs, size_t n, const uint8_t *behind, uint8_t *dropped, struct pl_err *err)
 {
 	uint32_t texts = b->d->near_texts->n;
-	uint8_t *stays = calloc((size_t)texts / 8 + 1, 1);
+	uint8_t *stays;
 	size_t at = 0;
+	enum pl_status st = pl_sort(pairs, n, sizeof(*pairs), compare_by_second, b->d->parts.poll, b->d->parts.ctx, err);
 
+	if (st != PL_OK)
+		return st;
+	stays = calloc((size_t)texts / 8 + 1, 1);
 	if (!stays)
 		return pl_fail_nomem(err);
-	if (n > 1)
-		qsort(pairs, n, sizeof(*pairs), compare_by_second);
 	memset(dropped, 0, (size_t)texts / 8 + 1);
 	for (uint32_t v = 0; v < texts; v++) {
 		bool drop = false, known = !has(behind, v);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "sort.h"
 
 static enum pl_status add_drop(struct pl_dedup *d, size_t *cap, const struct pl_item *it,
     const struct pl_item *survivor, struct pl_err *err)
@@ -58,10 +59,9 @@ static enum pl_status decide(struct pl_dedup *d, const struct pl_items *texts, s
 	return st;
 }
 
-void pl_texts_sort(struct pl_dedup *d)
+enum pl_status pl_texts_sort(struct pl_dedup *d, struct pl_err *err)
 {
-	if (d->ntexts > 1)
-		qsort(d->texts, d->ntexts, sizeof(*d->texts), compare_drops);
+	return pl_sort(d->texts, d->ntexts, sizeof(*d->texts), compare_drops, d->parts.poll, d->parts.ctx, err);
 }
 
 enum pl_status pl_dedup_texts(struct pl_dedup *d, struct pl_err *err)
@@ -69,13 +69,12 @@ enum pl_status pl_dedup_texts(struct pl_dedup *d, struct pl_err *err)
 	struct pl_items texts = {0};
 	enum pl_status st = pl_items_load_texts(d, &texts, err);
 
-	if (st == PL_OK) {
-		pl_items_sort_content(&texts);
+	if (st == PL_OK)
+		st = pl_dedup_sort_content(d, &texts, err);
+	if (st == PL_OK)
 		st = decide(d, &texts, err);
-	}
 	if (st == PL_OK && d->o.near_text.on)
 		st = pl_near_texts_take(d, &texts, err);
 	free(texts.items);
-	pl_texts_sort(d);
-	return st;
+	return st == PL_OK ? pl_texts_sort(d, err) : st;
 }

@@ -95,7 +95,8 @@ static size_t take(const struct world *w, struct pl_buf to[3], struct pl_buf *ou
 		assert_int_equal(pl_buf_add(&all, to[r].data, to[r].len, NULL), PL_OK);
 		pl_buf_clear(&to[r]);
 	}
-	n = pl_near_text_unique((struct pl_text_pair *)(void *)all.data, all.len / sizeof(struct pl_text_pair));
+	n = all.len / sizeof(struct pl_text_pair);
+	assert_int_equal(pl_near_text_unique(&w->d, (struct pl_text_pair *)(void *)all.data, &n, NULL), PL_OK);
 	add_near(w, (const struct pl_text_pair *)(void *)all.data, n, out);
 	pl_buf_release(&all);
 	return n;

@@ -41,8 +41,8 @@ static unsigned by_rounds(const struct graph *g, uint32_t parts, struct answer *
 		for (size_t i = 0; i < g->npairs; i++)
 			if (g->pairs[i].b >= first && g->pairs[i].b < end)
 				own[p][n++] = g->pairs[i];
-		assert_int_equal(pl_star_sort(first, end, own[p], n, NULL, NULL, NULL), PL_OK);
-		assert_int_equal(pl_star_part_init(&part[p], first, end, own[p], n, &news, NULL), PL_OK);
+		assert_int_equal(pl_star_sort(first, end, own[p], n, UINT64_MAX, NULL, NULL, NULL), PL_OK);
+		assert_int_equal(pl_star_part_init(&part[p], first, end, own[p], n, NULL, NULL, &news, NULL), PL_OK);
 	}
 	do {
 		size_t n = news.len / sizeof(pl_star_news);
@@ -58,7 +58,7 @@ static unsigned by_rounds(const struct graph *g, uint32_t parts, struct answer *
 	} while (open > 0);
 	pl_star_apply(states, (const pl_star_news *)(const void *)news.data, news.len / sizeof(pl_star_news));
 	for (uint32_t p = 0; p < parts; p++) {
-		pl_star_part_end(&part[p], states, a->survivor + part[p].first, a->distance + part[p].first);
+		assert_int_equal(pl_star_part_end(&part[p], states, a->survivor + part[p].first, a->distance + part[p].first, NULL), PL_OK);
 		pl_star_part_release(&part[p]);
 		free(own[p]);
 	}
@@ -146,9 +146,9 @@ static void test_refusals(void **state)
 	struct pl_pair outside = {1, 9, 2}, backward = {3, 2, 1}, far = {2, 5, 257};
 
 	(void)state;
-	assert_int_equal(pl_star_sort(4, 8, &outside, 1, NULL, NULL, NULL), PL_ERR_INVALID);
-	assert_int_equal(pl_star_sort(0, 8, &backward, 1, NULL, NULL, NULL), PL_ERR_INVALID);
-	assert_int_equal(pl_star_sort(4, 8, &far, 1, NULL, NULL, NULL), PL_ERR_INVALID);
+	assert_int_equal(pl_star_sort(4, 8, &outside, 1, UINT64_MAX, NULL, NULL, NULL), PL_ERR_INVALID);
+	assert_int_equal(pl_star_sort(0, 8, &backward, 1, UINT64_MAX, NULL, NULL, NULL), PL_ERR_INVALID);
+	assert_int_equal(pl_star_sort(4, 8, &far, 1, UINT64_MAX, NULL, NULL, NULL), PL_ERR_INVALID);
 }
 
 /* The smallest node that can be reached. */
@@ -189,11 +189,11 @@ static void test_components(void **state)
 			for (size_t i = 0; i < g.npairs; i++)
 				if (g.pairs[i].b % parts == p)
 					own[n++] = g.pairs[i];
-			assert_int_equal(pl_components_thin(own, &n, NULL), PL_OK);
+			assert_int_equal(pl_components_thin(own, &n, NULL, NULL, NULL), PL_OK);
 			assert_true(n < g.n);
 			assert_int_equal(pl_buf_add(&all, own, n * sizeof(own[0]), NULL), PL_OK);
 		}
-		assert_int_equal(pl_components_first((struct pl_pair *)(void *)all.data, all.len / sizeof(struct pl_pair), &out, NULL), PL_OK);
+		assert_int_equal(pl_components_first((struct pl_pair *)(void *)all.data, all.len / sizeof(struct pl_pair), NULL, NULL, &out, NULL), PL_OK);
 		for (uint32_t i = 0; i < g.n; i++)
 			root[i] = i;
 		for (size_t i = 0; i < out.len / sizeof(struct pl_pair); i++)
