@@ -27,7 +27,7 @@ static const struct pl_opt options[] = {
 	{ 'd', "distance", PL_OPT_INT, &distance, "BITS", "largest Hamming distance of near duplicates", 0, 128, NULL },
 	{ 0, "min-quality", PL_OPT_INT, &min_quality, "Q", "images of lower PDQ quality are compared by bytes only", 0, 100, NULL },
 	{ 'a', "against", PL_OPT_LIST, &against, "SET", "drop what matches this evaluation corpus or file of PDQ hashes (may repeat)", 0, 0, NULL },
-	{ 0, "against-hash", PL_OPT_CHOICE, &against_hash, "HASH", "how hashes in files were made: no file tells (default: as those of the corpora)", 0, 0, pl_hash_recipe_names },
+	{ 0, "against-hash", PL_OPT_CHOICE, &against_hash, "HASH", "how hashes in files were made (default: as the file says, else as those of the corpora, with a warning)", 0, 0, pl_hash_recipe_names },
 	{ 0, "known", PL_OPT_LIST, &known, "CORPUS", "a corpus deduplicated before: what it kept drops others and is left alone (may repeat)", 0, 0, NULL },
 	{ 0, "exact-only", PL_OPT_FLAG, &exact_only, NULL, "equal bytes only, no perceptual hashes", 0, 0, NULL },
 	{ 0, "no-text", PL_OPT_FLAG, &no_text, NULL, "leave equal texts alone", 0, 0, NULL },
@@ -62,7 +62,7 @@ static const struct pl_tool tool = {
 	    "beside the tables with the survivor of each dropped row, and dedup.clusters.npy lists them by survivor; the same at any rank "
 	    "count and with any --memory. With --cluster components images that hang together by a chain of near ones count as one, and only "
 	    "the first stays: more is dropped, some of it far from what stays. "
-	    "A file given to --against is a list of PDQ hashes, one a line, blanks and a name behind it if you like; plait hash -r pdq-aa makes one.",
+	    "A file given to --against is a list of PDQ hashes, one a line, blanks and a name behind it if you like; plait hash -r pdq-aa --list makes one.",
 	.examples =
 	    "plait dedup corpora/cc3m corpora/laion --against corpora/coco-val\n"
 	    "plait dedup corpora/laion --captions all --max-captions 10\n"

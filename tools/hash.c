@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plait-hash: perceptual hashes of picture files, printed like sha256sum. */
 #include "libpipe/base/file.h"
+#include "libpipe/dedup/hashlist.h"
 #include "libpipe/img/pool.h"
 #include "serial.h"
 
 static struct pl_common common;
 static int recipe = PL_HASH_PDQ;
-static bool rotations;
+static bool rotations, list;
 
 static const struct pl_opt options[] = {
 	{ 'r', "recipe", PL_OPT_CHOICE, &recipe, "RECIPE", "pdq is Meta's, for matching against PDQ lists; pdq-aa is what dedup uses", 0, 0, pl_hash_recipe_names },
 	{ 0, "rotations", PL_OPT_FLAG, &rotations, NULL, "eight hashes a picture, of it turned and mirrored, with a column that names the turn", 0, 0, NULL },
+	{ 0, "list", PL_OPT_FLAG, &list, NULL, "begin with a line that says how the hashes are made, for plait dedup --against", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
 
@@ -25,7 +27,7 @@ static const struct pl_tool tool = {
 	    "plain hashes. The turns have PDQ's names: original; rotate90, rotate180, rotate270 (counterclockwise); flipx (upside down), flipy "
 	    "(left and right exchanged), flipplus1 (transposed: the diagonal from the top left stays), flipminus1 (the other diagonal stays). "
 	    "pdq and pdq-512 hash the turned pixels, like threatexchange's option of this name; pdq-aa turns its transform, which is the same.",
-	.examples = "plait hash photos/*.jpg\nplait hash -r pdq-aa a.png b.webp\nplait hash --rotations a.png",
+	.examples = "plait hash photos/*.jpg\nplait hash -r pdq-aa a.png b.webp\nplait hash --rotations a.png\nplait hash -r pdq-aa --list evals/*.jpg >evals.pdq",
 	.opts = options,
 	.common = &common,
 	.common_set = PL_COMMON_BASE | PL_COMMON_POOL,
@@ -108,6 +110,8 @@ static enum pl_status run(int argc, char **argv, struct pl_err *err)
 		config.limits.timeout_ms *= PL_DIHEDRAL_COUNT;
 	if (config.workers == 0 && argc == 1)
 		config.workers = 1;
+	if (list && printf("%s%s\n", pl_hashlist_head, pl_hash_recipe_names[recipe]) < 0)
+		return pl_fail_errno(err, PL_SEV_JOB, "standard output", "cannot write");
 	if ((st = pl_pool_new(&pool, &config, err)) != PL_OK)
 		return st;
 	if (config.sandbox == PL_SANDBOX_AUTO && !pl_pool_seccomp(pool))

@@ -111,7 +111,7 @@ static enum pl_status dedup(struct job *j, struct pl_err *err)
 		goto done;
 	step.against = against;
 	step.nagainst = r->dedup.against.n + r->dedup.against_hashes.n;
-	step.against_hash = -1;
+	step.against_hash = r->dedup.against_hash;
 	step.known = r->dedup.known.items;
 	step.nknown = r->dedup.known.n;
 	step.options.rules = r->dedup.rules;

@@ -44,7 +44,7 @@ static struct pl_corpus **pointers(struct pl_corpus *c, size_t n)
 	return list;
 }
 
-static enum pl_status open_all(struct dedup *d, struct pl_err *err)
+static enum pl_status open_all(struct dedup *d, bool root, struct pl_err *err)
 {
 	const struct dedup_step *s = d->step;
 	enum pl_status st = steps_open_corpora(s->corpora, s->n, &d->corpora, err);
@@ -53,6 +53,8 @@ static enum pl_status open_all(struct dedup *d, struct pl_err *err)
 		st = dedup_others_open(&d->others, s, d->corpora, err);
 	if (st != PL_OK)
 		return st;
+	if (root)
+		dedup_others_warn(&d->others);
 	d->corpus_list = pointers(d->corpora, s->n);
 	return d->corpus_list == NULL ? pl_fail_nomem(err) : PL_OK;
 }
@@ -443,7 +445,7 @@ enum pl_status step_dedup(struct tool *t, const struct dedup_step *s, struct pl_
 
 	d.step = s;
 	tool_step_begin(t, "dedup", 0);
-	st = open_all(&d, err);
+	st = open_all(&d, tool_is_root(t), err);
 	st = pl_job_agree(t->job, st, err);
 	for (size_t i = 0; i < s->n && st == PL_OK; i++)
 		st = tool_output_dir(t, d.corpora[i].dir, err);

@@ -17,17 +17,18 @@ static enum pl_status open_list(struct dedup_others *o, const struct dedup_step 
     struct pl_err *err)
 {
 	struct pl_hashlist *l = &o->hashes[o->nhashes];
-	enum pl_hash_recipe recipe = s->against_hash >= 0 || s->n == 0 ? (enum pl_hash_recipe)s->against_hash : corpora[0].source.hash;
+	enum pl_hash_recipe recipe = s->n > 0 ? corpora[0].source.hash : PL_HASH_PDQ_AA;
 	enum pl_status st;
 
 	if (!s->options.near)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, path, "a list of hashes finds near images only, and these are not asked for");
-	st = pl_hashlist_open(l, path, recipe, err);
+	st = pl_hashlist_open(l, path, s->against_hash, recipe, err);
 	if (st != PL_OK)
 		return st;
+	recipe = l->corpus.source.hash;
 	if (s->n > 0 && recipe != corpora[0].source.hash) {
 		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, path,
-		    "its hashes are said to be %s, those of '%s' are %s: distances between the two mean nothing; ingest the corpora with --hash %s",
+		    "its hashes are %s, those of '%s' are %s: distances between the two mean nothing; ingest the corpora with --hash %s",
 		    pl_hash_recipe_names[recipe], corpora[0].dir, pl_hash_recipe_names[corpora[0].source.hash], pl_hash_recipe_names[recipe]);
 		pl_hashlist_close(l);
 		return st;
@@ -87,6 +88,17 @@ enum pl_status dedup_others_open(struct dedup_others *o, const struct dedup_step
 	if (st != PL_OK)
 		dedup_others_close(o);
 	return st;
+}
+
+void dedup_others_warn(const struct dedup_others *o)
+{
+	for (size_t i = 0; i < o->nhashes; i++) {
+		const struct pl_corpus *c = &o->hashes[i].corpus;
+		if (o->hashes[i].guessed)
+			pl_log(PL_LOG_WARNING, "'%s': nothing says how its hashes were made; they are taken for %s, as those of the corpora, and match little "
+			    "if they are not: say --against-hash, or '%s%s' in the list", c->dir, pl_hash_recipe_names[c->source.hash], pl_hashlist_head,
+			    pl_hash_recipe_names[c->source.hash]);
+	}
 }
 
 void dedup_others_close(struct dedup_others *o)

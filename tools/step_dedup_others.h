@@ -20,6 +20,8 @@ struct dedup_others {
 /* corpora: the n that get verdicts. PL_ERR_USAGE when one of them is to be left alone, too. */
 PL_MUST_CHECK enum pl_status dedup_others_open(struct dedup_others *o, const struct dedup_step *s, const struct pl_corpus *corpora,
     struct pl_err *err);
+/* Say which lists are taken to be what nothing says that they are. */
+void dedup_others_warn(const struct dedup_others *o);
 void dedup_others_close(struct dedup_others *o);
 /* Row i of dedup.json's corpora behind those that get verdicts; NULL = no memory. */
 json_t *dedup_others_describe(const struct dedup_others *o, size_t i);

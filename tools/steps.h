@@ -34,7 +34,7 @@ PL_MUST_CHECK enum pl_status step_filter(struct tool *t, const struct filter_ste
 struct dedup_step {
 	const char *const *corpora; size_t n;
 	const char *const *against; size_t nagainst;   /* evaluation sets: corpora, and files of hashes */
-	int against_hash;                              /* enum pl_hash_recipe of these files; -1 = that of the corpora */
+	int against_hash;                              /* enum pl_hash_recipe of these files; -1 = what they say, else that of the corpora */
 	const char *const *known; size_t nknown;       /* corpora that were deduplicated before */
 	struct pl_dedup_options options;
 	uint64_t memory;                               /* bytes of a node; 0 = most of what there is */

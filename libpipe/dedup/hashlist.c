@@ -9,6 +9,8 @@
 #include "libpipe/base/hash.h"
 #include "libpipe/img/pdq.h"
 
+const char pl_hashlist_head[] = "# hash: ";
+
 enum {
 	DIGITS = 64,
 	LINE = 4096,              /* longest line with its end */
@@ -52,6 +54,32 @@ static char *find_name(char *rest)
 	return name;
 }
 
+/* A comment may say how the hashes were made; a list is of one recipe. */
+static enum pl_status parse_comment(const char *text, const char *path, struct pl_hash_entry *e, struct pl_err *err)
+{
+	size_t head = strlen(pl_hashlist_head), len;
+	enum pl_status st = PL_OK;
+	int recipe = -1;
+
+	if (strncmp(text, pl_hashlist_head, head) != 0)
+		return PL_OK;
+	text += head;
+	len = strcspn(text, " \t");
+	for (int i = 0; pl_hash_recipe_names[i]; i++) {
+		if (strlen(pl_hash_recipe_names[i]) == len && strncmp(text, pl_hash_recipe_names[i], len) == 0)
+			recipe = i;
+	}
+	if (recipe < 0)
+		st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, path, "'%.*s' is no way that hashes are made here", (int)(len < 32 ? len : 32), text);
+	else if (e->recipe >= 0 && recipe != e->recipe)
+		st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, path, "its hashes are %s, a line before says %s: a list is of one kind",
+		    pl_hash_recipe_names[recipe], pl_hash_recipe_names[e->recipe]);
+	if (st != PL_OK && err)
+		err->line = (uint32_t)e->line;
+	e->recipe = recipe;
+	return st;
+}
+
 /* text has no line end. *is: does the line hold a hash? */
 static enum pl_status parse_line(char *text, const char *path, struct pl_hash_entry *e, bool *is, struct pl_err *err)
 {
@@ -60,7 +88,9 @@ static enum pl_status parse_line(char *text, const char *path, struct pl_hash_en
 	size_t digits = strspn(start, "0123456789abcdefABCDEF");
 
 	*is = false;
-	if (*start == '\0' || *start == '#')
+	if (*start == '#')
+		return parse_comment(start, path, e, err);
+	if (*start == '\0')
 		return PL_OK;
 	after = start[digits];
 	if (digits != DIGITS || (after != '\0' && !blank(after))) {
@@ -85,7 +115,7 @@ static enum pl_status parse_line(char *text, const char *path, struct pl_hash_en
 
 enum pl_status pl_hashlist_lines(FILE *f, const char *path, pl_hashlist_fn *fn, void *ctx, struct pl_err *err)
 {
-	struct pl_hash_entry e = {.name = ""};
+	struct pl_hash_entry e = {.name = "", .recipe = -1};
 	char line[LINE];
 	enum pl_status st = PL_OK;
 
@@ -129,7 +159,7 @@ enum pl_status pl_hashlist_each(const struct pl_hashlist *l, pl_hashlist_fn *fn,
 
 /* ---- open and close ---- */
 
-struct digest { struct pl_hasher *h; uint64_t n; };
+struct digest { struct pl_hasher *h; uint64_t n; int recipe; };
 
 static enum pl_status digest_entry(void *ctx, const struct pl_hash_entry *e, struct pl_err *err)
 {
@@ -140,12 +170,21 @@ static enum pl_status digest_entry(void *ctx, const struct pl_hash_entry *e, str
 	pl_hasher_add(d->h, &e->line, sizeof(e->line));
 	pl_hasher_add(d->h, e->name, strlen(e->name) + 1);
 	d->n++;
+	d->recipe = e->recipe;
 	return PL_OK;
 }
 
-enum pl_status pl_hashlist_open(struct pl_hashlist *l, const char *path, enum pl_hash_recipe recipe, struct pl_err *err)
+static enum pl_status check_recipe(const char *path, int said, int own, struct pl_err *err)
 {
-	struct digest d = {.h = pl_hasher_new()};
+	if (said < 0 || own < 0 || said == own)
+		return PL_OK;
+	return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, path, "its hashes are said to be %s, and the list itself says %s", pl_hash_recipe_names[said],
+	    pl_hash_recipe_names[own]);
+}
+
+enum pl_status pl_hashlist_open(struct pl_hashlist *l, const char *path, int said, enum pl_hash_recipe guess, struct pl_err *err)
+{
+	struct digest d = {.h = pl_hasher_new(), .recipe = -1};
 	const char *slash = strrchr(path, '/');
 	enum pl_status st;
 
@@ -156,6 +195,8 @@ enum pl_status pl_hashlist_open(struct pl_hashlist *l, const char *path, enum pl
 	st = d.h && l->corpus.dir && l->shard.path && l->shard.unit ? pl_hashlist_read(path, digest_entry, &d, err) : pl_fail_nomem(err);
 	if (st == PL_OK && d.n == 0)
 		st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, path, "this list of hashes holds none: an evaluation set without images guards nothing");
+	if (st == PL_OK)
+		st = check_recipe(path, said, d.recipe, err);
 	if (st != PL_OK) {
 		pl_hasher_free(d.h);
 		pl_hashlist_close(l);
@@ -164,7 +205,8 @@ enum pl_status pl_hashlist_open(struct pl_hashlist *l, const char *path, enum pl
 	pl_hasher_digest(d.h, l->corpus.digest);
 	pl_hasher_free(d.h);
 	l->corpus.source.name = slash ? l->corpus.dir + (slash - path) + 1 : l->corpus.dir;
-	l->corpus.source.hash = recipe;
+	l->guessed = said < 0 && d.recipe < 0;
+	l->corpus.source.hash = said >= 0 ? (enum pl_hash_recipe)said : d.recipe >= 0 ? (enum pl_hash_recipe)d.recipe : guess;
 	l->shard.samples = l->shard.images = l->corpus.samples = l->corpus.images = d.n;
 	l->corpus.shards = &l->shard;
 	l->corpus.nshards = 1;

@@ -91,15 +91,12 @@ static enum pl_star_state state_of(const struct pl_star_part *p, const uint8_t *
 	return node >= p->first ? (enum pl_star_state)p->own[node - p->first] : pl_star_state(states, node);
 }
 
-/* *seen: how many pairs it takes. */
-static enum pl_star_state judge(const struct pl_star_part *p, const uint8_t *states, size_t from, uint64_t *seen)
+static enum pl_star_state judge(const struct pl_star_part *p, const uint8_t *states, size_t from)
 {
 	enum pl_star_state verdict = PL_STATE_KEPT;
 
-	*seen = 0;
 	for (size_t i = from; i < p->npairs && p->pairs[i].b == p->pairs[from].b; i++) {
 		enum pl_star_state s = state_of(p, states, p->pairs[i].a);
-		++*seen;
 		if (s == PL_STATE_KEPT)
 			return PL_STATE_DROPPED;
 		if (s == PL_STATE_UNDECIDED)
@@ -112,13 +109,14 @@ enum pl_status pl_star_round(struct pl_star_part *p, const uint8_t *states, stru
 {
 	enum pl_status st = PL_OK;
 	size_t left = 0;
+	uint64_t last = 0;
 
 	for (size_t i = 0; i < p->nopen && st == PL_OK; i++) {
 		uint32_t b = p->pairs[p->open[i]].b;
-		uint64_t seen;
-		enum pl_star_state s = judge(p, states, p->open[i], &seen);
-		if ((st = tick(p, seen, err)) != PL_OK)
-			break;
+		enum pl_star_state s = judge(p, states, p->open[i]);
+		uint64_t at = p->open[i];
+		st = tick(p, at - last, err);   /* those passed over are near those that were looked at, and come with them */
+		last = at;
 		if (s == PL_STATE_UNDECIDED) {
 			p->open[left++] = p->open[i];
 			continue;

@@ -52,6 +52,7 @@ static void take(struct pl_recipe *r, const struct pl_recipe_raw *raw)
 	r->dedup.across = raw->dedup.across;
 	r->dedup.against = raw->dedup.against;
 	r->dedup.budget = raw->dedup.budget;
+	r->dedup.against_hash = raw->dedup.against_hash;
 	r->dedup.against_hashes = raw->dedup.against_hashes;
 	r->dedup.known = raw->dedup.known;
 	r->limits = pl_img_limits_default();

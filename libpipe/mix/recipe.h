@@ -61,7 +61,7 @@ struct pl_recipe {
 	uint64_t seed;                              /* default 0 */
 	struct pl_recipe_source *sources; size_t nsources;   /* all, or those of the output in use */
 	size_t noutputs, in_use;                    /* in_use: which output the next three are of; 0 after loading */
-	struct { int hash, cluster; int64_t threshold, min_quality; double budget; bool enabled, near, text, across; struct pl_near_text_options near_text; struct pl_dedup_rules rules; struct pl_field_strs against, against_hashes, known; } dedup;
+	struct { int hash, cluster, against_hash; int64_t threshold, min_quality; double budget; bool enabled, near, text, across; struct pl_near_text_options near_text; struct pl_dedup_rules rules; struct pl_field_strs against, against_hashes, known; } dedup;
 	struct pl_recipe_balance balance;
 	struct pl_resize image;                     /* policy, size, format, quality, ..., and how tokens are counted */
 	struct pl_recipe_output output;

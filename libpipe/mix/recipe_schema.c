@@ -95,6 +95,7 @@ static const struct pl_field dedup_fields[] = {
 	{.key = "same_images", .type = PL_FIELD_BOOL, .offset = AT(dedup.same_images)},
 	{.key = "against", .type = PL_FIELD_STRLIST, .offset = AT(dedup.against)},
 	{.key = "against_hashes", .type = PL_FIELD_STRLIST, .offset = AT(dedup.against_hashes)},
+	{.key = "against_hash", .type = PL_FIELD_CHOICE, .offset = AT(dedup.against_hash), .choices = pl_hash_recipe_names},
 	{.key = "known", .type = PL_FIELD_STRLIST, .offset = AT(dedup.known)},
 	{.key = "budget", .type = PL_FIELD_REAL, .offset = AT(dedup.budget), .min = 0, .max = PL_DEDUP_BUDGET_MAX},
 	{.key = NULL}
@@ -189,7 +190,7 @@ void pl_recipe_defaults(struct pl_recipe_raw *raw)
 	raw->dedup.text_jaccard = PL_TEXT_JACCARD_DEFAULT;
 	raw->dedup.text_max_pairs = PL_TEXT_PAIRS_DEFAULT;
 	raw->dedup.captions = 1;
-	raw->dedup.document_share = -1;
+	raw->dedup.document_share = raw->dedup.against_hash = -1;
 	raw->dedup.enabled = raw->dedup.near = raw->dedup.text = raw->dedup.across = true;
 	raw->balance = output_defaults.balance;
 	raw->image = output_defaults.image;

@@ -34,7 +34,7 @@ struct pl_recipe_raw {
 	uint64_t seed;
 	struct pl_field_list sources;   /* of struct pl_recipe_source */
 	struct {
-		int hash, cluster, document;
+		int hash, cluster, document, against_hash;
 		int64_t threshold, min_quality;
 		bool enabled, near, text, text_near, across;
 		int64_t text_ngram, text_bands, text_rows;

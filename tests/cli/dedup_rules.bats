@@ -103,9 +103,26 @@ PY
 	expect 3 "'empty'" "holds none" -- plait dedup new --against empty
 	expect 3 "'nowhere'" -- plait dedup new --against nowhere
 	expect 2 "'list.pdq'" "near images" -- plait dedup new --exact-only --against list.pdq
-	expect 2 "'list.pdq'" "are said to be pdq," "pdq-aa" -- plait dedup new --against list.pdq --against-hash pdq
+	expect 2 "'list.pdq'" "its hashes are pdq," "pdq-aa" -- plait dedup new --against list.pdq --against-hash pdq
 	expect 0 -- plait dedup new --against list.pdq --against-hash pdq-aa
 	expect 2 "no list is given" -- plait dedup new --force --against-hash pdq-aa
+}
+
+@test "a list says how its hashes were made, and is believed; of one that does not a warning tells" {
+	expect 0 "warning: 'list.pdq': nothing says how its hashes were made" "--against-hash" -- plait dedup new --against list.pdq
+	(cd "$BATS_FILE_TMPDIR" && plait hash -r pdq-aa --list x/000001.jpg x/000005.jpg) >told
+	diff <(tail -n +2 told) list.pdq
+	expect 0 -- plait dedup --force new --against told
+	[[ $output != *warning* ]] || { show_run; false; }
+	[ "$(kept new)" -eq 10 ]
+	plait hash --list "$BATS_FILE_TMPDIR/x/000001.jpg" >other
+	[ "$(head -n 1 other)" = "# hash: pdq" ]
+	expect 2 "'other'" "its hashes are pdq," "pdq-aa" -- plait dedup new --against other
+	expect 2 "'other'" "the list itself says pdq" -- plait dedup new --against other --against-hash pdq-aa
+	sed '1s/pdq/phash/' other >bad
+	expect 3 "'bad':1:" "phash" -- plait dedup new --against bad
+	(cat told; echo "# hash: pdq") >both
+	expect 3 "'both':4:" "one kind" -- plait dedup new --against both
 }
 
 @test "with a corpus known before, it stays as it is and drops what is the same in the new one" {
@@ -135,7 +152,7 @@ name: rules
 sources:
   - {name: new, shards: new.tar, kind: pairs}
 dedup: {captions: 0, max_documents: 7, max_texts_per_image: 9, max_captions: 8, document: document, document_share: 0.5, same_images: true,
-        against_hashes: list.pdq, known: old}
+        against_hashes: list.pdq, against_hash: pdq-aa, known: old}
 output: {stage: align, dir: out, work: w}
 YAML
 	plait dedup -q old >/dev/null
@@ -144,6 +161,11 @@ YAML
 	jq -e '.rules == {captions: "all", max_documents: 7, max_texts_per_image: 9, max_captions: 8, document_share: 0.5, same_images: true}' \
 	    w/new/dedup.json
 	jq -e '[.corpora[].name] == ["new", "list.pdq", "old"]' w/new/dedup.json
+	sed -i 's/against_hash: pdq-aa/against_hash: pdq/' r.yaml
+	expect 2 "'list.pdq'" "its hashes are pdq," -- plait run -j1 r.yaml
+	sed -i 's/against_hash: pdq/against_hash: phash/' r.yaml
+	expect 2 "'r.yaml':5:" "phash" -- plait run -j1 r.yaml
+	sed -i 's/against_hash: phash, //' r.yaml
 	sed -i 's/document: document, //' r.yaml
 	expect 2 "'r.yaml':4:" "share" -- plait run -j1 r.yaml
 	sed -i 's/document_share: 0.5, //; s/captions: 0/captions: some/' r.yaml

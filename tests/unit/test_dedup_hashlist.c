@@ -50,7 +50,7 @@ static void test_lines(void **state)
 	char lower[65] = "";
 
 	(void)state;
-	assert_int_equal(pl_hashlist_open(&l, path, PL_HASH_PDQ, NULL), PL_OK);
+	assert_int_equal(pl_hashlist_open(&l, path, PL_HASH_PDQ, PL_HASH_PDQ, NULL), PL_OK);
 	assert_int_equal(l.corpus.images, 9);
 	assert_int_equal(l.corpus.nshards, 1);
 	assert_int_equal(l.corpus.source.hash, PL_HASH_PDQ);
@@ -92,7 +92,7 @@ static void test_bad_lists(void **state)
 		free(path);
 		path = write_list(dir, bad[i].text, bad[i].len ? bad[i].len : strlen(bad[i].text));
 		memset(&err, 0, sizeof(err));
-		assert_int_equal(pl_hashlist_open(&l, path, PL_HASH_PDQ, &err), PL_ERR_INVALID);
+		assert_int_equal(pl_hashlist_open(&l, path, -1, PL_HASH_PDQ, &err), PL_ERR_INVALID);
 		if (!strstr(err.text, bad[i].says))
 			fail_msg("'%s' lacks '%s'", err.text, bad[i].says);
 		assert_true(strstr(err.text, "holds none") || strstr(err.text, "is 64 hexadecimal digits"));
@@ -105,8 +105,8 @@ static void test_bad_lists(void **state)
 	free(path);
 	path = write_list(dir, big, 1 << 20);
 	free(big);
-	assert_int_equal(pl_hashlist_open(&l, path, PL_HASH_PDQ, &err), PL_ERR_INVALID);
-	assert_int_equal(pl_hashlist_open(&l, "no such file", PL_HASH_PDQ, &err), PL_ERR_NOTFOUND);
+	assert_int_equal(pl_hashlist_open(&l, path, -1, PL_HASH_PDQ, &err), PL_ERR_INVALID);
+	assert_int_equal(pl_hashlist_open(&l, "no such file", -1, PL_HASH_PDQ, &err), PL_ERR_NOTFOUND);
 	free(path);
 	tc_remove(dir);
 }
@@ -156,7 +156,7 @@ static void test_matches(void **state)
 	pl_pdq_hex(near.pdq, hex);
 	snprintf(text, sizeof(text), "# list\n%s nobody\n%s  88 somebody\n", HEX, hex);
 	path = write_list(dir, text, strlen(text));
-	assert_int_equal(pl_hashlist_open(&l, path, c.source.hash, NULL), PL_OK);
+	assert_int_equal(pl_hashlist_open(&l, path, -1, c.source.hash, NULL), PL_OK);
 	dedup(&c, &l, &stats);
 	assert_int_equal(stats.dropped_eval, 1);
 	assert_int_equal(stats.images, 5);
