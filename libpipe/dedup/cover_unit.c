@@ -22,7 +22,7 @@ struct run {
 	struct pl_join_plan *p;
 	struct pl_buf *out;
 	struct pl_tally *tally;         /* count only, when not NULL */
-	uint32_t n, fixed, step;        /* hashes 0, step, 2 step...; so many, and so many of them fixed */
+	uint32_t n, fixed, step;        /* one hash out of every step; so many, and so many of them fixed */
 	struct pl_err *err;
 	const struct pl_family *family;
 	uint32_t block;
@@ -341,6 +341,12 @@ static enum pl_status join_part(struct run *r, uint32_t part)
 
 /* ---- spreading keys over parts ---- */
 
+/* Hash i of a run: one out of every step, never at the same place, since the hashes may have a rhythm of their own. */
+static size_t sampled(const struct run *r, uint32_t i)
+{
+	return r->step == 1 ? i : (size_t)i * r->step + (i * 0x9E3779B1u >> 16) % r->step;
+}
+
 /* The words of hashes first .. first + n - 1 for this run's block. */
 static const uint64_t *strip_words(struct run *r, uint32_t first, uint32_t n, uint64_t *room)
 {
@@ -351,7 +357,7 @@ static const uint64_t *strip_words(struct run *r, uint32_t first, uint32_t n, ui
 	if (p->s.words && r->step == 1)
 		room = p->s.words + first;
 	for (uint32_t i = 0; i < n; i++)
-		room[i] = pl_cover_word(&p->cover, r->block, p->join.hashes[(size_t)(first + i) * r->step]);
+		room[i] = pl_cover_word(&p->cover, r->block, p->join.hashes[sampled(r, first + i)]);
 	return room;
 }
 
