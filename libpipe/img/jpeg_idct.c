@@ -225,20 +225,9 @@ static const struct pl_jb_kernels avx512 = { avx512_by_1, avx512_by_2, avx512_by
 
 static enum pl_simd forced = PL_SIMD_NONE;
 
-static enum pl_simd best_level(void)
-{
-#if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-		return PL_SIMD_AVX512;
-	if (__builtin_cpu_supports("avx2"))
-		return PL_SIMD_AVX2;
-#endif
-	return PL_SIMD_SCALAR;
-}
-
 bool pl_jpeg_baseline_force(enum pl_simd level)
 {
-	if (level > best_level())
+	if (level > pl_simd_best())
 		return false;
 	forced = level;
 	return true;
@@ -247,7 +236,7 @@ bool pl_jpeg_baseline_force(enum pl_simd level)
 const struct pl_jb_kernels *pl_jb_kernels(void)
 {
 #if defined(__x86_64__)
-	const enum pl_simd level = forced == PL_SIMD_NONE ? best_level() : forced;
+	const enum pl_simd level = forced == PL_SIMD_NONE ? pl_simd_best() : forced;
 	if (level == PL_SIMD_AVX512)
 		return &avx512;
 	if (level == PL_SIMD_AVX2)

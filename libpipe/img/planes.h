@@ -5,6 +5,7 @@
 #define PL_IMG_PLANES_H
 
 #include "codec.h"
+#include "simd.h"
 
 /* One component as decoded. The picture fills extent_w x extent_h of the samples from the top left
  * corner: a reduced or subsampled plane ends inside its last sample. Samples are centred in what
@@ -41,7 +42,6 @@ enum pl_reason pl_resample_cut(const struct pl_plane *in, uint32_t channels,
 
 /* Vector code for the inner loops; all give the same bytes. FORCE_NONE: the best this machine has.
  * A level the machine lacks is not taken: false. For tests and benchmarks; one setting for all. */
-enum pl_simd { PL_SIMD_NONE, PL_SIMD_SCALAR, PL_SIMD_AVX2, PL_SIMD_AVX512 };
 bool pl_resample_force(enum pl_simd level);
 
 /* The window of the stored picture that becomes what g keeps of the turned one; width or height is 0 where it keeps nothing.

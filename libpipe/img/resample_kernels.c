@@ -316,20 +316,9 @@ static const struct pl_rs_kernels avx512 = { rows_avx512, turn_avx512, columns_a
 
 static enum pl_simd forced = PL_SIMD_NONE;
 
-static enum pl_simd best_level(void)
-{
-#if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-		return PL_SIMD_AVX512;
-	if (__builtin_cpu_supports("avx2"))
-		return PL_SIMD_AVX2;
-#endif
-	return PL_SIMD_SCALAR;
-}
-
 bool pl_resample_force(enum pl_simd level)
 {
-	if (level > best_level())
+	if (level > pl_simd_best())
 		return false;
 	forced = level;
 	return true;
@@ -338,7 +327,7 @@ bool pl_resample_force(enum pl_simd level)
 const struct pl_rs_kernels *pl_rs_kernels(void)
 {
 #if defined(__x86_64__)
-	enum pl_simd level = forced == PL_SIMD_NONE ? best_level() : forced;
+	enum pl_simd level = forced == PL_SIMD_NONE ? pl_simd_best() : forced;
 	if (level == PL_SIMD_AVX512)
 		return &avx512;
 	if (level == PL_SIMD_AVX2)
