@@ -5,8 +5,9 @@
 #include <unistd.h>
 
 static struct pl_common common = { .max_reject = -1 };
-static const char *out, *name, *images, *caption, *text;
-static int kind, hash;
+static const char *out, *name, *images, *caption, *text, *answers;
+static int kind, hash, captions;
+static int64_t shots = PL_SHOTS_DEFAULT;
 static bool keep_going, image_after_text;
 static struct pl_strlist columns;
 static uint64_t max_bytes, max_pixels, max_memory;
@@ -21,6 +22,9 @@ static const struct pl_opt options[] = {
 	{ 0, "hash", PL_OPT_CHOICE, &hash, "RECIPE", "perceptual hash", 0, 0, pl_hash_recipe_names },
 	{ 0, "caption", PL_OPT_STR, &caption, "FIELD", "pairs: take the caption from this JSON field", 0, 0, NULL },
 	{ 0, "text", PL_OPT_STR, &text, "FIELD", "text: take the text from this JSON field", 0, 0, NULL },
+	{ 0, "answers", PL_OPT_STR, &answers, "FILE", "chat: file of VQA annotations that answer the questions of the shards", 0, 0, NULL },
+	{ 0, "captions-per-image", PL_OPT_CHOICE, &captions, "WHICH", "COCO captions: a pair for each; for each image with the first; or with one to be drawn", 0, 0, pl_captions_names },
+	{ 0, "shots", PL_OPT_INT, &shots, "N", "in-context: most examples before an instruction; default: 4", 0, PL_SHOTS_MAX, NULL },
 	{ 0, "image-after-text", PL_OPT_FLAG, &image_after_text, NULL, "interleaved: put an image behind its sentence", 0, 0, NULL },
 	{ 'c', "column", PL_OPT_LIST, &columns, "FIELD", "keep this number of the sample's JSON as a column (may repeat)", 0, 0, NULL },
 	{ 0, "keep-going", PL_OPT_FLAG, &keep_going, NULL, "leave out shards that cannot be read, instead of failing at the end", 0, 0, NULL },
@@ -58,6 +62,9 @@ static struct pl_source source_of_options(const char *stem)
 	s.read.caption_field = caption;
 	s.read.text_field = text;
 	s.read.image_after_text = image_after_text;
+	s.read.captions_per_image = captions;
+	s.read.shots = shots == PL_SHOTS_DEFAULT ? 0 : shots == 0 ? PL_SHOTS_NONE : (uint32_t)shots;
+	s.answers = answers;
 	s.images = images;
 	s.columns = columns.items;
 	s.ncolumns = columns.len;

@@ -3,11 +3,13 @@
 #include "libpipe/base/file.h"
 #include "libpipe/base/hash.h"
 #include "libpipe/corpus/document.h"
+#include "libpipe/corpus/ingest.h"
 #include "libpipe/corpus/records.h"
+#include "libpipe/corpus/related.h"
 #include "serial.h"
 
 static struct pl_common common;
-static const char *key;
+static const char *key, *answers;
 static int64_t number = -1, head = 10;
 static int kind;
 
@@ -16,6 +18,7 @@ static const struct pl_opt options[] = {
 	{ 'n', "number", PL_OPT_INT, &number, "N", "only the sample with this number, from 0", 0, 9e18, NULL },
 	{ 'H', "head", PL_OPT_INT, &head, "N", "the first N samples of each shard", 0, 9e18, NULL },
 	{ 0, "kind", PL_OPT_CHOICE, &kind, "KIND", "how to read input samples; auto looks at each", 0, 0, pl_kind_names },
+	{ 0, "answers", PL_OPT_STR, &answers, "FILE", "file of VQA annotations that answer the questions", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
 
@@ -45,6 +48,15 @@ static enum pl_status say(struct pl_err *err, const char *fmt, ...)
 	if (n < 0)
 		return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "cannot format a line");
 	return serial_write_text(line, strlen(line), err);
+}
+
+/* "*assistant (chosen): " */
+static enum pl_status say_place(bool loss, const char *role, const char *branch, struct pl_err *err)
+{
+	if (role == NULL)
+		return say(err, " %s", loss ? "*" : " ");
+	return say(err, " %s%s%s%s%s: ", loss ? "*" : " ", role, branch != NULL ? " (" : "", branch != NULL ? branch : "",
+	    branch != NULL ? ")" : "");
 }
 
 /* [image 0.webp 336x336 and 2x1 tiles of 336x336 0.t0.webp..., 1176 tokens] */
@@ -81,7 +93,7 @@ static enum pl_status show_own(const json_t *doc, struct pl_err *err)
 			st = show_image(segment, err);
 			continue;
 		}
-		st = say(err, " %s%s%s", json_is_true(json_object_get(segment, "loss")) ? "*" : " ", role != NULL ? role : "", role != NULL ? ": " : "");
+		st = say_place(json_is_true(json_object_get(segment, "loss")), role, pl_json_str(segment, "branch"), err);
 		if (st == PL_OK && text != NULL)
 			st = serial_write_text(text, strlen(text), err);
 		if (st == PL_OK)
@@ -106,7 +118,8 @@ static enum pl_status show_document(const struct pl_document *d, struct pl_err *
 			    im->status != PL_REASON_KEEP ? pl_reason_name(im->status) : "");
 			continue;
 		}
-		st = say(err, " %s%s%s", s->loss ? "*" : " ", s->role != PL_ROLE_NONE ? pl_role_names[s->role] : "", s->role != PL_ROLE_NONE ? ": " : "");
+		st = say_place(s->loss, s->role != PL_ROLE_NONE ? pl_role_names[s->role] : NULL,
+		    s->branch != PL_BRANCH_SHARED ? pl_branch_names[s->branch] : NULL, err);
 		if (st == PL_OK)
 			st = serial_write_text(s->text, s->text_len, err);
 		if (st == PL_OK)
@@ -146,33 +159,46 @@ static enum pl_status show_sample(void *ctx, const char *path, const struct shar
 	return st;
 }
 
+static enum pl_status show_record(const struct pl_record_text *r, struct pl_read_options o, struct pl_related *related,
+    struct pl_document *d, struct pl_err *err)
+{
+	enum pl_status st = say(err, "record %llu\n", (unsigned long long)r->index);
+
+	if (o.kind == PL_KIND_AUTO)
+		o.kind = pl_detect_record(r->text, r->len, r->plain_text);
+	if (st == PL_OK && o.kind == PL_KIND_AUTO)
+		return say(err, "  (no known kind; give --kind)\n");
+	if (st == PL_OK)
+		st = pl_document_read_related(d, &o, r->text, r->len, r->plain_text, related, err);
+	return st == PL_OK ? show_document(d, err) : st;
+}
+
 static enum pl_status show_records(const char *path, struct pl_err *err)
 {
-	struct pl_read_options o = { .kind = (enum pl_kind)kind };
+	struct pl_source source = { .read.kind = (enum pl_kind)kind, .answers = answers };
+	struct pl_related *related = NULL;
 	struct pl_records *records = NULL;
 	struct pl_record_text r;
 	struct pl_document d;
-	enum pl_status st = pl_records_open(&records, path, 0, err);
+	enum pl_status st;
 
+	/* One kind for the whole file, where its records refer to each other. */
+	if (source.read.kind == PL_KIND_AUTO && pl_detect_kind(path, &source.read.kind, NULL) != PL_OK)
+		source.read.kind = PL_KIND_AUTO;
+	if ((st = pl_related_open_temporary(&related, path, &source, err)) != PL_OK)
+		return st;
+	source.read.kind = related != NULL ? source.read.kind : (enum pl_kind)kind;
+	st = pl_records_open(&records, path, 0, err);
 	pl_document_init(&d);
 	while (st == PL_OK && (st = pl_records_next(records, &r, err)) == PL_OK) {
 		if (number >= 0 ? r.index > (uint64_t)number : r.index >= (uint64_t)head)
 			break;
-		if (r.text == NULL || (number >= 0 && r.index != (uint64_t)number))
-			continue;
-		o.kind = kind != PL_KIND_AUTO ? (enum pl_kind)kind : pl_detect_record(r.text, r.len, r.plain_text);
-		st = say(err, "record %llu\n", (unsigned long long)r.index);
-		if (st == PL_OK && o.kind == PL_KIND_AUTO) {
-			st = say(err, "  (no known kind; give --kind)\n");
-			continue;
-		}
-		if (st == PL_OK)
-			st = pl_document_read_record(&d, &o, r.text, r.len, r.plain_text, err);
-		if (st == PL_OK)
-			st = show_document(&d, err);
+		if (r.text != NULL && (number < 0 || r.index == (uint64_t)number))
+			st = show_record(&r, source.read, related, &d, err);
 	}
 	pl_document_release(&d);
 	pl_records_close(records);
+	pl_related_close(related);
 	return st == PL_END ? PL_OK : st;
 }
 

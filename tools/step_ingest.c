@@ -142,8 +142,8 @@ static enum pl_status resume_unit(struct tool *t, struct ingest *in, const char 
 static enum pl_status write_record(struct ingest *in, const struct pl_record *record, const struct pl_account *account,
     const struct pl_shard_facts *facts, enum pl_kind kind, struct pl_err *err)
 {
-	char samples[300], images[300];
-	const char *outputs[] = { samples, images };
+	char samples[300], images[300], places[300];
+	const char *outputs[] = { samples, images, places };
 	struct pl_buf counts, payload;
 	json_t *j = NULL, *all = NULL;
 	enum pl_status st;
@@ -152,6 +152,7 @@ static enum pl_status write_record(struct ingest *in, const struct pl_record *re
 	pl_buf_init(&payload, 0);
 	snprintf(samples, sizeof(samples), "%s.samples.npy", facts->unit);
 	snprintf(images, sizeof(images), "%s.images.npy", facts->unit);
+	snprintf(places, sizeof(places), "%s.places.npy", facts->unit);
 	if ((st = keep_facts(in, facts, kind, &j, err)) != PL_OK)
 		goto done;
 	if ((st = pl_account_counts(account, &counts, err)) != PL_OK)
@@ -163,7 +164,7 @@ static enum pl_status write_record(struct ingest *in, const struct pl_record *re
 	}
 	if ((st = pl_json_dump(all, false, &payload, err)) != PL_OK)
 		goto done;
-	st = pl_record_write(record, outputs, 2, (const char *)payload.data, err);
+	st = pl_record_write(record, outputs, facts->related != 0 ? 3 : 2, (const char *)payload.data, err);
 done:
 	json_decref(all);
 	json_decref(j);
@@ -201,6 +202,9 @@ static enum pl_status make_unit(struct tool *t, struct ingest *in, const char *p
 		st = pl_detect_kind(path, &source.read.kind, err);
 	if (st == PL_OK)
 		st = pl_ingest_shard(path, in->step->dir, &source, &env, &account, &facts, err);
+	if (st == PL_OK && facts.related_missing > 0)
+		pl_log(PL_LOG_WARNING, "'%s': %llu examples that instructions refer to are not there or of no use, and are left out", path,
+		    (unsigned long long)facts.related_missing);
 	if (st == PL_OK && facts.damage != NULL)
 		pl_log(PL_LOG_WARNING, "'%s': %s; what was read before that makes %llu rows, %llu of them whole", path, facts.damage,
 		    (unsigned long long)facts.samples, (unsigned long long)facts.kept);
@@ -306,6 +310,8 @@ static enum pl_status prepare(struct tool *t, struct ingest *in, struct pl_err *
 		return st;
 	in->facts = json_array();
 	st = in->facts == NULL ? pl_fail_nomem(err) : pl_source_describe(&in->step->source, &in->settings, err);
+	if (st == PL_OK && in->step->source.answers != NULL)
+		st = tool_describe_file(in->step->source.answers, &in->settings, err);
 	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
 		return st;
 	return open_index(t, in, err);

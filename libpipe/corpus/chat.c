@@ -1,200 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Conversations: LLaVA and ShareGPT ("conversations"), OpenAI ("messages" or a
- * bare array), Alpaca ("instruction", "output"). All become one list of turns
- * first; then images are collected, matched with their markers, and emitted. */
+ * bare array), Alpaca ("instruction", "output"), questions with answers. All
+ * become one list of turns first. */
+#include <stdio.h>
 #include <string.h>
 
-#include "kinds.h"
-
-struct turn {
-	enum pl_role role;
-	bool literal;           /* tool descriptions: markers in them mean nothing */
-	const char *text;       /* len bytes of a terminated string; NULL when there are items */
-	size_t len;
-	const json_t *items;    /* content given as a list of parts */
-};
-
-struct chat {
-	struct pl_kind_build b;
-	const struct pl_kind_input *in;
-	struct turn *turns;
-	size_t nturns, turn_cap;
-	struct pl_doc_image *images;   /* in the order the record names them */
-	size_t nimages, image_cap;
-	size_t top;             /* of these, how many are named outside the messages */
-	size_t markers;
-	size_t next;            /* image that the next position shows */
-};
-
-/* Length of the image marker at s, 0 = none. */
-static size_t marker_at(const char *s, size_t left)
-{
-	static const char *const markers[] = {"<image>", "<IMG_CONTEXT>"};
-
-	for (size_t i = 0; i < PL_ARRAY_LEN(markers); i++) {
-		size_t n = strlen(markers[i]);
-		if (left >= n && memcmp(s, markers[i], n) == 0)
-			return n;
-	}
-	return 0;
-}
-
-/* The first marker in s[len): its place (NULL = none) and length. */
-static const char *find_marker(const char *s, size_t len, size_t *marker_len)
-{
-	const char *end = s + len;
-
-	while (s < end && (s = memchr(s, '<', (size_t)(end - s))) != NULL) {
-		*marker_len = marker_at(s, (size_t)(end - s));
-		if (*marker_len > 0)
-			return s;
-		s++;
-	}
-	return NULL;
-}
-
-static size_t count_markers(const char *s, size_t len)
-{
-	const char *end = s + len, *m;
-	size_t n = 0, marker_len;
-
-	while ((m = find_marker(s, (size_t)(end - s), &marker_len)) != NULL) {
-		n++;
-		s = m + marker_len;
-	}
-	return n;
-}
-
-/* ---- turns ---- */
-
-static enum pl_status push_turn(struct chat *c, const struct turn *t, struct pl_err *err)
-{
-	if (c->nturns == c->turn_cap) {
-		size_t cap = c->turn_cap != 0 ? c->turn_cap * 2 : 8;
-		void *p;
-		enum pl_status st = pl_kind_alloc(c->b.d, cap * sizeof(*t), &p, err);
-		if (st != PL_OK)
-			return st;
-		if (c->nturns > 0)
-			memcpy(p, c->turns, c->nturns * sizeof(*t));
-		c->turns = p;
-		c->turn_cap = cap;
-	}
-	c->turns[c->nturns++] = *t;
-	return PL_OK;
-}
-
-static enum pl_status push_string(struct chat *c, enum pl_role role, const json_t *text,
-    struct pl_err *err)
-{
-	struct turn t = {.role = role, .text = json_string_value(text),
-	    .len = json_string_length(text)};
-
-	return json_is_string(text) ? push_turn(c, &t, err) : pl_kind_reject(c->b.d,
-	    PL_REASON_BAD_DOCUMENT);
-}
-
-/* A turn whose text is v written as JSON: tool descriptions, tool calls. */
-static enum pl_status push_json(struct chat *c, enum pl_role role, bool literal, const json_t *v,
-    struct pl_err *err)
-{
-	struct turn t = {.role = role, .literal = literal};
-	struct pl_buf buf;
-	enum pl_status st;
-	void *copy;
-
-	pl_buf_init(&buf, 0);
-	st = pl_json_dump(v, false, &buf, err);
-	if (st == PL_OK)
-		st = pl_kind_alloc(c->b.d, buf.len + 1, &copy, err);
-	if (st == PL_OK) {
-		memcpy(copy, buf.data, buf.len);
-		t.text = copy;
-		t.len = buf.len;
-		st = push_turn(c, &t, err);
-	}
-	pl_buf_release(&buf);
-	return st;
-}
-
-static bool find_role(const char *name, enum pl_role *role)
-{
-	static const struct { const char *name; enum pl_role role; } roles[] = {
-		{"human", PL_ROLE_USER}, {"user", PL_ROLE_USER},
-		{"gpt", PL_ROLE_ASSISTANT}, {"assistant", PL_ROLE_ASSISTANT},
-		{"function_call", PL_ROLE_ASSISTANT},
-		{"system", PL_ROLE_SYSTEM},
-		{"tool", PL_ROLE_TOOL}, {"observation", PL_ROLE_TOOL}, {"function", PL_ROLE_TOOL},
-		{"pretrain", PL_ROLE_NONE},
-	};
-
-	for (size_t i = 0; name != NULL && i < PL_ARRAY_LEN(roles); i++) {
-		if (strcmp(name, roles[i].name) == 0) {
-			*role = roles[i].role;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* {"from", "value"} and {"role", "content"}, in any mixture. */
-static enum pl_status push_message(struct chat *c, const json_t *m, struct pl_err *err)
-{
-	const json_t *content = json_object_get(m, "content"), *calls = json_object_get(m,
-	    "tool_calls");
-	const char *name = pl_json_str(m, "role");
-	struct turn t = {0};
-
-	if (name == NULL)
-		name = pl_json_str(m, "from");
-	if (content == NULL)
-		content = json_object_get(m, "value");
-	if (!find_role(name, &t.role))
-		return pl_kind_reject(c->b.d, PL_REASON_BAD_DOCUMENT);
-	if (json_array_size(calls) > 0) {
-		enum pl_status st = PL_OK;
-		if (json_is_string(content))
-			st = push_string(c, t.role, content, err);
-		return st == PL_OK ? push_json(c, t.role, false, calls, err) : st;
-	}
-	if (!json_is_array(content))
-		return push_string(c, t.role, content, err);
-	t.items = content;
-	return push_turn(c, &t, err);
-}
-
-static enum pl_status push_messages(struct chat *c, const json_t *messages, struct pl_err *err)
-{
-	enum pl_status st = PL_OK;
-
-	for (size_t i = 0; i < json_array_size(messages) && st == PL_OK; i++)
-		st = push_message(c, json_array_get(messages, i), err);
-	return st;
-}
+#include "related.h"
+#include "turns.h"
 
 /* Alpaca: earlier rounds in "history", then instruction and input as one user turn. */
-static enum pl_status push_alpaca(struct chat *c, const json_t *doc, struct pl_err *err)
+static enum pl_status push_alpaca(struct pl_turns *c, const json_t *doc, struct pl_err *err)
 {
 	const json_t *history = json_object_get(doc, "history"), *input = json_object_get(doc,
 	    "input");
 	const json_t *instruction = json_object_get(doc, "instruction");
-	struct turn t = {.role = PL_ROLE_USER};
+	struct pl_turn t = {.role = PL_ROLE_USER};
 	const char *blank = json_string_value(input);
 	size_t left = json_string_length(input);
 	enum pl_status st = PL_OK;
 
 	for (size_t i = 0; i < json_array_size(history) && st == PL_OK; i++) {
 		const json_t *round = json_array_get(history, i);
-		st = push_string(c, PL_ROLE_USER, json_array_get(round, 0), err);
+		st = pl_turns_push_string(c, PL_ROLE_USER, json_array_get(round, 0), err);
 		if (st == PL_OK)
-			st = push_string(c, PL_ROLE_ASSISTANT, json_array_get(round, 1), err);
+			st = pl_turns_push_string(c, PL_ROLE_ASSISTANT, json_array_get(round, 1), err);
 	}
 	if (st != PL_OK)
 		return st;
 	if (blank != NULL)
 		pl_trim_front(&blank, &left);
 	if (left == 0) {
-		st = push_string(c, PL_ROLE_USER, instruction, err);
+		st = pl_turns_push_string(c, PL_ROLE_USER, instruction, err);
 	} else {
 		size_t n = json_string_length(instruction);
 		void *p;
@@ -208,9 +44,9 @@ static enum pl_status push_alpaca(struct chat *c, const json_t *doc, struct pl_e
 		text[n] = '\n';
 		memcpy(text + n + 1, json_string_value(input), json_string_length(input));
 		t.text = text;
-		st = push_turn(c, &t, err);
+		st = pl_turns_push(c, &t, err);
 	}
-	return st == PL_OK ? push_string(c, PL_ROLE_ASSISTANT, json_object_get(doc, "output"), err)
+	return st == PL_OK ? pl_turns_push_string(c, PL_ROLE_ASSISTANT, json_object_get(doc, "output"), err)
 	    : st;
 }
 
@@ -229,300 +65,131 @@ static bool is_alpaca(const json_t *doc)
 	    json_is_string(json_object_get(doc, "output"));
 }
 
-bool pl_is_chat(const json_t *v)
+/* VQA's flat form. */
+static bool is_question(const json_t *doc)
 {
-	const json_t *first = json_array_get(v, 0);
-
-	if (json_is_array(v))
-		return (json_object_get(first, "role") != NULL && json_object_get(first,
-		    "content") != NULL) ||
-		    (json_object_get(first, "from") != NULL && json_object_get(first,
-		    "value") != NULL);
-	return json_is_array(messages_of(v)) || is_alpaca(v);
+	return json_is_string(json_object_get(doc, "question")) &&
+	    (json_is_string(json_object_get(doc, "answer")) || json_is_array(json_object_get(doc, "answers")) ||
+	        json_is_string(json_object_get(doc, "multiple_choice_answer")));
 }
 
-static enum pl_status push_all(struct chat *c, struct pl_err *err)
+bool pl_is_chat(const json_t *v)
+{
+	return json_is_array(v) ? pl_is_messages(v) : json_is_array(messages_of(v)) || is_alpaca(v) || is_question(v);
+}
+
+/* ---- questions ---- */
+
+static const char *answer_text(const json_t *a)
+{
+	return json_is_string(a) ? json_string_value(a) : pl_json_str(a, "answer");
+}
+
+/* Of VQA's ten answers the one given most often, the first such. */
+static const json_t *most_given(const json_t *answers)
+{
+	enum { ANSWERS_MAX = 256 };
+	size_t n = json_array_size(answers) < ANSWERS_MAX ? json_array_size(answers) : ANSWERS_MAX, best = 0;
+	const json_t *found = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *text = answer_text(json_array_get(answers, i));
+		size_t votes = 0;
+		for (size_t k = 0; k < n && text != NULL; k++) {
+			const char *other = answer_text(json_array_get(answers, k));
+			votes += other != NULL && strcmp(other, text) == 0;
+		}
+		if (votes > best) {
+			best = votes;
+			found = json_array_get(answers, i);
+		}
+	}
+	return json_is_string(found) ? found : json_object_get(found, "answer");
+}
+
+static const json_t *answer_of(const json_t *doc)
+{
+	static const char *const members[] = {"answer", "multiple_choice_answer"};
+
+	for (size_t i = 0; i < PL_ARRAY_LEN(members); i++) {
+		const json_t *v = json_object_get(doc, members[i]);
+		if (json_is_string(v))
+			return v;
+	}
+	return most_given(json_object_get(doc, "answers"));
+}
+
+/* The images beside "image" and "images": a file name, or VQA's number of a COCO image. */
+static enum pl_status push_question_image(struct pl_turns *c, struct pl_err *err)
+{
+	const json_t *doc = c->in->json, *id = json_object_get(doc, "image_id");
+	const char *name = pl_pairs_image_name(doc), *set = pl_related_image_set(c->in->related);
+	char text[PL_RELATED_ID + 128];
+	enum pl_status st;
+	void *copy;
+
+	if (c->nimages > 0)
+		return PL_OK;
+	if (name == NULL && json_is_integer(id) && set != NULL) {
+		snprintf(text, sizeof(text), "COCO_%.100s_%012" JSON_INTEGER_FORMAT ".jpg", set, json_integer_value(id));
+		st = pl_kind_alloc(c->b.d, strlen(text) + 1, &copy, err);
+		if (st != PL_OK)
+			return st;
+		name = memcpy(copy, text, strlen(text) + 1);
+	}
+	return name != NULL ? pl_turns_push_image(c, name, strlen(name), err) : PL_OK;
+}
+
+static enum pl_status push_question(struct pl_turns *c, struct pl_err *err)
+{
+	const json_t *doc = c->in->json, *question = json_object_get(doc, "question"), *answer = answer_of(doc);
+	char id[PL_RELATED_ID];
+	json_t *record = NULL;
+	enum pl_status st = push_question_image(c, err);
+
+	if (st == PL_OK && answer == NULL && c->in->related != NULL &&
+	    pl_related_id(json_object_get(doc, "question_id"), id))
+		st = pl_related_get(c->in->related, id, 0, &record, err);
+	if (st == PL_OK && record != NULL) {
+		st = pl_kind_keep(c->b.d, record, err);
+		answer = answer_of(record);
+	}
+	if (st != PL_OK)
+		return st;
+	if (answer == NULL)
+		return pl_kind_reject(c->b.d, PL_REASON_NO_TEXT);
+	if (c->nimages == 0 && json_object_get(doc, "image_id") != NULL)
+		return pl_kind_reject(c->b.d, PL_REASON_NO_IMAGE);
+	st = pl_turns_push_string(c, PL_ROLE_USER, question, err);
+	if (st == PL_OK)
+		st = pl_turns_push_string(c, PL_ROLE_ASSISTANT, answer, err);
+	if (st == PL_OK && c->nturns > 0)
+		c->turns[c->nturns - 1].literal = true;
+	return st;
+}
+
+/* ---- all of them ---- */
+
+static enum pl_status push_all(struct pl_turns *c, struct pl_err *err)
 {
 	const json_t *doc = c->in->json, *tools = json_object_get(doc, "tools");
 	const json_t *system = json_object_get(doc, "system"), *messages = messages_of(doc);
 	enum pl_status st = PL_OK;
 
 	if (json_is_string(system))
-		st = push_string(c, PL_ROLE_SYSTEM, system, err);
+		st = pl_turns_push_string(c, PL_ROLE_SYSTEM, system, err);
 	if (st == PL_OK && json_is_string(tools)) {
-		st = push_string(c, PL_ROLE_SYSTEM, tools, err);
+		st = pl_turns_push_string(c, PL_ROLE_SYSTEM, tools, err);
 		if (st == PL_OK)
 			c->turns[c->nturns - 1].literal = true;
 	} else if (st == PL_OK && json_array_size(tools) > 0) {
-		st = push_json(c, PL_ROLE_SYSTEM, true, tools, err);
+		st = pl_turns_push_json(c, PL_ROLE_SYSTEM, true, tools, err);
 	}
 	if (st != PL_OK)
 		return st;
-	return json_is_array(messages) ? push_messages(c, messages, err) : push_alpaca(c, doc, err);
-}
-
-/* ---- images ---- */
-
-static enum pl_status push_image(struct chat *c, const char *name, size_t len, struct pl_err *err)
-{
-	struct pl_doc_image image = pl_kind_named_image(name);
-	static const char data[] = "data:";
-	const char *comma;
-	enum pl_status st = PL_OK;
-
-	if (len >= sizeof(data) - 1 && memcmp(name, data, sizeof(data) - 1) == 0) {
-		image.name = "";
-		comma = memchr(name, ',', len);
-		image.where = PL_WHERE_EMBEDDED;
-		image.status = PL_REASON_CORRUPT;
-		if (comma != NULL)
-			st = pl_kind_embed(c->b.d, comma + 1, len - (size_t)(comma + 1 - name),
-			    &image, err);
-	}
-	if (st == PL_OK && c->nimages == c->image_cap) {
-		size_t cap = c->image_cap != 0 ? c->image_cap * 2 : 8;
-		void *p;
-		st = pl_kind_alloc(c->b.d, cap * sizeof(image), &p, err);
-		if (st == PL_OK && c->nimages > 0)
-			memcpy(p, c->images, c->nimages * sizeof(image));
-		if (st == PL_OK) {
-			c->images = p;
-			c->image_cap = cap;
-		}
-	}
-	if (st == PL_OK)
-		c->images[c->nimages++] = image;
-	return st;
-}
-
-/* The string that names an image: itself, or a member of an object. NULL = none. */
-static const json_t *image_source(const json_t *v)
-{
-	static const char *const members[] = {"url", "path", "image", "image_url"};
-	const json_t *s = v;
-
-	for (size_t i = 0; json_is_object(v) && i < PL_ARRAY_LEN(members) &&
-	    !json_is_string(s); i++)
-		s = json_object_get(v, members[i]);
-	return json_is_string(s) && json_string_length(s) > 0 ? s : NULL;
-}
-
-/* "image" or "images": a name or a list of names; null, "" and [] are none. */
-static enum pl_status collect_top(struct chat *c, const json_t *v, struct pl_err *err)
-{
-	const json_t *s;
-	enum pl_status st = PL_OK;
-
-	if (v == NULL || json_is_null(v) || (json_is_string(v) && json_string_length(v) == 0))
-		return PL_OK;
-	if (!json_is_array(v)) {
-		s = image_source(v);
-		return s != NULL ? push_image(c, json_string_value(s), json_string_length(s), err)
-		    : pl_kind_reject(c->b.d, PL_REASON_BAD_DOCUMENT);
-	}
-	for (size_t i = 0; i < json_array_size(v) && st == PL_OK; i++) {
-		s = image_source(json_array_get(v, i));
-		if (s == NULL)
-			return pl_kind_reject(c->b.d, PL_REASON_BAD_DOCUMENT);
-		st = push_image(c, json_string_value(s), json_string_length(s), err);
-	}
-	return st;
-}
-
-enum item_type { ITEM_BAD, ITEM_TEXT, ITEM_IMAGE, ITEM_MARKER };
-
-/* What a part of a message's content is; *v is its text or the image's name. An image part without
- * a name stands for
- * one of the images named elsewhere. */
-static enum item_type item_of(const json_t *item, const json_t **v)
-{
-	static const char *const members[] = {"image_url", "image", "url", "path"};
-	const char *type = pl_json_str(item, "type");
-
-	*v = item;
-	if (json_is_string(item))
-		return ITEM_TEXT;
-	if (type == NULL)
-		return ITEM_BAD;
-	if (strcmp(type, "text") == 0) {
-		*v = json_object_get(item, "text");
-		return json_is_string(*v) ? ITEM_TEXT : ITEM_BAD;
-	}
-	if (strcmp(type, "image") != 0 && strcmp(type, "image_url") != 0)
-		return ITEM_BAD;
-	for (size_t i = 0; i < PL_ARRAY_LEN(members); i++) {
-		const json_t *named = json_object_get(item, members[i]);
-		if (named == NULL || json_is_null(named))
-			continue;
-		*v = image_source(named);
-		return *v != NULL ? ITEM_IMAGE : ITEM_BAD;
-	}
-	return ITEM_MARKER;
-}
-
-static enum pl_status collect_items(struct chat *c, const json_t *items, struct pl_err *err)
-{
-	enum pl_status st = PL_OK;
-	const json_t *v;
-
-	for (size_t i = 0; i < json_array_size(items) && st == PL_OK; i++) {
-		switch (item_of(json_array_get(items, i), &v)) {
-		case ITEM_BAD:
-			return pl_kind_reject(c->b.d, PL_REASON_BAD_DOCUMENT);
-		case ITEM_TEXT:
-			c->markers += count_markers(json_string_value(v), json_string_length(v));
-			break;
-		case ITEM_IMAGE:
-			st = push_image(c, json_string_value(v), json_string_length(v), err);
-			break;
-		case ITEM_MARKER:
-			c->markers++;
-			break;
-		}
-	}
-	return st;
-}
-
-static enum pl_status collect(struct chat *c, struct pl_err *err)
-{
-	enum pl_status st = collect_top(c, json_object_get(c->in->json, "image"), err);
-
-	if (st == PL_OK)
-		st = collect_top(c, json_object_get(c->in->json, "images"), err);
-	c->top = c->nimages;
-	for (size_t i = 0; i < c->nturns && st == PL_OK; i++) {
-		const struct turn *t = &c->turns[i];
-		if (t->items != NULL)
-			st = collect_items(c, t->items, err);
-		else if (!t->literal)
-			c->markers += count_markers(t->text, t->len);
-	}
-	return st;
-}
-
-/* Images in a sample's parts: by name, or, when no name fits and the counts agree, by position. */
-static enum pl_status locate(struct chat *c, struct pl_err *err)
-{
-	const struct shard_sample *s = c->in->sample;
-	struct pl_part_index index;
-	size_t found = 0, parts = 0, k = 0;
-	enum pl_status st;
-
-	if (s == NULL || c->nimages == 0)
-		return PL_OK;
-	st = pl_part_index_make(&index, c->b.d, s, err);
-	if (st != PL_OK)
-		return st;
-	for (size_t i = 0; i < c->nimages; i++) {
-		struct pl_doc_image *image = &c->images[i];
-		const struct shard_part *p = image->where == PL_WHERE_NOWHERE
-		    ? pl_part_index_find(&index, image->name) : NULL;
-		if (image->where != PL_WHERE_NOWHERE || p != NULL)
-			found++;
-		if (p != NULL)
-			*image = pl_kind_part_image(image->name, p);
-	}
-	for (size_t i = 0; i < s->nparts; i++)
-		parts += shard_image_suffix(s->parts[i].suffix);
-	if (found > 0 || parts != c->nimages)
-		return PL_OK;
-	for (size_t i = 0; i < s->nparts; i++) {
-		if (!shard_image_suffix(s->parts[i].suffix))
-			continue;
-		c->images[k] = pl_kind_part_image(c->images[k].name, &s->parts[i]);
-		k++;
-	}
-	return PL_OK;
-}
-
-/* ---- segments ---- */
-
-static enum pl_status add_next_image(struct chat *c, struct pl_kind_place at, struct pl_err *err)
-{
-	at.loss = false;
-	return pl_kind_add_image(&c->b, at, &c->images[c->next++], err);
-}
-
-/* A text with its markers: "<image>\nWhat is this?" is an image and "What is this?". */
-static enum pl_status add_marked_text(struct chat *c, struct pl_kind_place at, const char *s,
-    size_t len, struct pl_err *err)
-{
-	enum pl_status st = PL_OK;
-	size_t marker_len;
-	const char *m;
-
-	while (st == PL_OK && (m = find_marker(s, len, &marker_len)) != NULL) {
-		size_t before = (size_t)(m - s), trimmed = before;
-		pl_trim_back(s, &trimmed);
-		st = pl_kind_add_text(&c->b, at, s, trimmed, err);
-		if (st == PL_OK)
-			st = add_next_image(c, at, err);
-		s = m + marker_len;
-		len -= before + marker_len;
-		pl_trim_front(&s, &len);
-	}
-	return st == PL_OK ? pl_kind_add_text(&c->b, at, s, len, err) : st;
-}
-
-static enum pl_status add_items(struct chat *c, struct pl_kind_place at, const json_t *items,
-    struct pl_err *err)
-{
-	enum pl_status st = PL_OK;
-	const json_t *v;
-
-	for (size_t i = 0; i < json_array_size(items) && st == PL_OK; i++) {
-		enum item_type type = item_of(json_array_get(items, i), &v);
-		if (type == ITEM_TEXT)
-			st = add_marked_text(c, at, json_string_value(v), json_string_length(v),
-			    err);
-		else if (type == ITEM_MARKER || c->markers == 0)
-			st = add_next_image(c, at, err);
-	}
-	return st;
-}
-
-/* The turn that images named outside the messages open when no marker says where: the first user
- * turn. */
-static size_t opening_turn(const struct chat *c)
-{
-	for (size_t i = 0; i < c->nturns; i++) {
-		if (c->turns[i].role == PL_ROLE_USER)
-			return i;
-	}
-	for (size_t i = 0; i < c->nturns; i++) {
-		if (c->turns[i].role != PL_ROLE_SYSTEM)
-			return i;
-	}
-	return 0;
-}
-
-static enum pl_status emit(struct chat *c, struct pl_err *err)
-{
-	size_t opening = opening_turn(c), taken = 0;
-	enum pl_status st = PL_OK;
-
-	for (size_t i = 0; i < c->nturns && st == PL_OK; i++) {
-		const struct turn *t = &c->turns[i];
-		struct pl_kind_place at = {.role = t->role, .turn = (uint32_t)i,
-			.loss = t->role == PL_ROLE_ASSISTANT || t->role == PL_ROLE_NONE};
-		if (c->markers == 0 && i == opening) {
-			for (c->next = 0; c->next < c->top && st == PL_OK;)
-				st = add_next_image(c, at, err);
-		}
-		if (st != PL_OK)
-			return st;
-		if (c->markers == 0)
-			c->next = c->top + taken;
-		if (t->items != NULL)
-			st = add_items(c, at, t->items, err);
-		else if (t->literal)
-			st = pl_kind_add_text(&c->b, at, t->text, t->len, err);
-		else
-			st = add_marked_text(c, at, t->text, t->len, err);
-		if (c->markers == 0)
-			taken = c->next - c->top;
-	}
-	return st;
+	if (json_is_array(messages))
+		return pl_turns_push_messages(c, messages, err);
+	return is_alpaca(doc) ? push_alpaca(c, doc, err) : push_question(c, err);
 }
 
 static bool has_answer(const struct pl_document *d)
@@ -537,30 +204,22 @@ static bool has_answer(const struct pl_document *d)
 enum pl_status pl_read_chat(struct pl_document *d, const struct pl_read_options *o,
     const struct pl_kind_input *in, struct pl_err *err)
 {
-	struct chat c = {.b = {.d = d}, .in = in};
+	struct pl_turns c = {.b = {.d = d}, .in = in};
 	enum pl_status st;
 
 	(void)o;
 	if (in->json == NULL)
 		return pl_kind_reject(d, in->json_status);
-	if (!pl_is_chat(in->json))
+	if (!pl_is_chat(in->json) && !(in->related != NULL && json_is_string(json_object_get(in->json, "question"))))
 		return pl_kind_reject(d, PL_REASON_BAD_DOCUMENT);
-	st = push_all(&c, err);
-	if (st == PL_OK && d->status == PL_REASON_KEEP)
-		st = collect(&c, err);
+	st = pl_turns_push_named(&c, json_object_get(in->json, "image"), err);
+	if (st == PL_OK)
+		st = pl_turns_push_named(&c, json_object_get(in->json, "images"), err);
+	if (st == PL_OK)
+		st = push_all(&c, err);
+	if (st == PL_OK)
+		st = pl_turns_finish(&c, err);
 	if (st != PL_OK || d->status != PL_REASON_KEEP)
 		return st;
-	if (c.markers > 0 && c.markers != c.nimages)
-		return pl_kind_reject(d, PL_REASON_MARKER_MISMATCH);
-	st = locate(&c, err);
-	if (st == PL_OK)
-		st = emit(&c, err);
-	if (st != PL_OK)
-		return st;
-	if (d->status != PL_REASON_KEEP) {
-		d->nsegments = 0;
-		d->nimages = 0;
-		return PL_OK;
-	}
 	return has_answer(d) ? PL_OK : pl_kind_reject(d, PL_REASON_NO_TEXT);
 }

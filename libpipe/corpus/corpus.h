@@ -16,6 +16,7 @@ struct pl_source {
 	const char *name;
 	struct pl_read_options read;      /* read.kind not AUTO once detected */
 	const char *images;               /* where images named by documents lie: pattern of tars, or a folder; NULL = in the shards */
+	const char *answers;              /* chat: file of annotations that answer the questions of the shards; NULL = none */
 	const char *const *columns;       /* numeric metadata columns taken from the samples' JSON */
 	size_t ncolumns;
 	enum pl_hash_recipe hash;
@@ -31,6 +32,10 @@ struct pl_shard_facts {
 	uint64_t hash[2];         /* XXH3-128 of the file */
 	uint64_t samples, images, kept;   /* rows; samples with status 0 */
 	uint64_t not_regular, dunder, no_key;   /* members that belong to no sample */
+	uint64_t related;         /* 1: records refer to others, by UNIT.places.npy */
+	uint64_t related_missing; /* references to records that are not there, or of no use */
+	uint64_t answers_bytes, answers_mtime;   /* of the source's file of answers, where it is asked */
+	char *image_set;          /* VQA: what image file names are made of; NULL = none */
 	char *damage;             /* why the shard was not read to its end; NULL = it was */
 };
 void pl_shard_facts_release(struct pl_shard_facts *f);

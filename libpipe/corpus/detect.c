@@ -13,7 +13,7 @@
 static enum pl_status cannot_tell(const char *path, const char *seen, struct pl_err *err)
 {
 	return pl_fail(err, PL_ERR_INVALID, PL_SEV_SHARD, path,
-	    "cannot tell the kind of its samples (%s); give --kind pairs, interleaved, chat or text",
+	    "cannot tell the kind of its samples (%s); give --kind pairs, interleaved, chat, text, preference or in-context",
 	    seen);
 }
 
@@ -70,6 +70,14 @@ static void begins(const struct pl_record_text *t, char *text, size_t size)
 			*p = '?';
 }
 
+/* COCO's boxes and masks are annotations, too: captions are told by the first records. */
+static enum pl_kind kind_of_layout(const struct pl_layout *l)
+{
+	if (l->kind == PL_LAYOUT_DATA)
+		return PL_KIND_IN_CONTEXT;
+	return l->kind == PL_LAYOUT_QUESTIONS ? PL_KIND_CHAT : PL_KIND_AUTO;
+}
+
 static enum pl_status detect_records(const char *path, enum pl_kind *kind, struct pl_err *err)
 {
 	struct pl_records *r;
@@ -80,6 +88,7 @@ static enum pl_status detect_records(const char *path, enum pl_kind *kind, struc
 
 	if (st != PL_OK)
 		return st;
+	*kind = kind_of_layout(pl_records_layout(r));
 	for (i = 0; i < TRIES && st == PL_OK && *kind == PL_KIND_AUTO; i++) {
 		st = pl_records_next(r, &t, err);
 		if (st != PL_OK)

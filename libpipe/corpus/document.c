@@ -13,7 +13,9 @@
  * the bytes. */
 #define JSON_VALUES ((size_t)4 << 20)
 
-const char *const pl_kind_names[] = {"auto", "pairs", "interleaved", "chat", "text", NULL};
+const char *const pl_kind_names[] = {"auto", "pairs", "interleaved", "chat", "text", "preference", "in-context", NULL};
+const char *const pl_branch_names[] = {"shared", "chosen", "rejected", NULL};
+const char *const pl_captions_names[] = {"each", "first", "draw", NULL};
 const char *const pl_role_names[] = {"none", "system", "user", "assistant", "tool", NULL};
 
 void pl_document_init(struct pl_document *d)
@@ -25,7 +27,11 @@ void pl_document_init(struct pl_document *d)
 static void clear(struct pl_document *d)
 {
 	json_decref(d->owned);
+	json_decref(d->others);
 	d->owned = NULL;
+	d->others = NULL;
+	d->image_after_text = false;
+	d->related_missing = 0;
 	d->meta = NULL;
 	d->segments = NULL;
 	d->images = NULL;
@@ -120,6 +126,10 @@ static enum pl_status dispatch(struct pl_document *d, const struct pl_read_optio
 		return pl_read_chat(d, o, in, err);
 	case PL_KIND_TEXT:
 		return pl_read_text(d, o, in, err);
+	case PL_KIND_PREFERENCE:
+		return pl_read_preference(d, o, in, err);
+	case PL_KIND_IN_CONTEXT:
+		return pl_read_in_context(d, o, in, err);
 	case PL_KIND_AUTO:
 		break;
 	}
@@ -129,11 +139,12 @@ static enum pl_status dispatch(struct pl_document *d, const struct pl_read_optio
 static enum pl_status read_input(struct pl_document *d, const struct pl_read_options *o,
     struct pl_kind_input *in, struct pl_err *err)
 {
+	json_t *record = o->kind == PL_KIND_IN_CONTEXT ? pl_in_context_member(d->owned) : d->owned;
 	enum pl_status st;
 
-	in->json = d->owned;
+	in->json = record;
 	d->kind = o->kind;
-	d->meta = json_is_object(d->owned) ? d->owned : NULL;
+	d->meta = json_is_object(record) ? record : NULL;
 	st = dispatch(d, o, in, err);
 	if (st != PL_OK)
 		clear(d);
@@ -156,10 +167,29 @@ enum pl_status pl_document_read_sample(struct pl_document *d, const struct pl_re
 	return st;
 }
 
-enum pl_status pl_document_read_record(struct pl_document *d, const struct pl_read_options *o,
-    const char *record, size_t len, bool plain_text, struct pl_err *err)
+enum pl_status pl_parse_record(const char *record, size_t len, json_t **out, enum pl_reason *why, struct pl_err *err)
 {
-	struct pl_kind_input in = {.json_status = PL_REASON_BAD_DOCUMENT};
+	struct pl_buf b;
+	enum pl_status st = parse(record, len, out, why, err);
+
+	if (st != PL_OK || *why != PL_REASON_BAD_JSON || len == 0 || record[0] != '"')
+		return st;
+	pl_buf_init(&b, len + 2);
+	st = pl_buf_adds(&b, "{", err);
+	if (st == PL_OK)
+		st = pl_buf_add(&b, record, len, err);
+	if (st == PL_OK)
+		st = pl_buf_adds(&b, "}", err);
+	if (st == PL_OK)
+		st = parse((const char *)b.data, b.len, out, why, err);
+	pl_buf_release(&b);
+	return st;
+}
+
+enum pl_status pl_document_read_related(struct pl_document *d, const struct pl_read_options *o,
+    const char *record, size_t len, bool plain_text, struct pl_related *related, struct pl_err *err)
+{
+	struct pl_kind_input in = {.json_status = PL_REASON_BAD_DOCUMENT, .related = related};
 	enum pl_status st = PL_OK;
 
 	clear(d);
@@ -167,24 +197,32 @@ enum pl_status pl_document_read_record(struct pl_document *d, const struct pl_re
 		in.plain = record;
 		in.plain_len = len;
 	} else {
-		st = parse(record, len, &d->owned, &in.json_status, err);
+		st = pl_parse_record(record, len, &d->owned, &in.json_status, err);
 	}
 	return st == PL_OK ? read_input(d, o, &in, err) : st;
 }
 
-/* Two answers of which one is better: a kind that plait does not read yet. */
-static bool is_preference(const json_t *v)
+enum pl_status pl_document_read_record(struct pl_document *d, const struct pl_read_options *o,
+    const char *record, size_t len, bool plain_text, struct pl_err *err)
+{
+	return pl_document_read_related(d, o, record, len, plain_text, NULL, err);
+}
+
+/* Whatever stands there: no other kind has both. */
+static bool names_preference(const json_t *v)
 {
 	return json_object_get(v, "chosen") != NULL && json_object_get(v, "rejected") != NULL;
 }
 
 /* The kinds that the JSON alone tells. */
-static enum pl_kind kind_of(const json_t *v)
+static enum pl_kind kind_of(json_t *v)
 {
-	if (is_preference(v))
-		return PL_KIND_AUTO;
+	if (names_preference(v))
+		return pl_is_preference(v) ? PL_KIND_PREFERENCE : PL_KIND_AUTO;
 	if (pl_is_interleaved(v))
 		return PL_KIND_INTERLEAVED;
+	if (pl_is_in_context(pl_in_context_member(v)))
+		return PL_KIND_IN_CONTEXT;
 	return pl_is_chat(v) ? PL_KIND_CHAT : PL_KIND_AUTO;
 }
 
@@ -201,7 +239,7 @@ enum pl_kind pl_detect_sample(const struct shard_sample *s)
 		image = strchr(s->parts[i].suffix, '.') == NULL &&
 		    shard_image_suffix(s->parts[i].suffix);
 	kind = kind_of(v);
-	if (kind == PL_KIND_AUTO && !is_preference(v)) {
+	if (kind == PL_KIND_AUTO && !names_preference(v)) {
 		if (image)
 			kind = PL_KIND_PAIRS;
 		else if (pl_json_str(v, "text") != NULL || pl_kind_part(s, "txt") != NULL ||
@@ -220,11 +258,11 @@ enum pl_kind pl_detect_record(const char *record, size_t len, bool plain_text)
 
 	if (plain_text)
 		return PL_KIND_TEXT;
-	if (parse(record, len, &v, &why, NULL) != PL_OK)
+	if (pl_parse_record(record, len, &v, &why, NULL) != PL_OK)
 		return PL_KIND_AUTO;
 	kind = kind_of(v);
-	if (kind == PL_KIND_AUTO && !is_preference(v)) {
-		if (pl_pairs_image_name(v) != NULL && pl_json_str(v, "caption") != NULL)
+	if (kind == PL_KIND_AUTO && !names_preference(v)) {
+		if ((pl_pairs_image_name(v) != NULL || json_object_get(v, "image_id") != NULL) && pl_json_str(v, "caption") != NULL)
 			kind = PL_KIND_PAIRS;
 		else if (pl_json_str(v, "text") != NULL)
 			kind = PL_KIND_TEXT;

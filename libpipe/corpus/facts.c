@@ -17,6 +17,7 @@ void pl_shard_facts_release(struct pl_shard_facts *f)
 	free(f->path);
 	free(f->unit);
 	free(f->damage);
+	free(f->image_set);
 	memset(f, 0, sizeof(*f));
 }
 
@@ -33,6 +34,14 @@ static const struct fact facts[] = {
 	{ "not_regular", offsetof(struct pl_shard_facts, not_regular) },
 	{ "dunder", offsetof(struct pl_shard_facts, dunder) },
 	{ "no_key", offsetof(struct pl_shard_facts, no_key) },
+};
+
+/* Written only where they are not 0. */
+static const struct fact rare[] = {
+	{ "related", offsetof(struct pl_shard_facts, related) },
+	{ "related_missing", offsetof(struct pl_shard_facts, related_missing) },
+	{ "answers_bytes", offsetof(struct pl_shard_facts, answers_bytes) },
+	{ "answers_mtime", offsetof(struct pl_shard_facts, answers_mtime) },
 };
 
 static uint64_t get(const struct pl_shard_facts *f, const struct fact *what)
@@ -63,6 +72,12 @@ enum pl_status pl_shard_facts_dump(const struct pl_shard_facts *f, json_t **out,
 	for (i = 0; i < PL_ARRAY_LEN(facts); i++)
 		bad |= json_object_set_new(
 		    j, facts[i].name, json_integer((json_int_t)get(f, &facts[i])));
+	for (i = 0; i < PL_ARRAY_LEN(rare); i++)
+		if (get(f, &rare[i]) != 0)
+			bad |= json_object_set_new(
+			    j, rare[i].name, json_integer((json_int_t)get(f, &rare[i])));
+	if (f->image_set != NULL)
+		bad |= json_object_set_new(j, "image_set", json_string(f->image_set));
 	if (f->damage != NULL)
 		bad |= json_object_set_new(j, "damage", json_string(f->damage));
 	if (bad != 0) {
@@ -100,7 +115,7 @@ static enum pl_status damaged(const char *what, struct pl_err *err)
 static enum pl_status load_strings(const json_t *j, struct pl_shard_facts *f, struct pl_err *err)
 {
 	const char *path = pl_json_str(j, "path"), *unit = pl_json_str(j, "unit");
-	const char *damage = pl_json_str(j, "damage");
+	const char *damage = pl_json_str(j, "damage"), *set = pl_json_str(j, "image_set");
 
 	if (path == NULL)
 		return damaged("path", err);
@@ -112,7 +127,9 @@ static enum pl_status load_strings(const json_t *j, struct pl_shard_facts *f, st
 	f->unit = strdup(unit);
 	if (damage != NULL)
 		f->damage = strdup(damage);
-	if (f->path == NULL || f->unit == NULL || (damage != NULL && f->damage == NULL))
+	if (set != NULL)
+		f->image_set = strdup(set);
+	if (f->path == NULL || f->unit == NULL || (set != NULL && f->image_set == NULL) || (damage != NULL && f->damage == NULL))
 		return pl_fail_nomem(err);
 	return PL_OK;
 }
@@ -134,6 +151,12 @@ enum pl_status pl_shard_facts_load(const json_t *j, struct pl_shard_facts *f, st
 		}
 		value = (uint64_t)json_integer_value(v);
 		memcpy((char *)f + facts[i].offset, &value, sizeof(value));
+	}
+	for (i = 0; st == PL_OK && i < PL_ARRAY_LEN(rare); i++) {
+		const json_t *v = json_object_get(j, rare[i].name);
+		uint64_t value = json_is_integer(v) && json_integer_value(v) > 0 ? (uint64_t)json_integer_value(v) : 0;
+
+		memcpy((char *)f + rare[i].offset, &value, sizeof(value));
 	}
 	if (st == PL_OK && f->kept > f->samples)
 		st = damaged("kept", err);

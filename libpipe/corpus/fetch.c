@@ -202,8 +202,8 @@ static enum pl_status read_record(const struct pl_corpus *c, size_t shard,
 	if (row->length <= PL_RECORD_MAX) {
 		st = read_range(file->bytes, row->offset, row->length, buf, err);
 		if (st == PL_OK)
-			st = pl_document_read_record(doc, &c->source.read, (const char *)buf->data,
-			    buf->len, pl_record_plain_text(facts->path), err);
+			st = pl_document_read_related(doc, &c->source.read, (const char *)buf->data,
+			    buf->len, pl_record_plain_text(facts->path), file->related, err);
 	}
 	if (st == PL_ERR_LIMIT)
 		st = too_large(doc);

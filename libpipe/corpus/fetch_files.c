@@ -20,6 +20,7 @@ static void close_slot(struct pl_fetch_file *s)
 {
 	shard_bytes_close(s->bytes);
 	pl_table_ref_drop(s->tables);
+	pl_related_close(s->related);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -82,6 +83,33 @@ static enum pl_status check_unchanged(const struct pl_shard_facts *s, struct pl_
 	return PL_OK;
 }
 
+/* What the shard's records refer to, in itself or in a file of answers that is as it was. */
+static enum pl_status open_related(const struct pl_corpus *c, size_t shard, struct pl_related **out, struct pl_err *err)
+{
+	const struct pl_shard_facts *s = &c->shards[shard];
+	struct stat sb;
+	char *table;
+	enum pl_status st;
+
+	*out = NULL;
+	if (s->related == 0)
+		return PL_OK;
+	if (c->source.answers != NULL) {
+		if (stat(c->source.answers, &sb) != 0)
+			return pl_fail_errno(err, PL_SEV_JOB, c->source.answers, "cannot open");
+		if ((uint64_t)sb.st_size != s->answers_bytes ||
+		    (uint64_t)(sb.st_mtim.tv_sec > 0 ? sb.st_mtim.tv_sec : 0) != s->answers_mtime)
+			return pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, c->source.answers,
+			    "the answers changed since they were ingested (size or time differs); ingest again");
+	}
+	table = pl_table_path(c, shard, "places");
+	if (table == NULL)
+		return pl_fail_nomem(err);
+	st = at_job(pl_related_open(out, s->path, &c->source, table, s->image_set, err), err);
+	free(table);
+	return st;
+}
+
 enum pl_status pl_fetch_open_shard(struct pl_fetch_files *f, size_t corpus, size_t shard,
     struct pl_fetch_file **out, struct pl_err *err)
 {
@@ -103,8 +131,12 @@ enum pl_status pl_fetch_open_shard(struct pl_fetch_files *f, size_t corpus, size
 	ref->refs = 1;
 	st = pl_tables_open(&ref->tables, c, shard, err);
 	if (st == PL_OK)
+		st = open_related(c, shard, &s->related, err);
+	if (st == PL_OK)
 		st = at_job(shard_bytes_open(&s->bytes, c->shards[shard].path, err), err);
 	if (st != PL_OK) {
+		pl_related_close(s->related);
+		s->related = NULL;
 		s->bytes = NULL;
 		pl_table_ref_drop(ref);
 		return st;

@@ -8,6 +8,7 @@
 #include "libpipe/base/hash.h"
 #include "libpipe/base/names.h"
 #include "records.h"
+#include "related.h"
 #include "shards/bytes.h"
 
 #include <fcntl.h>
@@ -30,6 +31,7 @@ struct ingest {
 	struct pl_rows rows;
 	struct pl_document doc;
 	struct pl_key_set keys;
+	struct pl_related *related; /* NULL = its records refer to none */
 	struct shard_bytes *frames; /* NULL = not seekable zstd */
 	double *meta;
 };
@@ -283,9 +285,10 @@ static enum pl_status record(struct ingest *in, const struct pl_record_text *r, 
 	char *key = NULL;
 
 	if (!r->too_large)
-		st = pl_document_read_record(
-		    &in->doc, &in->source->read, r->text, r->len, r->plain_text, err);
+		st = pl_document_read_related(
+		    &in->doc, &in->source->read, r->text, r->len, r->plain_text, in->related, err);
 	st = after_read(st, &in->doc);
+	in->facts->related_missing += in->doc.related_missing;
 	if (st == PL_OK)
 		st = pl_record_key(in->doc.meta, in->facts->unit, in->rows.next_sample, &key, err);
 	if (st == PL_OK)
@@ -403,13 +406,45 @@ out:
 	return st;
 }
 
+/* Table of what the records refer to, before they are read. */
+static enum pl_status relate(struct ingest *in, const char *dir, struct pl_err *err)
+{
+	char *table = pl_unit_table_path(dir, in->facts->unit, "places");
+	char image_set[PL_LAYOUT_SET];
+	bool needed = false;
+	struct stat sb;
+	enum pl_status st = table != NULL ? pl_related_needed(in->path, in->source, &needed, image_set, err) : pl_fail_nomem(err);
+
+	if (st == PL_OK && !needed)
+		unlink(table);
+	if (st != PL_OK || !needed)
+		goto out;
+	in->facts->related = 1;
+	if (in->source->answers != NULL) {
+		if (stat(in->source->answers, &sb) != 0) {
+			st = pl_fail_errno(err, PL_SEV_JOB, in->source->answers, "cannot open");
+			goto out;
+		}
+		in->facts->answers_bytes = (uint64_t)sb.st_size;
+		in->facts->answers_mtime = sb.st_mtim.tv_sec > 0 ? (uint64_t)sb.st_mtim.tv_sec : 0;
+	}
+	st = pl_related_build(in->path, in->source, table, in->env->poll, in->env->poll_ctx, err);
+	if (st == PL_OK && image_set[0] != '\0' && (in->facts->image_set = strdup(image_set)) == NULL)
+		st = pl_fail_nomem(err);
+	if (st == PL_OK)
+		st = pl_related_open(&in->related, in->path, in->source, table, image_set, err);
+out:
+	free(table);
+	return st;
+}
+
 static enum pl_status run_records(struct ingest *in, struct pl_err *err)
 {
 	struct pl_records *r;
 	struct pl_record_text text;
 	struct pl_err e;
 	uint64_t hash[2], bytes;
-	enum pl_status st = pl_records_open(&r, in->path, PL_RECORD_MAX, err), read;
+	enum pl_status st = pl_records_open_part(&r, in->path, pl_source_part(in->source), PL_RECORD_MAX, err), read;
 
 	if (st != PL_OK)
 		return st;
@@ -538,13 +573,17 @@ enum pl_status pl_ingest_shard(const char *path, const char *dir, const struct p
 	if (st != PL_OK)
 		goto out;
 	in.frames = open_frames(path);
-	st = pl_records_name(path) ? run_records(&in, err) : run_tar(&in, err);
+	if (pl_records_name(path))
+		st = relate(&in, dir, err);
+	if (st == PL_OK)
+		st = pl_records_name(path) ? run_records(&in, err) : run_tar(&in, err);
 	if (st == PL_OK)
 		st = finish(&in, dir, err);
 	if (st == PL_OK)
 		pl_account_add(account, &in.account);
 out:
 	shard_bytes_close(in.frames);
+	pl_related_close(in.related);
 	pl_rows_release(&in.rows);
 	pl_key_set_release(&in.keys);
 	pl_document_release(&in.doc);

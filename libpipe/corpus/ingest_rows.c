@@ -194,6 +194,8 @@ static enum pl_reason judge(const struct pl_sample_row *s, const struct pl_image
 		return why;
 	switch ((enum pl_kind)s->kind) {
 	case PL_KIND_CHAT:
+	case PL_KIND_PREFERENCE:
+	case PL_KIND_IN_CONTEXT:
 		/* The conversation talks about each of its pictures. */
 		break;
 	case PL_KIND_INTERLEAVED: return s->images_ok == 0 ? PL_REASON_IMAGES_GONE : why;

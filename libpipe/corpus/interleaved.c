@@ -17,6 +17,7 @@ bool pl_is_interleaved(const json_t *v)
 struct reader {
 	struct pl_kind_build b;
 	struct pl_part_index parts;
+	uint32_t sentence;      /* that the next images are matched with */
 };
 
 /* A member, else base64, else a name to be looked up later. */
@@ -34,6 +35,7 @@ static enum pl_status add_image(struct reader *r, const char *name, const json_t
 		st = pl_kind_embed(r->b.d, json_string_value(base64), json_string_length(base64),
 		    &image, err);
 	image.similarity = pl_kind_similarity(similarity);
+	image.match = r->sentence;
 	return st == PL_OK ? pl_kind_add_image(&r->b, at, &image, err) : st;
 }
 
@@ -46,7 +48,11 @@ static enum pl_status add_sentence(struct reader *r, const json_t *text, struct 
 
 /* Images by sentence, each list in the order of image_info: first[sentence], next[image]; both
  * 1-based, 0 = end. */
-struct matches { uint32_t *first, *next; };
+struct matches {
+	uint32_t *first, *next;
+	uint32_t *info_of;      /* of each image of the document: its place in image_info */
+	uint32_t *text_of;      /* of each sentence: which text segment it is; PL_NO_MATCH = blank */
+};
 
 static enum pl_status match(struct pl_document *d, const json_t *texts, const json_t *infos,
     struct matches *m, struct pl_err *err)
@@ -55,11 +61,13 @@ static enum pl_status match(struct pl_document *d, const json_t *texts, const js
 	enum pl_status st;
 	void *p;
 
-	st = pl_kind_alloc(d, (ntext + nimage + 1) * sizeof(*m->first), &p, err);
+	st = pl_kind_alloc(d, 2 * (ntext + nimage + 1) * sizeof(*m->first), &p, err);
 	if (st != PL_OK)
 		return st;
 	m->first = p;
 	m->next = m->first + ntext;
+	m->info_of = m->next + nimage;
+	m->text_of = m->info_of + nimage;
 	for (size_t i = 0; i < ntext; i++) {
 		if (!json_is_string(json_array_get(texts, i)))
 			return pl_kind_reject(d, PL_REASON_BAD_DOCUMENT);
@@ -82,10 +90,63 @@ static enum pl_status add_images_of(struct reader *r, const json_t *infos, const
 
 	for (uint32_t k = m->first[sentence]; k != 0 && st == PL_OK; k = m->next[k - 1]) {
 		const json_t *info = json_array_get(infos, k - 1);
+		m->info_of[r->b.d->nimages] = k - 1;
 		st = add_image(r, pl_json_str(info, "image_name"), json_object_get(info,
 		    "image_base64"),
 		    json_object_get(info, "matched_sim"), err);
 	}
+	return st;
+}
+
+/* Row of the similarity matrix as numbers by text segment; NULL when it is no row of that. Cosines: a matrix of another scale
+ * (x 100) is none, lest a threshold mean something else. */
+static enum pl_status read_affinity(struct pl_document *d, const json_t *row, const struct matches *m, size_t ntext,
+    const float **out, struct pl_err *err)
+{
+	enum pl_status st;
+	float *values;
+	void *p;
+
+	*out = NULL;
+	if (json_array_size(row) != ntext)
+		return PL_OK;
+	st = pl_kind_alloc(d, (ntext + 1) * sizeof(*values), &p, err);
+	if (st != PL_OK)
+		return st;
+	values = p;
+	for (size_t i = 0; i < ntext; i++) {
+		const json_t *v = json_array_get(row, i);
+		double x = json_is_number(v) ? json_number_value(v) : 2;
+		if (!(x >= -1.001 && x <= 1.001))
+			return PL_OK;
+		if (m->text_of[i] != PL_NO_MATCH)
+			values[m->text_of[i]] = (float)x;
+	}
+	*out = values;
+	return PL_OK;
+}
+
+/* Sentences become text segments, of which blank ones are none; and what the matrix says of each image. */
+static enum pl_status settle_matches(struct pl_document *d, const json_t *doc, const struct matches *m, size_t ntext,
+    struct pl_err *err)
+{
+	const json_t *matrix = json_object_get(doc, "similarity_matrix");
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i < d->nimages && st == PL_OK; i++) {
+		d->images[i].match = m->text_of[d->images[i].match];
+		st = read_affinity(d, json_array_get(matrix, m->info_of[i]), m, ntext, &d->images[i].affinity, err);
+	}
+	return st;
+}
+
+/* One sentence; *text counts those that are segments. */
+static enum pl_status add_counted(struct reader *r, const json_t *sentence, uint32_t *text, uint32_t *at, struct pl_err *err)
+{
+	size_t before = r->b.d->nsegments;
+	enum pl_status st = add_sentence(r, sentence, err);
+
+	*at = r->b.d->nsegments > before ? (*text)++ : PL_NO_MATCH;
 	return st;
 }
 
@@ -96,6 +157,7 @@ static enum pl_status read_matched(struct reader *r, const json_t *doc, bool ima
 	const json_t *texts = json_object_get(doc, "text_list"), *infos = json_object_get(doc,
 	    "image_info");
 	struct matches m = {0};
+	uint32_t ntext = 0;
 	enum pl_status st;
 
 	if (infos != NULL && !json_is_null(infos) && !json_is_array(infos))
@@ -104,14 +166,16 @@ static enum pl_status read_matched(struct reader *r, const json_t *doc, bool ima
 	for (size_t i = 0; i < json_array_size(texts) && st == PL_OK &&
 	    d->status == PL_REASON_KEEP; i++) {
 		const json_t *text = json_array_get(texts, i);
+		r->sentence = (uint32_t)i;
 		if (image_after_text)
-			st = add_sentence(r, text, err);
+			st = add_counted(r, text, &ntext, &m.text_of[i], err);
 		if (st == PL_OK)
 			st = add_images_of(r, infos, &m, i, err);
 		if (st == PL_OK && !image_after_text)
-			st = add_sentence(r, text, err);
+			st = add_counted(r, text, &ntext, &m.text_of[i], err);
 	}
-	return st;
+	d->image_after_text = image_after_text;
+	return st == PL_OK && d->status == PL_REASON_KEEP ? settle_matches(d, doc, &m, json_array_size(texts), err) : st;
 }
 
 /* A slot holds a text or an image (a name), the other list null there. */
@@ -139,7 +203,7 @@ static enum pl_status read_parallel(struct reader *r, const json_t *doc, struct 
 enum pl_status pl_read_interleaved(struct pl_document *d, const struct pl_read_options *o,
     const struct pl_kind_input *in, struct pl_err *err)
 {
-	struct reader r = {.b = {.d = d}};
+	struct reader r = {.b = {.d = d}, .sentence = PL_NO_MATCH};
 	enum pl_status st;
 
 	if (in->json == NULL)

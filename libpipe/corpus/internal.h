@@ -24,6 +24,12 @@ static inline struct shard_read_limits pl_source_read_limits(const struct pl_sou
 	};
 }
 
+/* The part of a COCO file whose elements are the records; NULL = the usual one. */
+static inline const char *pl_source_part(const struct pl_source *s)
+{
+	return s->read.kind == PL_KIND_PAIRS && s->read.captions_per_image != PL_CAPTIONS_EACH ? "images" : NULL;
+}
+
 /* Are the metadata columns names that a table and SQL can carry? PL_ERR_USAGE names the bad one. */
 PL_MUST_CHECK enum pl_status pl_source_check(const struct pl_source *s, struct pl_err *err);
 /* Settings as a JSON object in fixed key order. with_paths false leaves out where images lie. */

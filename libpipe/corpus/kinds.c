@@ -17,6 +17,17 @@ enum pl_status pl_kind_reject(struct pl_document *d, enum pl_reason why)
 	return PL_OK;
 }
 
+enum pl_status pl_kind_keep(struct pl_document *d, json_t *json, struct pl_err *err)
+{
+	if (d->others == NULL)
+		d->others = json_array();
+	if (d->others != NULL && json_array_append_new(d->others, json) == 0)
+		return PL_OK;
+	if (d->others == NULL)
+		json_decref(json);
+	return pl_fail_nomem(err);
+}
+
 enum pl_status pl_kind_alloc(struct pl_document *d, size_t size, void **p, struct pl_err *err)
 {
 	*p = pl_arena_alloc(&d->arena, size);
@@ -163,8 +174,8 @@ static enum pl_status add_segment(struct pl_kind_build *b, const struct pl_segme
 enum pl_status pl_kind_add_text(struct pl_kind_build *b, struct pl_kind_place at, const char *text,
     size_t len, struct pl_err *err)
 {
-	struct pl_segment s = {.role = at.role, .turn = at.turn, .loss = at.loss, .text = text,
-	    .text_len = len};
+	struct pl_segment s = {.role = at.role, .turn = at.turn, .loss = at.loss, .branch = at.branch,
+	    .text = text, .text_len = len};
 	enum pl_status st;
 	void *copy;
 
@@ -186,7 +197,7 @@ enum pl_status pl_kind_add_image(struct pl_kind_build *b, struct pl_kind_place a
     const struct pl_doc_image *image, struct pl_err *err)
 {
 	struct pl_document *d = b->d;
-	struct pl_segment s = {.is_image = true, .role = at.role, .turn = at.turn,
+	struct pl_segment s = {.is_image = true, .role = at.role, .turn = at.turn, .branch = at.branch,
 	    .image = (uint32_t)d->nimages};
 	void *items = d->images;
 	enum pl_status st = grow(d, &items, d->nimages, &b->image_cap, sizeof(*image), err);
@@ -204,7 +215,7 @@ enum pl_status pl_kind_add_image(struct pl_kind_build *b, struct pl_kind_place a
 struct pl_doc_image pl_kind_named_image(const char *name)
 {
 	struct pl_doc_image image = {.name = name != NULL ? name : "", .where = PL_WHERE_NOWHERE,
-		.status = PL_REASON_MISSING_IMAGE, .similarity = NAN};
+		.status = PL_REASON_MISSING_IMAGE, .similarity = NAN, .match = PL_NO_MATCH};
 
 	return image;
 }
@@ -213,7 +224,8 @@ struct pl_doc_image pl_kind_part_image(const char *name, const struct shard_part
 {
 	struct pl_doc_image image = {.name = name, .where = PL_WHERE_SHARD, .data = p->data,
 	    .len = p->len,
-		.offset = p->offset, .status = PL_REASON_KEEP, .similarity = NAN};
+		.offset = p->offset, .status = PL_REASON_KEEP, .similarity = NAN,
+		.match = PL_NO_MATCH};
 
 	if (p->too_large)
 		image.status = PL_REASON_TOO_LARGE;

@@ -13,6 +13,7 @@ struct pl_kind_input {
 	enum pl_reason json_status;        /* KEEP; NOT_A_SAMPLE: no JSON; else what is wrong */
 	const char *plain;                 /* a line of plain text, not terminated; NULL: none */
 	size_t plain_len;
+	struct pl_related *related;        /* NULL: none */
 };
 
 /* The readers: bad content becomes d->status, the return is PL_OK, PL_ERR_NOMEM or PL_ERR_LIMIT. */
@@ -25,7 +26,14 @@ PL_MUST_CHECK enum pl_status pl_read_chat(struct pl_document *d, const struct pl
 PL_MUST_CHECK enum pl_status pl_read_text(struct pl_document *d, const struct pl_read_options *o,
     const struct pl_kind_input *in, struct pl_err *err);
 
+PL_MUST_CHECK enum pl_status pl_read_preference(struct pl_document *d,
+    const struct pl_read_options *o, const struct pl_kind_input *in, struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_read_in_context(struct pl_document *d,
+    const struct pl_read_options *o, const struct pl_kind_input *in, struct pl_err *err);
+
 /* Does v have the members this kind is told by? */
+bool pl_is_preference(const json_t *v);
+bool pl_is_in_context(const json_t *v);
 bool pl_is_interleaved(const json_t *v);
 bool pl_is_chat(const json_t *v);
 /* The image a pairs record names ("image", "image_path" or "file_name"), or NULL. */
@@ -33,6 +41,15 @@ const char *pl_pairs_image_name(const json_t *v);
 
 /* Set the status, unless an earlier reason stands; returns PL_OK, to be returned. */
 enum pl_status pl_kind_reject(struct pl_document *d, enum pl_reason why);
+
+/* The JSON of a record, *why KEEP, or why it is none. A member of MIMIC-IT's "data" comes as its text is, "ID": {...}: that becomes
+ * {"ID": {...}}. *out is the caller's. */
+PL_MUST_CHECK enum pl_status pl_parse_record(const char *record, size_t len, json_t **out, enum pl_reason *why, struct pl_err *err);
+/* What stands in {"ID": {...}}, now with its "id"; else v itself. Borrowed from v. */
+json_t *pl_in_context_member(json_t *v);
+
+/* json lives as long as the document from now on, also when this fails. */
+PL_MUST_CHECK enum pl_status pl_kind_keep(struct pl_document *d, json_t *json, struct pl_err *err);
 
 /* Zeroed memory that lives as long as the document. */
 PL_MUST_CHECK enum pl_status pl_kind_alloc(struct pl_document *d, size_t size, void **p,
@@ -54,6 +71,7 @@ struct pl_kind_place {
 	enum pl_role role;
 	uint32_t turn;
 	bool loss;
+	enum pl_branch branch;
 };
 /* Append text[len] as it is; nothing for blank text. text lies in a NUL-terminated string that
  * lives as long as d. A NUL byte inside rejects d with BAD_UTF8. */

@@ -34,6 +34,9 @@ struct pl_records {
 	uint64_t record_at;     /* offset of the record under way */
 	uint64_t record_len;    /* its bytes so far, kept or not */
 	uint64_t count;         /* records handed out */
+	struct pl_layout layout;
+	const struct pl_layout_member *part;   /* whose elements are the records; NULL: those of the file */
+	bool members;           /* the part is an object */
 	struct pl_err damage;   /* what ended the file early; told again at every further call */
 };
 
@@ -87,7 +90,39 @@ bool pl_records_name(const char *path)
 	return form_by_name(path, &form);
 }
 
+const struct pl_layout *pl_records_layout(const struct pl_records *r)
+{
+	return &r->layout;
+}
+
+static enum pl_status find_part(struct pl_records *r, const char *part, struct pl_err *err)
+{
+	static const char *const parts[] = {[PL_LAYOUT_PLAIN] = NULL, [PL_LAYOUT_DATA] = "data", [PL_LAYOUT_COCO] = "annotations",
+	    [PL_LAYOUT_QUESTIONS] = "questions", [PL_LAYOUT_ANSWERS] = NULL};
+	enum pl_status st;
+
+	if (r->form != FORM_JSON)
+		return PL_OK;
+	st = pl_layout_read(r->path, &r->layout, err);
+	if (st != PL_OK || r->layout.kind == PL_LAYOUT_PLAIN)
+		return st;
+	if (part != NULL)
+		r->part = pl_layout_member(&r->layout, part);
+	if (r->part == NULL && parts[r->layout.kind] != NULL)
+		r->part = pl_layout_member(&r->layout, parts[r->layout.kind]);
+	if (r->part != NULL && r->part->first != '[' && r->part->first != '{')
+		r->part = NULL;
+	r->members = r->part != NULL && r->part->first == '{';
+	return PL_OK;
+}
+
 enum pl_status pl_records_open(struct pl_records **out, const char *path, uint64_t max_record,
+    struct pl_err *err)
+{
+	return pl_records_open_part(out, path, NULL, max_record, err);
+}
+
+enum pl_status pl_records_open_part(struct pl_records **out, const char *path, const char *part, uint64_t max_record,
     struct pl_err *err)
 {
 	struct pl_records *r;
@@ -111,6 +146,8 @@ enum pl_status pl_records_open(struct pl_records **out, const char *path, uint64
 	if (r->path == NULL || r->chunk == NULL)
 		st = pl_fail_nomem(err);
 	else
+		st = find_part(r, part, err);
+	if (st == PL_OK)
 		st = shard_stream_open(&r->stream, path, err);
 	if (st != PL_OK) {
 		pl_records_close(r);
@@ -350,14 +387,13 @@ static bool feed(struct scan *s, const uint8_t *p, size_t n, size_t *used)
 	return false;
 }
 
-/* The value that begins at chunk[at], which is neither white space nor ',' ']' '}' ':'. */
-static enum pl_status read_value(struct pl_records *r)
+/* Take the value that begins at chunk[at], which is neither white space nor ',' ']' '}' ':'. */
+static enum pl_status take_value(struct pl_records *r)
 {
 	struct scan s = {0};
 	enum pl_status st;
 	bool done = false;
 
-	start_record(r);
 	while (!done) {
 		size_t used = 0;
 		st = fill(r);
@@ -377,25 +413,88 @@ static enum pl_status read_value(struct pl_records *r)
 	return PL_OK;
 }
 
+/* Take white space and the colon behind a member's name. */
+static enum pl_status take_colon(struct pl_records *r)
+{
+	bool colon = false;
+
+	for (;;) {
+		enum pl_status st = fill(r);
+		uint8_t c;
+		if (st != PL_OK)
+			return st;
+		if (r->ended)
+			return damaged(r, PL_ERR_TRUNCATED, r->record_at, "the file ends inside a JSON object");
+		c = r->chunk[r->at];
+		if (!is_space(c) && (colon || c != ':'))
+			return colon && c != ',' && c != '}' && c != ']' && c != ':' ? PL_OK :
+			    damaged(r, PL_ERR_INVALID, offset_now(r), "not what JSON has here");
+		colon = colon || c == ':';
+		st = take(r, 1);
+		if (st != PL_OK)
+			return st;
+	}
+}
+
+static enum pl_status read_value(struct pl_records *r)
+{
+	enum pl_status st;
+
+	start_record(r);
+	st = take_value(r);
+	if (st == PL_OK && r->members)
+		st = take_colon(r);
+	return st == PL_OK && r->members ? take_value(r) : st;
+}
+
 /* Is c a bracket or comma of the array that belongs here? Then r->where moves on. */
 static bool array_mark(struct pl_records *r, uint8_t c)
 {
-	if (r->where == START && c == '[')
+	if (r->where == START && c == (r->members ? '{' : '['))
 		r->where = ARRAY_FIRST;
 	else if (r->where == ARRAY_COMMA && c == ',')
 		r->where = ARRAY_VALUE;
-	else if ((r->where == ARRAY_FIRST || r->where == ARRAY_COMMA) && c == ']')
+	else if ((r->where == ARRAY_FIRST || r->where == ARRAY_COMMA) && c == (r->members ? '}' : ']'))
 		r->where = ARRAY_DONE;
 	else
 		return false;
 	return true;
 }
 
+/* Behind the part: nothing but the rest of the object, which was looked through before. */
+static enum pl_status drain(struct pl_records *r)
+{
+	for (;;) {
+		enum pl_status st = fill(r);
+		if (st != PL_OK)
+			return st;
+		if (r->ended)
+			break;
+		r->at = r->have;
+	}
+	return r->layout.complete ? PL_END : damaged(r, PL_ERR_TRUNCATED, offset_now(r), "the file ends inside its JSON object");
+}
+
+/* To the first byte of the part. */
+static enum pl_status to_part(struct pl_records *r)
+{
+	while (offset_now(r) < r->part->offset) {
+		enum pl_status st = fill(r);
+		uint64_t left = r->part->offset - offset_now(r);
+		if (st != PL_OK)
+			return st;
+		if (r->ended)
+			return damaged(r, PL_ERR_TRUNCATED, offset_now(r), "the file is shorter than it was");
+		r->at += left < r->have - r->at ? (size_t)left : r->have - r->at;
+	}
+	return PL_OK;
+}
+
 /* Everything between values: brackets and commas of the array. PL_END, or chunk[at] begins a value. */
 static enum pl_status to_value(struct pl_records *r)
 {
 	for (;;) {
-		enum pl_status st = skip_space(r);
+		enum pl_status st = r->part != NULL && r->where == ARRAY_DONE ? drain(r) : skip_space(r);
 		uint8_t c;
 		if (st != PL_OK)
 			return st;
@@ -412,7 +511,7 @@ static enum pl_status to_value(struct pl_records *r)
 			return damaged(r, PL_ERR_INVALID, offset_now(r),
 			    "more bytes follow the JSON array (name JSON lines .jsonl)");
 		} else if (r->where == ARRAY_COMMA || c == ',' || c == ']' || c == '}' ||
-		    c == ':') {
+		    c == ':' || (r->members && c != '"')) {
 			return damaged(r, PL_ERR_INVALID, offset_now(r), "not what JSON has here");
 		} else {
 			if (r->where == START)
@@ -443,6 +542,8 @@ enum pl_status pl_records_next(struct pl_records *r, struct pl_record_text *out,
 	if (st == PL_OK && !r->begun) {
 		r->begun = true;
 		st = skip_mark(r);
+		if (st == PL_OK && r->part != NULL)
+			st = to_part(r);
 	}
 	if (st == PL_OK)
 		st = r->form == FORM_JSON ? next_value(r, out) : next_line(r, out);

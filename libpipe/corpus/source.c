@@ -90,7 +90,7 @@ enum pl_status pl_source_dump(
     const struct pl_source *s, bool with_paths, json_t **out, struct pl_err *err)
 {
 	const char *const texts[] = { s->name, s->read.caption_field, s->read.text_field,
-		s->images };
+		s->images, s->answers };
 	json_t *j;
 	size_t i;
 	int bad = 0;
@@ -108,6 +108,13 @@ enum pl_status pl_source_dump(
 	bad |= json_object_set_new(j, "caption_field", str_or_null(s->read.caption_field));
 	bad |= json_object_set_new(j, "text_field", str_or_null(s->read.text_field));
 	bad |= json_object_set_new(j, "image_after_text", json_boolean(s->read.image_after_text));
+	/* Written only where they are not the default. */
+	if (s->read.captions_per_image != PL_CAPTIONS_EACH)
+		bad |= json_object_set_new(j, "captions_per_image", json_string(pl_captions_names[s->read.captions_per_image]));
+	if (s->read.shots != 0)
+		bad |= json_object_set_new(j, "shots", json_integer((json_int_t)s->read.shots));
+	if (with_paths && s->answers != NULL)
+		bad |= json_object_set_new(j, "answers", json_string(s->answers));
 	if (with_paths)
 		bad |= json_object_set_new(j, "images", str_or_null(s->images));
 	bad |= json_object_set_new(j, "columns", columns_json(s));
@@ -224,7 +231,8 @@ enum pl_status pl_source_load(const json_t *j, const char *path, struct pl_arena
 {
 	int kind = choice(pl_kind_names, pl_json_str(j, "kind"));
 	int hash = choice(pl_hash_recipe_names, pl_json_str(j, "hash"));
-	uint64_t tables = 1; /* which did not say so */
+	int captions = choice(pl_captions_names, pl_json_str(j, "captions_per_image"));
+	uint64_t shots = 0, tables = 1; /* which did not say so */
 
 	memset(s, 0, sizeof(*s));
 	if (json_object_get(j, "tables") != NULL && !load_uint(j, "tables", UINT32_MAX, &tables))
@@ -240,6 +248,12 @@ enum pl_status pl_source_load(const json_t *j, const char *path, struct pl_arena
 	s->read.kind = (enum pl_kind)kind;
 	s->hash = (enum pl_hash_recipe)hash;
 	s->read.image_after_text = json_is_true(json_object_get(j, "image_after_text"));
+	s->read.captions_per_image = captions > 0 ? captions : PL_CAPTIONS_EACH;
+	if (json_object_get(j, "shots") != NULL && !load_uint(j, "shots", UINT32_MAX, &shots))
+		return damaged(path, "shots", err);
+	s->read.shots = (uint32_t)shots;
+	if (!load_text(j, "answers", arena, &s->answers))
+		return damaged(path, "answers", err);
 	if (!load_text(j, "name", arena, &s->name))
 		return damaged(path, "name", err);
 	if (!load_text(j, "caption_field", arena, &s->read.caption_field))

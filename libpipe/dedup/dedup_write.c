@@ -76,7 +76,7 @@ static struct pl_dedup_row judge_sample(
 	*gone = false;
 	if (s->kind == PL_KIND_PAIRS && o->before > 0 && o->kept == 0)
 		return o->first;
-	if (s->kind == PL_KIND_CHAT && o->eval.verdict)
+	if (pl_kind_converses(s->kind) && o->eval.verdict)
 		return o->eval;
 	if (s->kind == PL_KIND_INTERLEAVED && pl_rules_document(rules, o->before, o->nforeign))
 		return o->foreign;

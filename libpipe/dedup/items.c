@@ -226,12 +226,12 @@ static enum pl_status load_text(const struct pl_loader *l, uint32_t row, struct 
 	    .text_bytes = s->text_bytes, .class = pl_dedup_class(l->d, l->corpus, false)};
 
 	if (s->text_hash == 0 || s->text_bytes == 0 ||
-	    (s->kind != PL_KIND_TEXT && s->kind != PL_KIND_CHAT && s->kind != PL_KIND_INTERLEAVED))
+	    (s->kind != PL_KIND_TEXT && !pl_kind_converses(s->kind) && s->kind != PL_KIND_INTERLEAVED))
 		return PL_OK;
 	it.pdq[0] = s->text_hash;
 	for (uint64_t k = s->first_image; k < s->first_image + s->images; k++)
 		it.pixels += !pl_loader_image_out(l, k);
-	if (s->kind == PL_KIND_CHAT) {
+	if (pl_kind_converses(s->kind)) {
 		it.pdq[1] = 1;
 		if (s->images > 0)
 			memcpy(&it.pdq[2], pl_image_at(&l->t, s->first_image)->xxh3, 16);
@@ -263,13 +263,13 @@ static enum pl_status load_images(const struct pl_loader *l, uint32_t row, struc
 	struct pl_dedup *d = l->d;
 	size_t from = l->into->n;
 
-	if (s->kind == PL_KIND_CHAT && pl_dedup_known(d, l->corpus))
+	if (pl_kind_converses(s->kind) && pl_dedup_known(d, l->corpus))
 		return PL_OK;   /* a picture that a chat asks about keeps nothing else out */
 	for (uint64_t k = s->first_image; k < s->first_image + s->images; k++) {
 		const struct pl_image_row *im = pl_image_at(&l->t, k);
 		struct pl_item it = {.key = s->key, .place = l->place, .row = (uint32_t)k, .sample = row,
 		    .text_bytes = s->text_bytes, .quality = im->pdq_quality,
-		    .class = pl_dedup_class(d, l->corpus, s->kind == PL_KIND_CHAT)};
+		    .class = pl_dedup_class(d, l->corpus, pl_kind_converses(s->kind))};
 		enum pl_status st;
 
 		if (pl_loader_image_out(l, k))

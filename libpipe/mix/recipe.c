@@ -14,7 +14,8 @@
 enum { MAX_BYTES = 4 << 20 };
 
 const char *const pl_stage_names[] = {"align", "instruct", NULL};
-const char *const pl_template_names[] = {"auto", "pair-caption", "interleaved", "conversation", NULL};
+const char *const pl_template_names[] = {"auto", "pair-caption", "interleaved", "conversation", "in-context", "preference", "text",
+	NULL};
 
 /* ---- from raw fields to the recipe ---- */
 
@@ -33,6 +34,8 @@ static struct pl_recipe_output output_of(const struct pl_recipe_output_raw *raw)
 		.min_images = raw->min_images,
 		.dir = raw->dir,
 		.instructions = raw->instructions,
+		.templates = raw->templates,
+		.tokens = raw->tokens,
 	};
 }
 
@@ -139,6 +142,7 @@ static enum pl_status add_output(struct pl_recipe *r, const struct pl_recipe_raw
 		v->image.tokens = (uint32_t)v->balance.image_tokens;
 	}
 	v->output = output_of(out);
+	v->output.tokens.set = out->tokens_line != 0;
 	for (size_t i = 0; i < k; i++)
 		if (strcmp(r->variants[i].output.dir, out->dir) == 0)
 			return pl_recipe_bad(r, out->dir_line, err, "two outputs have the directory '%.200s'", out->dir);
@@ -149,6 +153,8 @@ static enum pl_status add_output(struct pl_recipe *r, const struct pl_recipe_raw
 	set_weights(v);
 	pl_recipe_use_output(r, k);
 	if ((st = pl_recipe_check_output(r, out, err)) != PL_OK)
+		return st;
+	if ((st = pl_recipe_check_templates(r, out, err)) != PL_OK)
 		return st;
 	return pl_recipe_check_kinds(r, err);
 }
@@ -276,7 +282,9 @@ void pl_recipe_corpus_source(const struct pl_recipe *r, size_t i, struct pl_sour
 	*out = (struct pl_source){
 		.name = s->name,
 		.read = {.kind = (enum pl_kind)s->kind, .caption_field = s->caption, .text_field = s->text,
-		    .image_after_text = s->image_after_text},
+		    .image_after_text = s->image_after_text, .captions_per_image = s->captions_per_image,
+		    .shots = s->shots == PL_SHOTS_DEFAULT ? 0 : s->shots == 0 ? PL_SHOTS_NONE : (uint32_t)s->shots},
+		.answers = s->answers,
 		.images = s->images,
 		.columns = s->columns.items,
 		.ncolumns = s->columns.n,

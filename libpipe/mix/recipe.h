@@ -14,8 +14,28 @@
 
 enum pl_stage { PL_STAGE_ALIGN, PL_STAGE_INSTRUCT };
 extern const char *const pl_stage_names[];      /* "align", "instruct" */
-enum pl_template { PL_TEMPLATE_AUTO, PL_TEMPLATE_PAIR_CAPTION, PL_TEMPLATE_INTERLEAVED, PL_TEMPLATE_CONVERSATION };
-extern const char *const pl_template_names[];   /* "auto", "pair-caption", "interleaved", "conversation" */
+enum pl_template { PL_TEMPLATE_AUTO, PL_TEMPLATE_PAIR_CAPTION, PL_TEMPLATE_INTERLEAVED, PL_TEMPLATE_CONVERSATION,
+	PL_TEMPLATE_IN_CONTEXT, PL_TEMPLATE_PREFERENCE, PL_TEMPLATE_TEXT };
+extern const char *const pl_template_names[];   /* "auto", "pair-caption", "interleaved", "conversation", ... */
+
+/* How templates write what they write: keys of 'output'. */
+enum pl_assignment { PL_ASSIGNMENT_AS_IS, PL_ASSIGNMENT_LINEAR };
+enum pl_image_place { PL_IMAGE_PLACE_AS_IS, PL_IMAGE_PLACE_BEFORE, PL_IMAGE_PLACE_AFTER, PL_IMAGE_PLACE_DRAW };
+enum pl_trailing { PL_TRAILING_KEEP, PL_TRAILING_DROP };
+enum pl_context_loss { PL_CONTEXT_LOSS_TARGET, PL_CONTEXT_LOSS_ALL };
+struct pl_recipe_templates {
+	double image_first;         /* pairs: share of samples with the image in front */
+	double min_similarity;      /* interleaved: images below it go */
+	int assignment, image_place, trailing_image;
+	int context_loss;
+	const char *system;         /* system prompt of conversations that have none; NULL = none */
+};
+/* Tokens of the flat text; NULL = not written. */
+struct pl_recipe_tokens {
+	bool set;                   /* any is given: samples have a flat text */
+	const char *begin, *end, *image, *image_begin, *image_end, *end_of_chunk, *separator;
+	const char *system, *user, *assistant, *tool, *end_of_turn;
+};
 
 /* Balance of concepts; line 0 = none. */
 struct pl_recipe_mine { uint64_t unigrams, bigrams, most; int64_t pmi; uint32_t line; };   /* struct pl_mine_options */
@@ -37,6 +57,9 @@ struct pl_recipe_source {
 	double weight;                    /* default 1; 0 in a recipe with neither a weight nor a total */
 	const char *where, *image_where;  /* SQL conditions, NULL = none */
 	const char *caption, *text;       /* field names */
+	const char *answers;              /* file, NULL = none */
+	int captions_per_image;
+	int64_t shots;
 	struct pl_field_strs columns;
 	bool image_after_text;
 	struct pl_recipe_concepts concepts;
@@ -51,6 +74,8 @@ struct pl_recipe_output {
 	bool level_set;
 	const char *dir, *work;                     /* work: the same for all outputs */
 	struct pl_field_strs instructions;
+	struct pl_recipe_templates templates;
+	struct pl_recipe_tokens tokens;
 };
 struct pl_recipe_balance { int unit; uint64_t total; double max_epochs; int64_t image_tokens; };   /* image_tokens: -1 = as image.tokens says */
 

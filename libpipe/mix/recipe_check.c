@@ -9,33 +9,6 @@
 
 enum { MAX_NAME = 64 };
 
-/* ---- rules that stage.c shares ---- */
-
-const char *pl_kind_conflict(const struct pl_recipe *r, enum pl_kind kind)
-{
-	switch ((enum pl_template)r->output.template_) {
-	case PL_TEMPLATE_AUTO:
-		break;
-	case PL_TEMPLATE_PAIR_CAPTION:
-		if (kind == PL_KIND_INTERLEAVED || kind == PL_KIND_CHAT)
-			return "template pair-caption writes pairs and text";
-		break;
-	case PL_TEMPLATE_INTERLEAVED:
-		if (kind == PL_KIND_CHAT)
-			return "template interleaved writes interleaved, text and pairs";
-		break;
-	case PL_TEMPLATE_CONVERSATION:
-		if (kind != PL_KIND_CHAT && kind != PL_KIND_AUTO)
-			return "template conversation writes chat";
-		break;
-	}
-	if (r->output.stage == PL_STAGE_INSTRUCT && kind == PL_KIND_PAIRS && r->output.instructions.n == 0)
-		return "stage instruct asks for the caption of a pair: list such requests in output.instructions";
-	return NULL;
-}
-
-/* ---- checks ---- */
-
 enum pl_status pl_recipe_bad(
     const struct pl_recipe *r, uint32_t line, struct pl_err *err, const char *fmt, ...)
 {
@@ -121,9 +94,6 @@ enum pl_status pl_recipe_check_output(
 		return pl_recipe_bad(r, raw->min_images_line ? raw->min_images_line : raw->max_images_line, err,
 		    "'min_images' in output is %lld, more than 'max_images', %lld",
 		    (long long)r->output.min_images, (long long)r->output.max_images);
-	if (raw->instructions_line && r->output.stage != PL_STAGE_INSTRUCT)
-		return pl_recipe_bad(r, raw->instructions_line, err,
-		    "'instructions' in output does nothing without 'stage: instruct'");
 	for (size_t i = 0; i < r->output.instructions.n; i++) {
 		if (!*r->output.instructions.items[i])
 			return pl_recipe_bad(r, raw->instructions_line, err, "'instructions[%zu]' in output is empty", i);

@@ -17,13 +17,14 @@
 #define LARGEST_COUNT 9007199254740992.0   /* 2^53 */
 
 /* A weight that was not given: see recipe.c. */
-static const struct pl_recipe_source source_defaults = {.weight = -1, .concepts = {.least = 3, .mine = {.unigrams = 100, .most = 500000}}};
+static const struct pl_recipe_source source_defaults = {.weight = -1, .shots = PL_SHOTS_DEFAULT,
+	.concepts = {.least = 3, .mine = {.unigrams = 100, .most = 500000}}};
 
 #define IMAGE_DEFAULTS {.policy = PL_POLICY_NONE, .quality = 90, .effort = PL_EFFORT_BALANCED, .filter = PL_FILTER_LANCZOS}
 #define BALANCE_DEFAULTS {.unit = PL_UNIT_SAMPLES, .image_tokens = -1}
 static const struct pl_recipe_output_raw output_defaults = {
 	.stage = PL_STAGE_ALIGN, .template_ = PL_TEMPLATE_AUTO, .container = SHARD_TAR_ZST, .shard_size = (uint64_t)256 << 20,
-	.min_images = 1, .image = IMAGE_DEFAULTS, .balance = BALANCE_DEFAULTS,
+	.min_images = 1, .templates = PL_RECIPE_TEMPLATES, .tokens = {.separator = " "}, .image = IMAGE_DEFAULTS, .balance = BALANCE_DEFAULTS,
 };
 
 static const struct pl_field mine_fields[] = {
@@ -55,6 +56,9 @@ static const struct pl_field source_fields[] = {
 	{.key = "image_where", .type = PL_FIELD_STR, .offset = IN(image_where)},
 	{.key = "caption", .type = PL_FIELD_STR, .offset = IN(caption)},
 	{.key = "text", .type = PL_FIELD_STR, .offset = IN(text)},
+	{.key = "answers", .type = PL_FIELD_STR, .offset = IN(answers)},
+	{.key = "captions_per_image", .type = PL_FIELD_CHOICE, .offset = IN(captions_per_image), .choices = pl_captions_names},
+	{.key = "shots", .type = PL_FIELD_INT, .offset = IN(shots), .min = 0, .max = PL_SHOTS_MAX},
 	{.key = "columns", .type = PL_FIELD_STRLIST, .offset = IN(columns)},
 	{.key = "image_after_text", .type = PL_FIELD_BOOL, .offset = IN(image_after_text)},
 	{.key = "concepts", .type = PL_FIELD_MAP, .offset = IN(concepts), .sub = concept_fields, .line_offset = IN(concepts.line)},
@@ -129,7 +133,7 @@ static const struct pl_field limits_fields[] = {
 static const struct pl_field output_fields[] = {
 	{.key = "stage", .type = PL_FIELD_CHOICE, .offset = OUT(stage), .choices = pl_stage_names},
 	{.key = "template", .type = PL_FIELD_CHOICE, .offset = OUT(template_),
-	    .choices = pl_template_names},
+	    .choices = pl_template_names, .line_offset = OUT(template_line)},
 	{.key = "container", .type = PL_FIELD_CHOICE, .offset = OUT(container),
 	    .choices = shard_container_names},
 	{.key = "shard_size", .type = PL_FIELD_SIZE, .offset = OUT(shard_size), .min = 1,
@@ -149,6 +153,20 @@ static const struct pl_field output_fields[] = {
 	    .line_offset = OUT(min_images_line)},
 	{.key = "instructions", .type = PL_FIELD_STRLIST, .offset = OUT(instructions),
 	    .line_offset = OUT(instructions_line)},
+	{.key = "image_first", .type = PL_FIELD_REAL, .offset = OUT(templates.image_first), .min = 0, .max = 1,
+	    .line_offset = OUT(image_first_line)},
+	{.key = "assignment", .type = PL_FIELD_CHOICE, .offset = OUT(templates.assignment), .choices = pl_assignment_names,
+	    .line_offset = OUT(assignment_line)},
+	{.key = "min_similarity", .type = PL_FIELD_REAL, .offset = OUT(templates.min_similarity), .min = -1, .max = 1,
+	    .line_offset = OUT(min_similarity_line)},
+	{.key = "image_place", .type = PL_FIELD_CHOICE, .offset = OUT(templates.image_place), .choices = pl_image_place_names,
+	    .line_offset = OUT(image_place_line)},
+	{.key = "trailing_image", .type = PL_FIELD_CHOICE, .offset = OUT(templates.trailing_image), .choices = pl_trailing_names,
+	    .line_offset = OUT(trailing_line)},
+	{.key = "context_loss", .type = PL_FIELD_CHOICE, .offset = OUT(templates.context_loss), .choices = pl_context_loss_names,
+	    .line_offset = OUT(context_loss_line)},
+	{.key = "system", .type = PL_FIELD_STR, .offset = OUT(templates.system), .line_offset = OUT(system_line)},
+	{.key = "tokens", .type = PL_FIELD_MAP, .offset = OUT(tokens), .sub = pl_recipe_tokens_fields, .line_offset = OUT(tokens_line)},
 	{.key = "sources", .type = PL_FIELD_STRLIST, .offset = OUT(sources), .line_offset = OUT(sources_line)},
 	{.key = "image", .type = PL_FIELD_MAP, .offset = OUT(image), .sub = pl_recipe_image_fields, .line_offset = OUT(image_line)},
 	{.key = "balance", .type = PL_FIELD_MAP, .offset = OUT(balance), .sub = balance_fields,

@@ -23,6 +23,10 @@ struct pl_recipe_output_raw {
 	int64_t level, max_images, min_images;
 	const char *dir, *work;
 	struct pl_field_strs instructions, sources;
+	struct pl_recipe_templates templates;
+	struct pl_recipe_tokens tokens;
+	uint32_t template_line, tokens_line, image_first_line, min_similarity_line, assignment_line, image_place_line, trailing_line,
+	    context_loss_line, system_line;
 	struct pl_recipe_image_raw image;     /* where image_line != 0, in place of the recipe's */
 	struct pl_recipe_balance balance;     /* where balance_line != 0, in place of the recipe's */
 	uint32_t dir_line, work_line, min_images_line, max_images_line, instructions_line, level_line, sources_line, image_line,
@@ -64,6 +68,10 @@ struct pl_recipe_variant {
 
 extern const struct pl_field pl_recipe_fields[];
 extern const struct pl_field pl_recipe_image_fields[];   /* into struct pl_recipe_image_raw */
+/* recipe_templates.c: choices, and the fields of output.tokens. */
+extern const char *const pl_assignment_names[], *const pl_image_place_names[], *const pl_trailing_names[], *const pl_context_loss_names[];
+extern const struct pl_field pl_recipe_tokens_fields[];
+#define PL_RECIPE_TEMPLATES {.image_first = 1, .min_similarity = -1}
 extern const char *const pl_recipe_format_names[];   /* "keep", "jpeg", "png", "webp" */
 /* Every default but those that depend on other keys. */
 void pl_recipe_defaults(struct pl_recipe_raw *raw);
@@ -73,6 +81,7 @@ enum pl_status pl_recipe_bad(const struct pl_recipe *r, uint32_t line, struct pl
 /* One key against another; the last two for the output in use. */
 PL_MUST_CHECK enum pl_status pl_recipe_check_sources(const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_recipe_check_output(const struct pl_recipe *r, const struct pl_recipe_output_raw *raw, struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_recipe_check_templates(const struct pl_recipe *r, const struct pl_recipe_output_raw *raw, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_recipe_check_kinds(const struct pl_recipe *r, struct pl_err *err);
 /* Checked, with published values where the recipe has none. line: of the map, for what is missing. */
 PL_MUST_CHECK enum pl_status pl_recipe_set_image(const struct pl_recipe *r, const struct pl_recipe_image_raw *raw, uint32_t line,

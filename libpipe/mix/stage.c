@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Templates: which segments of a document are written, in which order and
- * role, by its kind and the recipe's stage. Rules: README.md. */
+/* From a document to the members of an output sample: the template of its kind
+ * chooses segments, and these are numbered and written. Rules: README.md. */
 #include "stage.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "rules.h"
-#include "stage_json.h"
+#include "stage_build.h"
 
 void pl_stage_output_init(struct pl_stage_output *o)
 {
@@ -35,21 +35,28 @@ void pl_stage_output_release(struct pl_stage_output *o)
 	pl_buf_release(&o->json);
 }
 
-struct chosen { struct pl_out_segment *s; size_t n; uint64_t images; };
+/* ---- choosing ---- */
 
-static void choose_image(struct chosen *c, uint32_t image, enum pl_role role)
+void pl_choose_image(struct pl_chosen *c, uint32_t image, struct pl_place_out at)
 {
-	c->s[c->n++] = (struct pl_out_segment){.is_image = true, .role = role, .image = image};
+	c->s[c->n++] = (struct pl_out_segment){.is_image = true, .role = at.role, .turn = at.turn, .image = image};
 	c->images++;
 }
 
-static void choose_text(struct chosen *c, const struct pl_segment *s, enum pl_role role, bool loss)
+void pl_choose_text(struct pl_chosen *c, const char *text, size_t len, struct pl_place_out at, bool loss)
 {
 	c->s[c->n++] = (struct pl_out_segment){
-	    .role = role, .loss = loss, .text = s->text, .text_len = s->text_len};
+	    .role = at.role, .turn = at.turn, .loss = loss, .text = text, .text_len = len};
 }
 
-static bool any_text(const struct chosen *c)
+void pl_choose_segment(struct pl_chosen *c, const struct pl_segment *s)
+{
+	c->s[c->n++] = (struct pl_out_segment){.is_image = s->is_image, .loss = s->loss, .role = s->role, .branch = s->branch,
+	    .turn = s->turn, .text = s->text, .text_len = s->text_len, .image = s->image};
+	c->images += s->is_image;
+}
+
+bool pl_chosen_text(const struct pl_chosen *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		if (!c->s[i].is_image && c->s[i].text_len > 0)
@@ -58,96 +65,30 @@ static bool any_text(const struct chosen *c)
 	return false;
 }
 
-/* The picture, a request for instruct, then the caption. */
-static enum pl_reason choose_pairs(
-    const struct pl_recipe *r, const struct pl_stage_input *in, struct chosen *c)
+static enum pl_status choose(const struct pl_recipe *r, const struct pl_stage_input *in, struct pl_chosen *c,
+    enum pl_reason *reason, struct pl_err *err)
 {
-	const struct pl_document *d = in->doc;
-	bool instruct = r->output.stage == PL_STAGE_INSTRUCT;
-
-	for (size_t i = 0; i < d->nsegments; i++) {
-		if (d->segments[i].is_image && in->images[d->segments[i].image].kept)
-			choose_image(c, d->segments[i].image, instruct ? PL_ROLE_USER : PL_ROLE_NONE);
+	*reason = PL_REASON_BAD_DOCUMENT;
+	if (r->output.template_ == PL_TEMPLATE_TEXT) {
+		*reason = pl_stage_text(in, c);
+		return PL_OK;
 	}
-	if (c->images == 0)
-		return PL_REASON_NO_IMAGE;
-	if (instruct) {
-		const char *ask = r->output.instructions.items[in->draw % r->output.instructions.n];
-		const struct pl_segment s = {.text = ask, .text_len = strlen(ask)};
-		choose_text(c, &s, PL_ROLE_USER, false);
-	}
-	for (size_t i = 0; i < d->nsegments; i++) {
-		const struct pl_segment *s = &d->segments[i];
-		if (!s->is_image && s->text_len > 0)
-			choose_text(c, s, instruct ? PL_ROLE_ASSISTANT : PL_ROLE_NONE, instruct || s->loss);
-	}
-	return c->s[c->n - 1].is_image || (instruct && c->s[c->n - 1].role == PL_ROLE_USER)
-	           ? PL_REASON_NO_TEXT
-	           : PL_REASON_KEEP;
-}
-
-static enum pl_reason choose_interleaved(
-    const struct pl_recipe *r, const struct pl_stage_input *in, struct chosen *c)
-{
-	const struct pl_document *d = in->doc;
-	uint64_t most = r->output.max_images > 0 ? (uint64_t)r->output.max_images : UINT64_MAX;
-
-	for (size_t i = 0; i < d->nsegments; i++) {
-		const struct pl_segment *s = &d->segments[i];
-		if (!s->is_image)
-			choose_text(c, s, s->role, s->loss);
-		else if (in->images[s->image].kept && c->images < most)
-			choose_image(c, s->image, s->role);
-	}
-	if (c->images < (uint64_t)r->output.min_images)
-		return PL_REASON_IMAGES_GONE;
-	return any_text(c) ? PL_REASON_KEEP : PL_REASON_NO_TEXT;
-}
-
-/* An answer about a picture that is not there teaches the wrong thing: all images or none of the
- * sample. */
-static enum pl_reason choose_chat(const struct pl_stage_input *in, struct chosen *c)
-{
-	const struct pl_document *d = in->doc;
-
-	for (size_t i = 0; i < d->nsegments; i++) {
-		const struct pl_segment *s = &d->segments[i];
-		if (!s->is_image)
-			choose_text(c, s, s->role, s->loss);
-		else if (in->images[s->image].kept)
-			choose_image(c, s->image, s->role);
-		else
-			return PL_REASON_MISSING_IMAGE;
-	}
-	return any_text(c) ? PL_REASON_KEEP : PL_REASON_NO_TEXT;
-}
-
-static enum pl_reason choose_text_only(const struct pl_stage_input *in, struct chosen *c)
-{
-	const struct pl_document *d = in->doc;
-
-	for (size_t i = 0; i < d->nsegments; i++) {
-		if (!d->segments[i].is_image)
-			choose_text(c, &d->segments[i], d->segments[i].role, d->segments[i].loss);
-	}
-	return any_text(c) ? PL_REASON_KEEP : PL_REASON_NO_TEXT;
-}
-
-static enum pl_reason choose(
-    const struct pl_recipe *r, const struct pl_stage_input *in, struct chosen *c)
-{
 	switch (in->doc->kind) {
-	case PL_KIND_PAIRS: return choose_pairs(r, in, c);
-	case PL_KIND_INTERLEAVED: return choose_interleaved(r, in, c);
-	case PL_KIND_CHAT: return choose_chat(in, c);
-	case PL_KIND_TEXT: return choose_text_only(in, c);
+	case PL_KIND_PAIRS: *reason = pl_stage_pairs(r, in, c); break;
+	case PL_KIND_INTERLEAVED: return pl_stage_interleaved(r, in, c, reason, err);
+	case PL_KIND_CHAT:
+	case PL_KIND_PREFERENCE:
+	case PL_KIND_IN_CONTEXT: *reason = pl_stage_turns(r, in, c); break;
+	case PL_KIND_TEXT: *reason = pl_stage_text(in, c); break;
 	case PL_KIND_AUTO: break;
 	}
-	return PL_REASON_BAD_DOCUMENT;
+	return PL_OK;
 }
 
+/* ---- writing ---- */
+
 /* As pl_document_text_stats estimates: ASCII bytes / 4 + 0.7 per other code point, both rounded up. */
-static uint64_t count_tokens(const struct chosen *c)
+static uint64_t count_tokens(const struct pl_chosen *c)
 {
 	uint64_t ascii = 0, other = 0;
 
@@ -185,7 +126,7 @@ static const char *add_picture(struct pl_stage_output *out, size_t number, const
 
 /* Number the images and make the members. */
 static enum pl_status make_members(
-    const struct pl_stage_input *in, struct chosen *c, struct pl_stage_output *out, struct pl_err *err)
+    const struct pl_stage_input *in, struct pl_chosen *c, struct pl_stage_output *out, struct pl_err *err)
 {
 	size_t at = 0, most = 0;
 
@@ -209,18 +150,26 @@ static enum pl_status make_members(
 }
 
 static enum pl_status render(const struct pl_recipe *r, const struct pl_stage_input *in,
-    struct chosen *c, struct pl_stage_output *out, enum pl_reason *reason, struct pl_err *err)
+    struct pl_chosen *c, struct pl_stage_output *out, enum pl_reason *reason, struct pl_err *err)
 {
-	enum pl_status st;
+	struct pl_buf flat;
+	enum pl_status st = PL_OK;
 
-	*reason = in->doc->status != PL_REASON_KEEP ? in->doc->status : choose(r, in, c);
-	if (*reason != PL_REASON_KEEP)
-		return PL_OK;
-	st = make_members(in, c, out, err);
-	if (st == PL_OK)
-		st = pl_stage_json(in, (enum pl_stage)r->output.stage, c->s, c->n, c->images, &out->json, err);
-	if (st == PL_OK)
+	*reason = in->doc->status;
+	if (*reason == PL_REASON_KEEP)
+		st = choose(r, in, c, reason, err);
+	if (st != PL_OK || *reason != PL_REASON_KEEP)
+		return st;
+	pl_buf_init(&flat, 0);
+	if (r->output.tokens.set)
+		st = pl_stage_flat(&r->output.tokens, in, c, &flat, reason, err);
+	if (st == PL_OK && *reason == PL_REASON_KEEP)
+		st = make_members(in, c, out, err);
+	if (st == PL_OK && *reason == PL_REASON_KEEP)
+		st = pl_stage_json(in, (enum pl_stage)r->output.stage, c->s, c->n, c->images, &flat, &out->json, err);
+	if (st == PL_OK && *reason == PL_REASON_KEEP)
 		out->members[0] = (struct shard_member){"json", out->json.data, out->json.len};
+	pl_buf_release(&flat);
 	return st;
 }
 
@@ -228,7 +177,7 @@ enum pl_status pl_stage_render(const struct pl_recipe *r, const struct pl_stage_
     struct pl_stage_output *out, enum pl_reason *reason, struct pl_err *err)
 {
 	const char *conflict = pl_kind_conflict(r, in->doc->kind);
-	struct chosen c = {0};
+	struct pl_chosen c = {0};
 	enum pl_status st;
 
 	clear(out);
@@ -236,7 +185,7 @@ enum pl_status pl_stage_render(const struct pl_recipe *r, const struct pl_stage_
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, r->path,
 		    "source '%s' is of kind %s, but %s", in->source, pl_kind_names[in->doc->kind],
 		    conflict);
-	c.s = calloc(in->doc->nsegments + 1, sizeof(*c.s));   /* + 1: an instruction */
+	c.s = calloc(in->doc->nsegments + PL_CHOSEN_MORE, sizeof(*c.s));
 	if (!c.s)
 		return pl_fail_nomem(err);
 	st = render(r, in, &c, out, reason, err);

@@ -67,6 +67,14 @@ static enum pl_status add_named(
 	return st == PL_OK ? add_string(out, s, len, err) : st;
 }
 
+enum pl_status pl_stage_json_text(
+    struct pl_buf *out, const char *name, const char *text, size_t len, struct pl_err *err)
+{
+	enum pl_status st = pl_buf_addf(out, err, ",\"%s\":", name);
+
+	return st == PL_OK ? add_string(out, text, len, err) : st;
+}
+
 static enum pl_status add_tiles(
     struct pl_buf *out, const struct pl_stage_image *im, size_t number, struct pl_err *err)
 {
@@ -106,6 +114,8 @@ static enum pl_status add_segment(struct pl_buf *out, const struct pl_stage_inpu
 
 	if (st == PL_OK && s->role != PL_ROLE_NONE)
 		st = pl_buf_addf(out, err, ",\"role\":\"%s\"", pl_role_names[s->role]);
+	if (st == PL_OK && s->branch != PL_BRANCH_SHARED)
+		st = pl_buf_addf(out, err, ",\"branch\":\"%s\"", pl_branch_names[s->branch]);
 	if (st == PL_OK && !s->is_image)
 		st = pl_buf_addf(out, err, ",\"loss\":%s", s->loss ? "true" : "false");
 	return st == PL_OK ? pl_buf_adds(out, "}", err) : st;
@@ -155,8 +165,8 @@ static enum pl_status add_head(
 }
 
 enum pl_status pl_stage_json(const struct pl_stage_input *in, enum pl_stage stage,
-    const struct pl_out_segment *segments, size_t n, uint64_t images, struct pl_buf *out,
-    struct pl_err *err)
+    const struct pl_out_segment *segments, size_t n, uint64_t images, const struct pl_buf *flat,
+    struct pl_buf *out, struct pl_err *err)
 {
 	enum pl_status st = add_head(out, in, stage, err);
 
@@ -168,6 +178,8 @@ enum pl_status pl_stage_json(const struct pl_stage_input *in, enum pl_stage stag
 	}
 	if (st == PL_OK)
 		st = pl_buf_addf(out, err, "],\"images\":%llu", (unsigned long long)images);
+	if (st == PL_OK && flat->len > 0)
+		st = pl_buf_add(out, flat->data, flat->len, err);
 	if (st == PL_OK && in->doc->meta)
 		st = add_meta(out, in->doc->meta, err);
 	return st == PL_OK ? pl_buf_adds(out, "}", err) : st;

@@ -444,7 +444,7 @@ static void test_detect(void **state)
 	assert_int_equal(detected("{\"instruction\":\"\",\"output\":\"\"}"), PL_KIND_CHAT);
 	assert_int_equal(detected("{\"image\":\"1\",\"caption\":\"A\"}"), PL_KIND_PAIRS);
 	assert_int_equal(detected("{\"text\":\"A\"}"), PL_KIND_TEXT);
-	assert_int_equal(detected("{\"prompt\":\"A\",\"messages\":[],\"chosen\":\"B\",\"rejected\":\"C\"}"), PL_KIND_AUTO);
+	assert_int_equal(detected("{\"prompt\":\"A\",\"messages\":[],\"chosen\":\"B\",\"rejected\":\"C\"}"), PL_KIND_PREFERENCE);
 	assert_int_equal(detected("{\"a\":1}"), PL_KIND_AUTO);
 	assert_int_equal(detected("[1]"), PL_KIND_AUTO);
 	assert_int_equal(detected("{"), PL_KIND_AUTO);
@@ -457,7 +457,7 @@ static void test_detect(void **state)
 	assert_int_equal(pl_detect_sample(&m.s), PL_KIND_AUTO);
 	assert_string_equal(pl_kind_names[PL_KIND_TEXT], "text");
 	assert_string_equal(pl_role_names[PL_ROLE_TOOL], "tool");
-	assert_null(pl_kind_names[PL_KIND_TEXT + 1]);
+	assert_null(pl_kind_names[PL_KIND_IN_CONTEXT + 1]);
 }
 
 /* Five million values would be half a gigabyte once parsed: the ceiling is on values, not on bytes. */
