@@ -273,7 +273,7 @@ static void tell_sample(struct why *w, size_t corpus, size_t shard, const struct
 	printf("%s: '%s' in %s, row %llu: %s\n", c->source.name, w->key, c->shards[shard].path, (unsigned long long)row,
 	    verdict == PL_REASON_KEEP ? "kept" : pl_reason_name(verdict));
 	printf("  ingest: %s (%s); %s, %u images (%u usable), %u bytes of text\n", pl_reason_name(s->status), pl_reason_text(s->status),
-	    s->kind <= PL_KIND_IN_CONTEXT ? pl_kind_names[s->kind] : "unknown kind", s->images, s->images_ok, s->text_bytes);
+	    s->kind < PL_KIND_COUNT ? pl_kind_names[s->kind] : "unknown kind", s->images, s->images_ok, s->text_bytes);
 	tell_filter("", &t->filter, row);
 	tell_dedup(w, corpus, "", &t->dedup, row, false, s->kind == PL_KIND_TEXT || s->kind == PL_KIND_INTERLEAVED, s->status != PL_REASON_KEEP || dropped_before(&t->filter, row));
 	tell_concepts(t, row);

@@ -212,7 +212,7 @@ static enum pl_status check_rows(
 		const struct pl_sample_row *s = pl_sample(t, i);
 
 		if (s->first_image != next || s->images > t->images.nrows - next ||
-		    s->images_ok > s->images || s->kind > PL_KIND_TEXT ||
+		    s->images_ok > s->images || s->kind >= PL_KIND_COUNT ||
 		    s->status >= PL_REASON_COUNT)
 			return bad_row(c, shard, "samples", i, err);
 		for (k = next; k < next + s->images; k++) {

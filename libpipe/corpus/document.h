@@ -14,6 +14,7 @@
 /* Values are written to tables and manifests: append only. */
 enum pl_kind { PL_KIND_AUTO, PL_KIND_PAIRS, PL_KIND_INTERLEAVED, PL_KIND_CHAT, PL_KIND_TEXT, PL_KIND_PREFERENCE,
 	PL_KIND_IN_CONTEXT };
+enum { PL_KIND_COUNT = PL_KIND_IN_CONTEXT + 1 };
 extern const char *const pl_kind_names[];   /* NULL-terminated: "auto", "pairs", ... */
 
 enum pl_role { PL_ROLE_NONE, PL_ROLE_SYSTEM, PL_ROLE_USER, PL_ROLE_ASSISTANT, PL_ROLE_TOOL };

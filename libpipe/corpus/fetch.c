@@ -6,6 +6,7 @@
 
 #include "fetch_files.h"
 #include "image_index.h"
+#include "image_json.h"
 #include "libpipe/base/hash.h"
 #include "records.h"
 
@@ -351,6 +352,8 @@ static enum pl_status read_outside(struct pl_fetch *f, size_t corpus, const char
 	*bytes = malloc((size_t)im->length + 1);
 	if (*bytes == NULL)
 		return pl_fail_nomem(err);
+	if (pl_image_json_name(f->files.corpora[corpus]->stores[im->store]))
+		return pl_image_json_read(file->bytes, im->offset, *bytes, im->length, err);
 	return shard_bytes_read(file->bytes, im->offset, *bytes, (size_t)im->length, err);
 }
 

@@ -3,6 +3,7 @@
  * a mapped table: 64 bits tell apart all names that meet in one source. */
 #include "image_index.h"
 
+#include "image_json.h"
 #include "libpipe/base/file.h"
 #include "libpipe/base/hash.h"
 #include "libpipe/base/npy.h"
@@ -75,9 +76,9 @@ struct name_list {
 	size_t n, cap;
 };
 
-static enum pl_status add_name(
-    struct name_list *l, const char *name, const struct shard_part *p, struct pl_err *err)
+static enum pl_status add_row(struct name_list *l, const char *name, uint64_t offset, uint64_t length, struct pl_err *err)
 {
+
 	if (l->n == l->cap) {
 		size_t cap = l->cap == 0 ? 1024 : l->cap * 2;
 		struct name_row *rows;
@@ -89,8 +90,14 @@ static enum pl_status add_name(
 		l->rows = rows;
 		l->cap = cap;
 	}
-	l->rows[l->n++] = (struct name_row){ pl_hash64(name, strlen(name)), p->offset, p->len };
+	l->rows[l->n++] = (struct name_row){ pl_hash64(name, strlen(name)), offset, length };
 	return PL_OK;
+}
+
+static enum pl_status add_name(
+    struct name_list *l, const char *name, const struct shard_part *p, struct pl_err *err)
+{
+	return add_row(l, name, p->offset, p->len, err);
 }
 
 static enum pl_status add_part(struct name_list *l, const struct shard_part *p, struct pl_err *err)
@@ -154,22 +161,47 @@ static enum pl_status list_names(struct shard_reader *r, struct name_list *l,
 	return st;
 }
 
+struct polled_list {
+	struct name_list *l;
+	enum pl_status (*poll)(void *ctx, struct pl_err *err);
+	void *poll_ctx;
+};
+
+static enum pl_status add_polled(void *ctx, const char *name, uint64_t offset, uint64_t length, struct pl_err *err)
+{
+	struct polled_list *p = ctx;
+	enum pl_status st = p->poll != NULL ? p->poll(p->poll_ctx, err) : PL_OK;
+
+	return st == PL_OK ? add_row(p->l, name, offset, length, err) : st;
+}
+
 enum pl_status pl_image_index_build(const char *tar, const char *dir, size_t number,
     enum pl_status (*poll)(void *ctx, struct pl_err *err), void *poll_ctx, struct pl_err *err)
 {
-	/* Names and places only: with a ceiling of one byte no member is held in memory. */
+	/* Of a tar, names and places only: with a ceiling of one byte no member is held in memory. */
 	const struct shard_read_limits limits = { .max_member = 1 };
 	struct shard_reader *r = NULL;
 	struct name_list l = { 0 };
 	struct pl_err end_err;
 	char *path = names_path(dir, number);
-	enum pl_status end = PL_END, st;
+	enum pl_status end = PL_END, st = PL_OK;
 
 	if (path == NULL)
 		return pl_fail_nomem(err);
-	st = shard_reader_open(&r, tar, &limits, err);
-	if (st == PL_OK)
-		st = list_names(r, &l, poll, poll_ctx, &end, &end_err, err);
+	if (pl_image_json_name(tar)) {
+		struct polled_list polled = { &l, poll, poll_ctx };
+		end = pl_image_json_list(tar, add_polled, &polled, &end_err);
+		if (end != PL_OK && end != PL_ERR_TRUNCATED && end != PL_ERR_INVALID) {
+			st = end;
+			if (err != NULL)
+				*err = end_err;
+		}
+		end = end == PL_OK ? PL_END : end;
+	} else {
+		st = shard_reader_open(&r, tar, &limits, err);
+		if (st == PL_OK)
+			st = list_names(r, &l, poll, poll_ctx, &end, &end_err, err);
+	}
 	if (st != PL_OK)
 		goto out;
 	if (l.n > 0)
@@ -312,9 +344,23 @@ static enum pl_status no_such(const char *name, struct pl_err *err)
 	return pl_fail(err, PL_ERR_NOTFOUND, PL_SEV_ITEM, NULL, "no image '%.200s'", name);
 }
 
+/* An id without an extension ("LA_IMG_000000215677") stands for the file that has one. */
+static const char *const extensions[] = { ".jpg", ".png", ".jpeg", ".webp" };
+enum { EXTENDED_MAX = 400 };
+
+static bool extend(const char *name, size_t k, char out[EXTENDED_MAX])
+{
+	const char *base = base_name(name), *dot = strrchr(base, '.');
+
+	if (base[0] == '\0' || strlen(name) + 8 > EXTENDED_MAX || (dot != NULL && shard_image_suffix(dot + 1)))
+		return false;
+	snprintf(out, EXTENDED_MAX, "%s%s", name, extensions[k]);
+	return true;
+}
+
 /* The file of one of two candidate names; *path is malloc'ed. Names come from the web: only regular
  * files inside. */
-static enum pl_status find_file(const struct pl_image_index *x, const char *name, char **path,
+static enum pl_status find_exact(const struct pl_image_index *x, const char *name, char **path,
     uint64_t *length, struct pl_err *err)
 {
 	const char *const tries[] = { plain(name), base_name(name) };
@@ -347,11 +393,26 @@ static enum pl_status find_file(const struct pl_image_index *x, const char *name
 	return no_such(name, err);
 }
 
+static enum pl_status find_file(const struct pl_image_index *x, const char *name, char **path,
+    uint64_t *length, struct pl_err *err)
+{
+	enum pl_status st = find_exact(x, name, path, length, err);
+	char longer[EXTENDED_MAX];
+	struct pl_err other;
+
+	for (size_t k = 0; st == PL_ERR_NOTFOUND && k < PL_ARRAY_LEN(extensions) && extend(name, k, longer); k++) {
+		enum pl_status found = find_exact(x, longer, path, length, &other);
+		if (found == PL_OK)
+			return found;
+	}
+	return st;
+}
+
 enum pl_status pl_image_index_find(const struct pl_image_index *x, const char *name,
     enum pl_where *where, uint32_t *store, uint64_t *offset, uint64_t *length, struct pl_err *err)
 {
 	const struct name_row *r;
-	char *path = NULL;
+	char *path = NULL, longer[EXTENDED_MAX];
 	enum pl_status st;
 
 	*store = 0;
@@ -365,6 +426,8 @@ enum pl_status pl_image_index_find(const struct pl_image_index *x, const char *n
 	r = find_in_stores(x, plain(name), store);
 	if (r == NULL && base_name(name)[0] != '\0')
 		r = find_in_stores(x, base_name(name), store);
+	for (size_t k = 0; r == NULL && k < PL_ARRAY_LEN(extensions) && extend(base_name(name), k, longer); k++)
+		r = find_in_stores(x, longer, store);
 	if (r == NULL)
 		return no_such(name, err);
 	*where = PL_WHERE_STORE;
@@ -408,7 +471,8 @@ static enum pl_status read_store(struct pl_image_index *x, uint32_t store, uint6
 		x->open++;
 	}
 	s->used = ++x->clock;
-	return shard_bytes_read(s->bytes, offset, data, len, err);
+	return pl_image_json_name(s->tar) ? pl_image_json_read(s->bytes, offset, data, len, err)
+					  : shard_bytes_read(s->bytes, offset, data, len, err);
 }
 
 static enum pl_status read_file(

@@ -116,20 +116,24 @@ static enum pl_status find_part(struct pl_records *r, const char *part, struct p
 	return PL_OK;
 }
 
-enum pl_status pl_records_open(struct pl_records **out, const char *path, uint64_t max_record,
-    struct pl_err *err)
+static enum pl_status open_stream(struct pl_records *r, const char *part, struct pl_err *err)
 {
-	return pl_records_open_part(out, path, NULL, max_record, err);
+	enum pl_status st;
+
+	if (r->path == NULL || r->chunk == NULL)
+		return pl_fail_nomem(err);
+	st = r->members ? PL_OK : find_part(r, part, err);
+	return st == PL_OK ? shard_stream_open(&r->stream, r->path, err) : st;
 }
 
-enum pl_status pl_records_open_part(struct pl_records **out, const char *path, const char *part, uint64_t max_record,
+static enum pl_status open_records(struct pl_records **out, const char *path, bool members, const char *part, uint64_t max_record,
     struct pl_err *err)
 {
 	struct pl_records *r;
 	enum pl_status st;
 	enum form form;
 
-	if (!form_by_name(path, &form))
+	if (!form_by_name(path, &form) || (members && form != FORM_JSON))
 		return pl_fail(err, PL_ERR_UNSUPPORTED, PL_SEV_SHARD, path,
 		    "not a file of records by its name (.jsonl, .ndjson, .json or .txt, "
 		    "with or without .gz, .zst, .xz, .bz2)");
@@ -137,24 +141,37 @@ enum pl_status pl_records_open_part(struct pl_records **out, const char *path, c
 	if (r == NULL)
 		return pl_fail_nomem(err);
 	r->form = form;
+	r->members = members;
 	r->record_max = max_record != 0 ? max_record : DEFAULT_MAX_RECORD;
 	if (r->record_max > SIZE_MAX / 4)
 		r->record_max = SIZE_MAX / 4;
 	pl_buf_init(&r->record, (size_t)r->record_max + 1);
 	r->path = strdup(path);
 	r->chunk = malloc(CHUNK);
-	if (r->path == NULL || r->chunk == NULL)
-		st = pl_fail_nomem(err);
-	else
-		st = find_part(r, part, err);
-	if (st == PL_OK)
-		st = shard_stream_open(&r->stream, path, err);
+	st = open_stream(r, part, err);
 	if (st != PL_OK) {
 		pl_records_close(r);
 		return st;
 	}
 	*out = r;
 	return PL_OK;
+}
+
+enum pl_status pl_records_open(struct pl_records **out, const char *path, uint64_t max_record,
+    struct pl_err *err)
+{
+	return open_records(out, path, false, NULL, max_record, err);
+}
+
+enum pl_status pl_records_open_part(struct pl_records **out, const char *path, const char *part, uint64_t max_record,
+    struct pl_err *err)
+{
+	return open_records(out, path, false, part, max_record, err);
+}
+
+enum pl_status pl_records_open_members(struct pl_records **out, const char *path, uint64_t max_record, struct pl_err *err)
+{
+	return open_records(out, path, true, NULL, max_record, err);
 }
 
 void pl_records_close(struct pl_records *r)
@@ -514,6 +531,8 @@ static enum pl_status to_value(struct pl_records *r)
 		    c == ':' || (r->members && c != '"')) {
 			return damaged(r, PL_ERR_INVALID, offset_now(r), "not what JSON has here");
 		} else {
+			if (r->where == START && r->members)
+				return damaged(r, PL_ERR_INVALID, offset_now(r), "not the JSON object that was expected");
 			if (r->where == START)
 				r->where = SEQUENCE;
 			return PL_OK;

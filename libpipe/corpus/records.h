@@ -21,6 +21,8 @@ PL_MUST_CHECK enum pl_status pl_records_open(struct pl_records **r, const char *
  * shapes know no parts. */
 PL_MUST_CHECK enum pl_status pl_records_open_part(struct pl_records **r, const char *path, const char *part, uint64_t max_record,
     struct pl_err *err);
+/* The file is one object, whose members are the records: "ID": value. */
+PL_MUST_CHECK enum pl_status pl_records_open_members(struct pl_records **r, const char *path, uint64_t max_record, struct pl_err *err);
 struct pl_record_text { const char *text; size_t len; uint64_t offset; uint64_t index; bool plain_text; bool too_large; };
 /* Next record (blank lines skipped), valid until the next call. PL_END at the end; damage as in shards/tar_read.h. A record
  * over the ceiling comes with too_large, text NULL. */

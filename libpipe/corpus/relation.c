@@ -254,7 +254,7 @@ static void sample_row_cell(
 	case S_KEY: set_key(r, s->key, v); break;
 	case S_STATUS: set_text(v, pl_reason_name(s->status)); break;
 	case S_KIND:
-		set_text(v, s->kind <= PL_KIND_TEXT ? pl_kind_names[s->kind] : "unknown");
+		set_text(v, s->kind < PL_KIND_COUNT ? pl_kind_names[s->kind] : "unknown");
 		break;
 	case S_OFFSET: set_int(v, s->offset); break;
 	case S_LENGTH: set_int(v, s->length); break;

@@ -14,6 +14,7 @@ struct flat {
 	struct pl_buf text;
 	uint64_t written;               /* tokens */
 	uint64_t images;
+	bool words;                     /* the last that was added are words */
 	struct pl_err *err;
 	enum pl_status st;
 };
@@ -67,6 +68,7 @@ static void add_token(struct flat *f, const char *token)
 		return;
 	add(f, token, strlen(token));
 	f->written++;
+	f->words = false;
 }
 
 /* Words, in which every token is broken up. */
@@ -74,6 +76,9 @@ static void add_words(struct flat *f, const char *s, size_t len)
 {
 	size_t from = 0;
 
+	if (f->words)
+		add(f, f->t->separator, strlen(f->t->separator));
+	f->words = true;
 	for (size_t i = 0; i < len; i++) {
 		size_t step;
 		if (token_at(f, s + i, len - i) == 0)
@@ -125,8 +130,6 @@ static void add_branch(struct flat *f, const struct pl_chosen *c, enum pl_branch
 			add_token(f, f->t->end_of_turn);
 		if (turn)
 			add_token(f, role_token(f->t, s->role));
-		if (!turn && !before->is_image && !s->is_image)
-			add(f, f->t->separator, strlen(f->t->separator));
 		if (s->is_image)
 			add_image(f);
 		else
@@ -153,6 +156,7 @@ static void take(struct flat *f, const char *name, struct pl_buf *out, enum pl_r
 		f->st = pl_stage_json_text(out, name, (const char *)f->text.data, f->text.len, f->err);
 	pl_buf_clear(&f->text);
 	f->written = 0;
+	f->words = false;
 }
 
 enum pl_status pl_stage_flat(const struct pl_recipe_tokens *t, const struct pl_stage_input *in, const struct pl_chosen *c,
