@@ -143,6 +143,7 @@ static enum pl_status push_question_image(struct pl_turns *c, struct pl_err *err
 static enum pl_status push_question(struct pl_turns *c, struct pl_err *err)
 {
 	const json_t *doc = c->in->json, *question = json_object_get(doc, "question"), *answer = answer_of(doc);
+	bool marked = c->nimages > 0;   /* who names images in the record may say where they stand */
 	char id[PL_RELATED_ID];
 	json_t *record = NULL;
 	enum pl_status st = push_question_image(c, err);
@@ -161,6 +162,8 @@ static enum pl_status push_question(struct pl_turns *c, struct pl_err *err)
 	if (c->nimages == 0 && json_object_get(doc, "image_id") != NULL)
 		return pl_kind_reject(c->b.d, PL_REASON_NO_IMAGE);
 	st = pl_turns_push_string(c, PL_ROLE_USER, question, err);
+	if (st == PL_OK && c->nturns > 0)
+		c->turns[c->nturns - 1].literal = !marked;
 	if (st == PL_OK)
 		st = pl_turns_push_string(c, PL_ROLE_ASSISTANT, answer, err);
 	if (st == PL_OK && c->nturns > 0)
