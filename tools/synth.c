@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KIND_ALL, KIND_PAIRS, KIND_INTERLEAVED, KIND_CHAT, KIND_TEXT };
-static const char *const kinds[] = { "all", "pairs", "interleaved", "chat", "text", NULL };
+enum { KIND_ALL, KIND_PAIRS, KIND_INTERLEAVED, KIND_CHAT, KIND_TEXT, KIND_PREFERENCE, KIND_IN_CONTEXT, KIND_COCO, KIND_VQA, KIND_OBELICS };
+static const char *const kinds[] = { "all", "pairs", "interleaved", "chat", "text", "preference", "in-context", "coco", "vqa", "obelics", NULL };
 
 static struct pl_common common = { .max_reject = -1 };
 static const char *out;
@@ -45,7 +45,8 @@ static const struct pl_tool tool = {
 	.description =
 	    "Draws pictures, describes them, and writes them as the world's shards: DIR/pairs (img2dataset), DIR/interleaved (MMC4 with "
 	    "its images as members), DIR/interleaved-lines (MMC4 as JSON lines, images beside), DIR/chat (LLaVA), DIR/text (JSON lines), "
-	    "and with the pairs DIR/eval, a small evaluation set of which some pictures recur in them. Exact and near duplicates, "
+	    "DIR/preference (LLaVA-NeXT's, RLHF-V's and message lists), DIR/in-context (MIMIC-IT), DIR/coco (two captions an image; "
+	    "truth.tsv counts images), DIR/vqa, DIR/obelics, and with the pairs DIR/eval, a small evaluation set of which some pictures recur in them. Exact and near duplicates, "
 	    "copies of evaluation pictures and broken samples are planted; DIR/truth.tsv tells for each sample what it is.\n\n"
 	    "With --hashes there is a corpus in DIR/hashes and nothing else: hashes with 128 of 256 bits set, of which --duplicates are "
 	    "0, 2, ... 40 bits from another; truth.tsv names what is planted, with the distance as note.\n\n"
@@ -70,6 +71,11 @@ static const struct { write_fn *write; const char *extension; bool images, annou
 	[SYNTH_EVAL] = { synth_write_pairs, "tar", false, false },
 	[SYNTH_HOSTILE] = { synth_write_hostile, "tar", false, false },
 	[SYNTH_HASHES] = { synth_write_hashes, "samples.npy", true, false },
+	[SYNTH_PREFERENCE] = { synth_write_forms, "jsonl", true, true },
+	[SYNTH_IN_CONTEXT] = { synth_write_forms, "json", true, true },
+	[SYNTH_COCO] = { synth_write_forms, "json", true, true },
+	[SYNTH_VQA] = { synth_write_forms, "json", true, true },
+	[SYNTH_OBELICS] = { synth_write_forms, "jsonl", true, true },
 };
 
 static struct synth synth_of_options(void)
@@ -98,6 +104,9 @@ static struct synth synth_of_options(void)
 		s.samples[SYNTH_CHAT] = samples;
 	if (kind == KIND_ALL || kind == KIND_TEXT)
 		s.samples[SYNTH_TEXT] = samples;
+	for (int form = 0; form <= KIND_OBELICS - KIND_PREFERENCE; form++)
+		if (kind == KIND_ALL || kind == KIND_PREFERENCE + form)
+			s.samples[SYNTH_PREFERENCE + form] = samples;
 	if (hostile)
 		s.samples[SYNTH_HOSTILE] = synth_hostile_samples();
 	return s;

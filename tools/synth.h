@@ -12,7 +12,7 @@
 #include "tool.h"
 
 enum synth_set { SYNTH_PAIRS, SYNTH_INTERLEAVED, SYNTH_LINES, SYNTH_CHAT, SYNTH_TEXT, SYNTH_EVAL, SYNTH_HOSTILE,
-	SYNTH_HASHES, SYNTH_SETS };
+	SYNTH_HASHES, SYNTH_PREFERENCE, SYNTH_IN_CONTEXT, SYNTH_COCO, SYNTH_VQA, SYNTH_OBELICS, SYNTH_SETS };
 extern const char *const synth_set_names[SYNTH_SETS];   /* their directories */
 
 struct synth {
@@ -183,6 +183,8 @@ PL_MUST_CHECK enum pl_status synth_write_lines(struct synth_shard *sh, struct pl
 PL_MUST_CHECK enum pl_status synth_write_chat(struct synth_shard *sh, struct pl_err *err);
 PL_MUST_CHECK enum pl_status synth_write_text(struct synth_shard *sh, struct pl_err *err);
 PL_MUST_CHECK enum pl_status synth_write_hostile(struct synth_shard *sh, struct pl_err *err);
+/* SYNTH_PREFERENCE and those behind it. */
+PL_MUST_CHECK enum pl_status synth_write_forms(struct synth_shard *sh, struct pl_err *err);
 /* Count one sample with its images, and poll. */
 PL_MUST_CHECK enum pl_status synth_shard_count(struct synth_shard *sh, uint64_t images, struct pl_err *err);
 /* One sample of pairs: KEY.jpg, KEY.json, KEY.txt in the order of their extensions. */

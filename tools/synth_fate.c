@@ -9,7 +9,7 @@
 enum { HASH_SIDE = 64 };
 
 const char *const synth_set_names[SYNTH_SETS] = {
-	"pairs", "interleaved", "interleaved-lines", "chat", "text", "eval", "hostile", "hashes"
+	"pairs", "interleaved", "interleaved-lines", "chat", "text", "eval", "hostile", "hashes", "preference", "in-context", "coco", "vqa", "obelics"
 };
 
 static const struct { enum pl_reason reason; const char *note; } damages[] = {
@@ -59,6 +59,12 @@ static enum synth_damage pick_damage(enum synth_set set, struct synth_dice *d)
 		return of_chat[synth_below(d, PL_ARRAY_LEN(of_chat))];
 	case SYNTH_TEXT:
 		return of_text[synth_below(d, PL_ARRAY_LEN(of_text))];
+	case SYNTH_PREFERENCE:
+	case SYNTH_IN_CONTEXT:
+	case SYNTH_COCO:
+	case SYNTH_VQA:
+	case SYNTH_OBELICS:
+		return SYNTH_MISSING;
 	case SYNTH_EVAL:
 	case SYNTH_HOSTILE:
 	case SYNTH_HASHES:
@@ -78,6 +84,8 @@ static enum lot draw_lot(const struct synth *s, enum synth_set set, struct synth
 		return LOT_SOUND;
 	if (lot < s->broken)
 		return LOT_BROKEN;
+	if (set >= SYNTH_PREFERENCE)
+		return LOT_SOUND;   /* no copies among these */
 	return lot - s->broken < s->duplicates ? LOT_COPY : LOT_SOUND;
 }
 
@@ -208,7 +216,11 @@ void synth_key(const struct synth *s, enum synth_set set, uint64_t index, char k
 		return;
 	}
 	f = synth_fate(s, set, index);
-	if (set == SYNTH_LINES || f.damage == SYNTH_BAD_JSON) {
+	if (set == SYNTH_COCO) {
+		snprintf(key, SYNTH_KEY_MAX, "%" PRIu64 "#%" PRIu64, index, row);
+		return;
+	}
+	if (set == SYNTH_LINES || set == SYNTH_OBELICS || set == SYNTH_VQA || f.damage == SYNTH_BAD_JSON) {
 		/* These records have no id that could be read, so plait names them by their place. */
 		snprintf(key, SYNTH_KEY_MAX, "%05" PRIu64 "-%09" PRIu64, shard, row);
 		return;

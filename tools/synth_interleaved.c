@@ -17,6 +17,7 @@ struct document {
 	enum synth_language language;
 	uint64_t pictures[IMAGES_MAX];
 	char names[IMAGES_MAX][32];
+	int similarity[IMAGES_MAX];             /* to the sentence it describes, in 1/10000 */
 	struct synth_dice words;
 };
 
@@ -76,7 +77,20 @@ static void say_images(struct document *d, struct synth_text *t)
 
 		synth_sayf(t, "%s{\"image_name\": \"%s\", \"raw_url\": \"https://images.example/%s\", ", i > 0 ? ", " : "", d->names[i],
 		    d->names[i]);
-		synth_sayf(t, "\"matched_text_index\": %" PRIu32 ", \"matched_sim\": 0.%04d}", at, synth_between(&d->words, 1500, 4000));
+		d->similarity[i] = synth_between(&d->words, 1500, 4000);
+		synth_sayf(t, "\"matched_text_index\": %" PRIu32 ", \"matched_sim\": 0.%04d}", at, d->similarity[i]);
+	}
+}
+
+/* Every image is nearest to its own sentence. */
+static void say_matrix(struct document *d, struct synth_text *t)
+{
+	for (uint32_t i = 0; i < d->images; i++) {
+		synth_say(t, i > 0 ? ", [" : "[");
+		for (uint32_t k = 0; k < d->sentences; k++)
+			synth_sayf(t, "%s0.%04d", k > 0 ? ", " : "",
+			    k == sentence_of(d, i) ? d->similarity[i] : synth_between(&d->words, 500, 1400));
+		synth_say(t, "]");
 	}
 }
 
@@ -91,6 +105,8 @@ static enum pl_status say_document(const struct synth *s, struct document *d, st
 	say_sentences(s, d, t, &line);
 	synth_say(t, "], \"image_info\": [");
 	say_images(d, t);
+	synth_say(t, "], \"similarity_matrix\": [");
+	say_matrix(d, t);
 	synth_say(t, "], \"could_have_url_duplicate\": 0}");
 	st = synth_text_status(&line, err);
 	synth_text_release(&line);

@@ -49,6 +49,11 @@ static const char *copy_note(const struct synth *s, enum synth_set set, uint64_t
 	case SYNTH_EVAL:
 	case SYNTH_HOSTILE:
 	case SYNTH_HASHES:
+	case SYNTH_PREFERENCE:
+	case SYNTH_IN_CONTEXT:
+	case SYNTH_COCO:
+	case SYNTH_VQA:
+	case SYNTH_OBELICS:
 	case SYNTH_SETS:
 		break;
 	}

@@ -345,7 +345,7 @@ static enum pl_status no_such(const char *name, struct pl_err *err)
 }
 
 /* An id without an extension ("LA_IMG_000000215677") stands for the file that has one. */
-static const char *const extensions[] = { ".jpg", ".png", ".jpeg", ".webp" };
+static const char *const extensions[] = { ".jpg", ".png", ".jpeg", ".webp", ".gif", ".bmp" };
 enum { EXTENDED_MAX = 400 };
 
 static bool extend(const char *name, size_t k, char out[EXTENDED_MAX])

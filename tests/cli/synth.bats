@@ -45,20 +45,21 @@ truth()     # COLUMN-PATTERN: lines of the truth of $SYNTH
 
 @test "every shard of every set is there and announced" {
 	local set
-	for set in pairs/00002.tar interleaved/00002.tar interleaved-lines/00002.jsonl chat/00002.jsonl text/00002.jsonl.zst; do
+	for set in pairs/00002.tar interleaved/00002.tar interleaved-lines/00002.jsonl chat/00002.jsonl text/00002.jsonl.zst \
+	    preference/00002.jsonl in-context/00002.json coco/00002.json vqa/00002.json obelics/00002.jsonl; do
 		[ -s "$SYNTH/$set" ]
 		grep -qx "$SYNTH/$set" "$BATS_FILE_TMPDIR/announced"
 	done
 	[ -s "$SYNTH/interleaved-lines/images-00002.tar" ] && [ -s "$SYNTH/chat/images-00002.tar" ]
 	[ -s "$SYNTH/eval/00000.tar" ] && [ -s "$SYNTH/hostile/00000.tar" ]
 	[ "$(find "$SYNTH" -name '*.tar' -path '*pairs*' | wc -l)" = 3 ]
-	[ "$(wc -l <"$BATS_FILE_TMPDIR/announced")" = 15 ]
+	[ "$(wc -l <"$BATS_FILE_TMPDIR/announced")" = 30 ]
 }
 
 @test "truth.tsv has a line for every sample" {
 	[ "$(head -n1 "$SYNTH/truth.tsv")" = "$(printf 'kind\tshard\tkey\twhat\tof\tnote')" ]
 	local kind
-	for kind in pairs interleaved interleaved-lines chat text; do
+	for kind in pairs interleaved interleaved-lines chat text preference in-context coco vqa obelics; do
 		[ "$(truth "^$kind\t")" = 60 ] || fail "$kind"
 		[ "$(truth "^$kind\t00001\t")" = 20 ] || fail "$kind"
 	done
