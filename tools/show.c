@@ -185,7 +185,7 @@ static enum pl_status show_records(const char *path, struct pl_err *err)
 	/* One kind for the whole file, where its records refer to each other. */
 	if (source.read.kind == PL_KIND_AUTO && pl_detect_kind(path, &source.read.kind, NULL) != PL_OK)
 		source.read.kind = PL_KIND_AUTO;
-	if ((st = pl_related_open_temporary(&related, path, &source, err)) != PL_OK)
+	if ((st = pl_related_load(&related, path, &source, err)) != PL_OK)
 		return st;
 	source.read.kind = related != NULL ? source.read.kind : (enum pl_kind)kind;
 	st = pl_records_open(&records, path, 0, err);

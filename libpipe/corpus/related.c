@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kinds.h"
 #include "libpipe/base/hash.h"
@@ -25,7 +24,10 @@ static const struct pl_npy_col place_cols[] = {
 struct target { const char *path, *part, *field; };
 
 struct pl_related {
-	struct pl_npy places;
+	struct pl_npy table;            /* where the places are mapped */
+	struct place *own;              /* where they are not */
+	const struct place *places;
+	uint64_t nplaces;
 	struct shard_bytes *bytes;
 	struct target target;
 	char *path;
@@ -187,16 +189,24 @@ static enum pl_status collect(const struct target *t, struct places *p, enum pl_
 	return st;
 }
 
+static enum pl_status collect_sorted(const struct target *t, struct places *p, enum pl_status (*poll)(void *ctx, struct pl_err *err),
+    void *poll_ctx, struct pl_err *err)
+{
+	enum pl_status st = collect(t, p, poll, poll_ctx, err);
+
+	if (st == PL_OK && p->n > 0)
+		qsort(p->items, p->n, sizeof(*p->items), compare_places);
+	return st;
+}
+
 enum pl_status pl_related_build(const char *path, const struct pl_source *s, const char *table,
     enum pl_status (*poll)(void *ctx, struct pl_err *err), void *poll_ctx, struct pl_err *err)
 {
 	struct target t = target_of(path, s);
 	struct pl_npy_writer w = {0};
 	struct places p = {0};
-	enum pl_status st = collect(&t, &p, poll, poll_ctx, err);
+	enum pl_status st = collect_sorted(&t, &p, poll, poll_ctx, err);
 
-	if (st == PL_OK && p.n > 0)
-		qsort(p.items, p.n, sizeof(*p.items), compare_places);
 	if (st == PL_OK)
 		st = pl_npy_create(&w, table, place_cols, PL_ARRAY_LEN(place_cols), sizeof(struct place), err);
 	if (st == PL_OK)
@@ -210,64 +220,79 @@ enum pl_status pl_related_build(const char *path, const struct pl_source *s, con
 
 /* ---- looking up ---- */
 
+static enum pl_status start(struct pl_related **out, const char *path, const struct pl_source *s, const char *image_set,
+    struct pl_err *err)
+{
+	struct pl_related *r = calloc(1, sizeof(*r));
+
+	*out = r;
+	if (r == NULL)
+		return pl_fail_nomem(err);
+	pl_buf_init(&r->record, (size_t)PL_RECORD_MAX + 1);
+	r->target = target_of(path, s);
+	if (image_set != NULL && strlen(image_set) < sizeof(r->image_set))
+		memcpy(r->image_set, image_set, strlen(image_set) + 1);
+	if (r->target.field == NULL)
+		return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, path, "records of this kind refer to no others");
+	r->path = strdup(r->target.path);
+	return r->path != NULL ? shard_bytes_open(&r->bytes, r->path, err) : pl_fail_nomem(err);
+}
+
+/* Hand r over, or free it. */
+static enum pl_status started(struct pl_related *r, enum pl_status st, struct pl_related **out)
+{
+	if (st != PL_OK)
+		pl_related_close(r);
+	*out = st == PL_OK ? r : NULL;
+	return st;
+}
+
 enum pl_status pl_related_open(struct pl_related **out, const char *path, const struct pl_source *s, const char *table,
     const char *image_set, struct pl_err *err)
 {
-	struct target t = target_of(path, s);
 	struct pl_related *r;
-	enum pl_status st;
+	enum pl_status st = start(&r, path, s, image_set, err);
 
-	*out = NULL;
-	if (t.field == NULL)
-		return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, path, "records of this kind refer to no others");
-	if ((r = calloc(1, sizeof(*r))) == NULL)
-		return pl_fail_nomem(err);
-	pl_buf_init(&r->record, (size_t)PL_RECORD_MAX + 1);
-	r->target = t;
-	if (image_set != NULL && strlen(image_set) < sizeof(r->image_set))
-		memcpy(r->image_set, image_set, strlen(image_set) + 1);
-	r->path = strdup(t.path);
-	st = r->path != NULL ? pl_npy_open(&r->places, table, err) : pl_fail_nomem(err);
 	if (st == PL_OK)
-		st = pl_npy_expect(&r->places, table, place_cols, PL_ARRAY_LEN(place_cols), err);
+		st = pl_npy_open(&r->table, table, err);
 	if (st == PL_OK)
-		st = shard_bytes_open(&r->bytes, r->path, err);
-	if (st != PL_OK) {
-		r->bytes = NULL;
-		pl_related_close(r);
-		return st;
+		st = pl_npy_expect(&r->table, table, place_cols, PL_ARRAY_LEN(place_cols), err);
+	if (st == PL_OK && r->table.row_size != sizeof(struct place))
+		st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, table, "is not a table of places");
+	if (st == PL_OK) {
+		r->places = (const struct place *)(const void *)r->table.rows;
+		r->nplaces = r->table.nrows;
 	}
-	*out = r;
-	return PL_OK;
+	return started(r, st, out);
 }
 
-enum pl_status pl_related_open_temporary(struct pl_related **out, const char *path, const struct pl_source *s, struct pl_err *err)
+enum pl_status pl_related_load(struct pl_related **out, const char *path, const struct pl_source *s, struct pl_err *err)
 {
-	const char *base = getenv("TMPDIR");
-	char dir[512], table[600], image_set[PL_LAYOUT_SET];
+	char image_set[PL_LAYOUT_SET];
+	struct places p = {0};
+	struct pl_related *r;
 	bool needed;
 	enum pl_status st = pl_related_needed(path, s, &needed, image_set, err);
 
 	*out = NULL;
 	if (st != PL_OK || !needed)
 		return st;
-	snprintf(dir, sizeof(dir), "%.400s/plait-places-XXXXXX", base != NULL && *base != '\0' ? base : "/tmp");
-	if (mkdtemp(dir) == NULL)
-		return pl_fail_errno(err, PL_SEV_JOB, dir, "cannot make a temporary directory");
-	snprintf(table, sizeof(table), "%s/places.npy", dir);
-	st = pl_related_build(path, s, table, NULL, NULL, err);
+	st = start(&r, path, s, image_set, err);
 	if (st == PL_OK)
-		st = pl_related_open(out, path, s, table, image_set, err);
-	unlink(table);   /* mapped: it stays as long as it is needed */
-	rmdir(dir);
-	return st;
+		st = collect_sorted(&r->target, &p, NULL, NULL, err);
+	if (r != NULL) {
+		r->places = r->own = p.items;
+		r->nplaces = p.n;
+	}
+	return started(r, st, out);
 }
 
 void pl_related_close(struct pl_related *r)
 {
 	if (r == NULL)
 		return;
-	pl_npy_close(&r->places);
+	pl_npy_close(&r->table);
+	free(r->own);
 	shard_bytes_close(r->bytes);
 	pl_buf_release(&r->record);
 	free(r->path);
@@ -279,15 +304,14 @@ const char *pl_related_image_set(const struct pl_related *r)
 	return r != NULL && r->image_set[0] != '\0' ? r->image_set : NULL;
 }
 
-static uint64_t first_of(const struct pl_npy *t, uint64_t hash)
+static uint64_t first_of(const struct pl_related *r, uint64_t hash)
 {
-	uint64_t lo = 0, hi = t->nrows;
+	uint64_t lo = 0, hi = r->nplaces;
 
 	while (lo < hi) {
 		uint64_t mid = lo + (hi - lo) / 2;
-		const struct place *p = pl_npy_row(t, mid);
 
-		if (p->hash < hash)
+		if (r->places[mid].hash < hash)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -324,8 +348,8 @@ enum pl_status pl_related_get(struct pl_related *r, const char *id, size_t k, js
 	uint64_t hash = pl_hash64(id, strlen(id));
 
 	*out = NULL;
-	for (uint64_t i = first_of(&r->places, hash); i < r->places.nrows; i++) {
-		const struct place *p = pl_npy_row(&r->places, i);
+	for (uint64_t i = first_of(r, hash); i < r->nplaces; i++) {
+		const struct place *p = &r->places[i];
 		json_t *v = NULL;
 		enum pl_status st = p->hash == hash ? read_place(r, p, id, &v, err) : PL_END;
 

@@ -27,8 +27,8 @@ PL_MUST_CHECK enum pl_status pl_related_build(const char *path, const struct pl_
 /* source is needed for the call only. image_set may be NULL. */
 PL_MUST_CHECK enum pl_status pl_related_open(struct pl_related **r, const char *path, const struct pl_source *source,
     const char *table, const char *image_set, struct pl_err *err);
-/* The same with a table of its own in $TMPDIR, unlinked at once; *r NULL where none is needed. */
-PL_MUST_CHECK enum pl_status pl_related_open_temporary(struct pl_related **r, const char *path, const struct pl_source *source,
+/* The same without a table: the places are in memory. *r NULL where none are needed. */
+PL_MUST_CHECK enum pl_status pl_related_load(struct pl_related **r, const char *path, const struct pl_source *source,
     struct pl_err *err);
 void pl_related_close(struct pl_related *r);   /* NULL works */
 

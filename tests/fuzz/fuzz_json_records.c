@@ -39,7 +39,7 @@ static void read_related(const char *path, enum pl_kind kind, int captions)
 	struct pl_document d;
 	struct pl_err err;
 
-	if (pl_related_open_temporary(&related, path, &source, &err) != PL_OK || related == NULL)
+	if (pl_related_load(&related, path, &source, &err) != PL_OK || related == NULL)
 		return;
 	pl_document_init(&d);
 	if (pl_records_open_part(&r, path, pl_source_part(&source), 4096, &err) == PL_OK) {

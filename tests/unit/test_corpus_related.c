@@ -124,7 +124,7 @@ static const char *read_all(const char *path, struct pl_source *source, uint32_t
 	struct pl_err err;
 	size_t n = 0;
 
-	OK(pl_related_open_temporary(&related, path, source, &err));
+	OK(pl_related_load(&related, path, source, &err));
 	OK(pl_records_open_part(&r, path, pl_source_part(source), 0, &err));
 	pl_document_init(&d);
 	line[0] = '\0';
@@ -191,7 +191,7 @@ static void test_vqa(void **state)
 	save_text("a.json", text);
 	snprintf(text, sizeof(text), "%s}", questions);
 	save_text("q.json", text);
-	assert_int_equal(pl_related_open_temporary(&none, in_scratch("q.json"), &s, &err), PL_ERR_USAGE);
+	assert_int_equal(pl_related_load(&none, in_scratch("q.json"), &s, &err), PL_ERR_USAGE);
 	assert_non_null(strstr(err.text, "--answers"));
 	snprintf(text, sizeof(text), "%s", in_scratch("a.json"));
 	s.answers = text;
@@ -265,7 +265,7 @@ static void test_cut(void **state)
 	(void)state;
 	for (size_t n = 0; n < sizeof(mimic); n += 3) {
 		OK(pl_file_write(in_scratch("cut.json"), mimic, n, &err));
-		OK(pl_related_open_temporary(&r, in_scratch("cut.json"), &s, &err));
+		OK(pl_related_load(&r, in_scratch("cut.json"), &s, &err));
 		OK(pl_related_get(r, "A", 0, &v, &err));
 		assert_true((v != NULL) == (n >= whole));
 		json_decref(v);
