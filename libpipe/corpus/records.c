@@ -507,6 +507,12 @@ static enum pl_status to_part(struct pl_records *r)
 	return PL_OK;
 }
 
+/* Can a value, or the name of a member, begin with c? */
+static bool begins_value(const struct pl_records *r, uint8_t c)
+{
+	return r->members ? c == '"' : c != ',' && c != ']' && c != '}' && c != ':';
+}
+
 /* Everything between values: brackets and commas of the array. PL_END, or chunk[at] begins a value. */
 static enum pl_status to_value(struct pl_records *r)
 {
@@ -527,8 +533,7 @@ static enum pl_status to_value(struct pl_records *r)
 		} else if (r->where == ARRAY_DONE) {
 			return damaged(r, PL_ERR_INVALID, offset_now(r),
 			    "more bytes follow the JSON array (name JSON lines .jsonl)");
-		} else if (r->where == ARRAY_COMMA || c == ',' || c == ']' || c == '}' ||
-		    c == ':' || (r->members && c != '"')) {
+		} else if (r->where == ARRAY_COMMA || !begins_value(r, c)) {
 			return damaged(r, PL_ERR_INVALID, offset_now(r), "not what JSON has here");
 		} else {
 			if (r->where == START && r->members)
