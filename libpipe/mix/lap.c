@@ -94,7 +94,7 @@ enum pl_status pl_lap(const float *const *rows, size_t nrows, size_t ncols, uint
 	l.m = l.turned ? nrows : ncols;
 	for (size_t i = 0; i < nrows; i++)
 		column[i] = PL_LAP_NONE;
-	if (l.n == 0)
+	if (l.n == 0 || l.m == 0)
 		return PL_OK;
 	if (l.m > PL_LAP_WORK_MAX || l.n * l.n > PL_LAP_WORK_MAX / l.m)
 		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_ITEM, NULL, "%zu images and %zu sentences are more than are assigned", nrows, ncols);

@@ -7,10 +7,14 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libpipe/base/hash.h"
+#include "libpipe/corpus/document.h"
+#include "libpipe/corpus/records.h"
 #include "libpipe/mix/lap.h"
 
 enum { SIDE = 7 };
@@ -113,12 +117,76 @@ static void test_ceiling(void **state)
 	assert_int_equal(column[1], PL_LAP_NONE);
 }
 
+/* Does each image have a sentence of its own? Two of MMC4's documents here put several to one. */
+static bool one_to_one(const struct pl_document *d)
+{
+	for (size_t i = 0; i < d->nimages; i++) {
+		for (size_t k = 0; k < i; k++) {
+			if (d->images[i].match == d->images[k].match)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* MMC4 assigned its images so: its documents, as published, say what the assignment is. */
+static void test_mmc4(void **state)
+{
+	const char *data = getenv("PLAIT_SHARED_DATA");
+	struct pl_read_options o = {.kind = PL_KIND_INTERLEAVED};
+	size_t documents = 0, images = 0, same = 0;
+	struct pl_record_text t;
+	struct pl_document d;
+	struct pl_records *r;
+	char path[1000];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%.900s/mmc4/docs_no_face_shard_151_v3.sample.jsonl", data != NULL ? data : "");
+	if (data == NULL || access(path, R_OK) != 0)
+		skip();
+	assert_int_equal(pl_records_open(&r, path, 0, NULL), PL_OK);
+	pl_document_init(&d);
+	while (pl_records_next(r, &t, NULL) == PL_OK) {
+		const float *rows[64];
+		uint32_t column[64];
+		size_t texts = 0;
+		double mine = 0, theirs = 0;
+		assert_int_equal(pl_document_read_record(&d, &o, t.text, t.len, false, NULL), PL_OK);
+		assert_int_equal(d.status, PL_REASON_KEEP);
+		for (size_t i = 0; i < d.nsegments; i++)
+			texts += !d.segments[i].is_image;
+		assert_true(d.nimages <= 64);
+		for (size_t i = 0; i < d.nimages; i++) {
+			rows[i] = d.images[i].affinity;
+			assert_non_null(rows[i]);
+			theirs += (double)rows[i][d.images[i].match];
+			assert_float_equal(rows[i][d.images[i].match], d.images[i].similarity, 1e-6);
+		}
+		assert_int_equal(pl_lap(rows, d.nimages, texts, column, NULL), PL_OK);
+		for (size_t i = 0; i < d.nimages && one_to_one(&d); i++) {
+			mine += (double)rows[i][column[i]];
+			same += column[i] == d.images[i].match;
+		}
+		if (one_to_one(&d)) {
+			assert_true(mine >= theirs - 1e-6);
+			images += d.nimages;
+		}
+		documents++;
+	}
+	pl_document_release(&d);
+	pl_records_close(r);
+	assert_int_equal(documents, 78);
+	print_message("# %zu of %zu images assigned as published\n", same, images);
+	assert_true(same * 100 >= images * 80);   /* not all: images were dropped after it was made */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_enumeration),
 		cmocka_unit_test(test_gives_way),
 		cmocka_unit_test(test_ceiling),
+		cmocka_unit_test(test_mmc4),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
