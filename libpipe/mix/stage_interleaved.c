@@ -100,16 +100,16 @@ static enum pl_status settle(struct weaver *w, enum pl_reason *reason, struct pl
 	return st;
 }
 
-static void put_image(const struct weaver *w, struct pl_chosen *c, uint32_t image)
+static void put_image(const struct weaver *w, struct pl_chosen *c, uint32_t image, struct pl_place_out at)
 {
 	if (w->o->max_images == 0 || c->images < (uint64_t)w->o->max_images)
-		pl_choose_image(c, image, (struct pl_place_out){0});
+		pl_choose_image(c, image, at);
 }
 
 static void put_beside(const struct weaver *w, struct pl_chosen *c, size_t text)
 {
 	for (uint32_t k = w->first[text]; k != 0; k = w->next[k - 1])
-		put_image(w, c, k - 1);
+		put_image(w, c, k - 1, (struct pl_place_out){0});
 }
 
 static void weave(const struct weaver *w, struct pl_chosen *c)
@@ -124,7 +124,7 @@ static void weave(const struct weaver *w, struct pl_chosen *c)
 		const struct pl_segment *s = &d->segments[i];
 		if (s->is_image) {
 			if (!w->gone[s->image] && w->match[s->image] >= w->ntexts)
-				put_image(w, c, s->image);
+				put_image(w, c, s->image, (struct pl_place_out){s->role, s->turn});
 			continue;
 		}
 		if (!behind)
