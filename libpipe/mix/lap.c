@@ -94,9 +94,10 @@ enum pl_status pl_lap(const float *const *rows, size_t nrows, size_t ncols, uint
 	l.m = l.turned ? nrows : ncols;
 	for (size_t i = 0; i < nrows; i++)
 		column[i] = PL_LAP_NONE;
-	if (l.n == 0 || l.m == 0)
+	if (l.n == 0)
 		return PL_OK;
-	if (l.m > PL_LAP_WORK_MAX || l.n * l.n > PL_LAP_WORK_MAX / l.m)
+	/* n <= m; the product of what passes the first two fits 64 bits */
+	if (l.m > PL_LAP_WORK_MAX || l.n > 8192 || (uint64_t)l.n * l.n * l.m > PL_LAP_WORK_MAX)
 		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_ITEM, NULL, "%zu images and %zu sentences are more than are assigned", nrows, ncols);
 	if (make(&l)) {
 		for (size_t i = 1; i <= l.n; i++)
