@@ -18,12 +18,13 @@ static const struct pl_opt options[] = {
 
 static const struct pl_tool tool = {
 	.name = "plait-balance",
-	.summary = "make quotas per source and the plan of a data set",
+	.summary = "make quotas per source and group, and the plan of a data set",
 	.synopsis = "-c RECIPE",
 	.description =
-	    "Balances concepts where sources ask for it (their verdicts go beside the tables, also with --dry-run), reads the verdicts of the corpora WORK/SOURCE, splits the recipe's total by its weights, and writes the plan: the few "
-	    "kilobytes that fix the whole data set. The table shows what each source has and gives, in samples, images, tokens and "
-	    "epochs. A quota that cannot be met is an error that says by how much.",
+	    "Balances concepts where sources ask for it (their verdicts go beside the tables, also with --dry-run), reads the verdicts of the corpora WORK/SOURCE, splits the recipe's total by its strategy, "
+	    "and writes the plan: the few kilobytes that fix the whole data set. Where a source is balanced inside, the groups of its samples "
+	    "are written beside its tables, too. The table shows what each source and group has and gives, in samples, images, tokens and "
+	    "epochs; --report writes it as JSON. A quota that cannot be met is an error that says by how much.",
 	.examples = "plait balance -c configs/demo.yaml --dry-run",
 	.opts = options,
 	.common = &common,

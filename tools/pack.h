@@ -9,14 +9,20 @@
 #include "libpipe/mix/plan.h"
 #include "tool.h"
 
-/* The corpora of a plan and their kept samples. */
+/* The corpora of a recipe's sources, and the kept samples of each entry of its plan. */
 struct pack_inputs {
 	struct pl_corpus *corpora;
 	struct pl_corpus **corpus_list;
+	struct pl_groups *groups;        /* zeroed where a source has none */
+	struct pl_group_parts *parts;
+	const struct pl_group_parts **part_list;   /* NULL where a source has none */
+	size_t n;                        /* sources */
 	struct pl_select **selects;
-	size_t n;
+	uint32_t *source_of;             /* entry -> source */
+	size_t nentries;
 };
-PL_MUST_CHECK enum pl_status pack_inputs_open(struct pack_inputs *in, const char *const *dirs, size_t n, struct pl_err *err);
+/* dirs[i]: the corpus of source i of the recipe's output in use. */
+PL_MUST_CHECK enum pl_status pack_inputs_open(struct pack_inputs *in, const struct pl_recipe *r, const char *const *dirs, struct pl_err *err);
 void pack_inputs_close(struct pack_inputs *in);
 
 struct pack {
@@ -34,8 +40,9 @@ struct pack {
 struct pack_shard {
 	uint64_t samples, images, tokens, bytes, hash[2];
 	struct pl_account *sources;
+	uint64_t *demoted;               /* as many: samples written as text, for want of their images */
 };
-/* Make output shard k in p->dir. *s is filled; s->sources is the caller's array. */
+/* Make output shard k in p->dir. *s is filled; its arrays are the caller's. */
 PL_MUST_CHECK enum pl_status pack_make_shard(struct pack *p, uint64_t k, struct pack_shard *s, struct pl_err *err);
 
 /* Rank 0: write dataset.json from all shards' descriptions (any order) and print the accounts of the sources. */

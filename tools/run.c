@@ -12,7 +12,7 @@ static const char *scratch;
 static const struct pl_opt options[] = {
 	{ 'o', "output", PL_OPT_STR, &out, "DIR", "directory of the data set; default: the recipe's", 0, 0, NULL },
 	{ 0, "work", PL_OPT_STR, &work, "DIR", "directory of corpora and plan; default: the recipe's", 0, 0, NULL },
-	{ 'n', "dry-run", PL_OPT_FLAG, &dry_run, NULL, "go as far as the table of quotas; make no plan and no shards", 0, 0, NULL },
+	{ 'n', "dry-run", PL_OPT_FLAG, &dry_run, NULL, "make the tables that are not there yet (ingest, filter, dedup), print the table of quotas; make no plan and no shards", 0, 0, NULL },
 	{ 0, "keep-going", PL_OPT_FLAG, &keep_going, NULL, "leave out shards that cannot be read, instead of failing", 0, 0, NULL },
 	{ 0, "memory", PL_OPT_SIZE, &memory, "SIZE", "memory that dedup may take on a node (default: 80 % of what there is)", 1e6, 1e15, NULL },
 	{ 0, "scratch", PL_OPT_STR, &scratch, "DIR", "directory on a local disk of each node for what dedup cannot hold in memory", 0, 0, NULL },

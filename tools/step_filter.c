@@ -17,7 +17,7 @@ struct filter {
 	bool done;                         /* a content record says so */
 };
 
-/* One verdict a row: where the row was fine so far and the condition does not hold. */
+/* One verdict a row. */
 static enum pl_status write_verdicts(const struct pl_corpus *c, size_t shard, const char *what, const uint8_t *verdicts,
     uint64_t n, struct pl_err *err)
 {
@@ -37,10 +37,14 @@ static enum pl_status write_verdicts(const struct pl_corpus *c, size_t shard, co
 	return st;
 }
 
-/* keep[] of the condition -> verdict[] in place, leaving rows alone that were dropped before. */
-static uint8_t verdict_of(uint8_t status, uint8_t keep)
+/* The condition's keep[] -> verdicts in place. Images that were dropped before are left alone; a sample can be saved from what dropped it
+ * (a recipe's missing_image), but not from its condition. */
+static void to_verdicts(const struct pl_tables *tables, bool images, uint8_t *keep, uint64_t n)
 {
-	return status == PL_REASON_KEEP && !keep ? PL_REASON_FILTERED : PL_REASON_KEEP;
+	for (uint64_t i = 0; i < n; i++) {
+		bool before = images && pl_image_at(tables, i)->status != PL_REASON_KEEP;
+		keep[i] = before || keep[i] ? PL_REASON_KEEP : PL_REASON_FILTERED;
+	}
 }
 
 static enum pl_status judge(struct filter *f, const struct pl_tables *tables, size_t shard, bool images, struct pl_err *err)
@@ -59,8 +63,8 @@ static enum pl_status judge(struct filter *f, const struct pl_tables *tables, si
 		return pl_fail_nomem(err);
 	pl_relation_bind(source, tables, shard);
 	st = pl_sql_where(f->db, source, condition, keep, err);
-	for (uint64_t i = 0; i < n && st == PL_OK; i++)
-		keep[i] = verdict_of(images ? pl_image_at(tables, i)->status : pl_sample(tables, i)->status, keep[i]);
+	if (st == PL_OK)
+		to_verdicts(tables, images, keep, n);
 	if (st == PL_OK)
 		st = write_verdicts(f->corpus, shard, what, keep, n, err);
 	free(keep);

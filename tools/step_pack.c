@@ -36,9 +36,11 @@ static enum pl_status digest_plan(struct pack *p, struct pl_err *err)
 static enum pl_status check_sources(const struct pack *p, struct pl_err *err)
 {
 	for (size_t i = 0; i < p->plan.nsources; i++) {
-		uint64_t now[2];
-		pl_select_digest(p->in.selects[i], now);
-		if (memcmp(now, p->plan.sources[i].digest, sizeof(now)) != 0)
+		uint64_t now[2] = { 0, 0 };
+		bool same = p->in.nentries == p->plan.nsources && p->in.source_of[i] == p->plan.sources[i].source;
+		if (same)
+			pl_select_digest(p->in.selects[i], now);
+		if (!same || memcmp(now, p->plan.sources[i].digest, sizeof(now)) != 0)
 			return pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, p->plan.sources[i].corpus,
 			    "the corpus or its verdicts have changed since the plan was made: run balance again");
 	}
@@ -57,15 +59,20 @@ static enum pl_status open_pack(struct pack *p, const struct pack_step *s, struc
 	if (st != PL_OK)
 		return st;
 	pl_recipe_use_output(&p->recipe, p->plan.output);
-	dirs = calloc(p->plan.nsources + 1, sizeof(*dirs));
+	dirs = calloc(p->recipe.nsources + 1, sizeof(*dirs));
 	p->shards = json_array();
 	if (dirs == NULL || p->shards == NULL) {
 		free(dirs);
 		return pl_fail_nomem(err);
 	}
 	for (size_t i = 0; i < p->plan.nsources; i++)
-		dirs[i] = p->plan.sources[i].corpus;
-	st = pack_inputs_open(&p->in, dirs, p->plan.nsources, err);
+		if (p->plan.sources[i].source < p->recipe.nsources)
+			dirs[p->plan.sources[i].source] = p->plan.sources[i].corpus;
+	for (size_t i = 0; i < p->recipe.nsources && st == PL_OK; i++)
+		if (dirs[i] == NULL)
+			st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, s->plan, "it does not know source '%s' of its recipe", p->recipe.sources[i].name);
+	if (st == PL_OK)
+		st = pack_inputs_open(&p->in, &p->recipe, dirs, err);
 	free(dirs);
 	if (st == PL_OK)
 		st = check_sources(p, err);
@@ -200,7 +207,7 @@ static const char *const extensions[] = { ".tar.zst", ".tar" };
 static enum pl_status describe(struct pack *p, uint64_t k, const struct pack_shard *s, json_t **out, struct pl_err *err)
 {
 	char name[48], hash[33];
-	json_t *sources = json_array();
+	json_t *sources = json_array(), *demoted = json_array();
 	json_t *j;
 
 	snprintf(name, sizeof(name), "%06llu%s", (unsigned long long)k, extensions[p->recipe.output.container]);
@@ -209,15 +216,17 @@ static enum pl_status describe(struct pack *p, uint64_t k, const struct pack_sha
 		struct pl_buf counts;
 		pl_buf_init(&counts, 0);
 		if (pl_account_counts(&s->sources[i], &counts, err) != PL_OK ||
-		    json_array_append_new(sources, json_string((char *)counts.data)) != 0) {
+		    json_array_append_new(sources, json_string((char *)counts.data)) != 0 ||
+		    json_array_append_new(demoted, json_integer((json_int_t)s->demoted[i])) != 0) {
 			pl_buf_release(&counts);
 			json_decref(sources);
+			json_decref(demoted);
 			return pl_fail_nomem(err);
 		}
 		pl_buf_release(&counts);
 	}
-	j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:s,s:o}", "name", name, "samples", (json_int_t)s->samples, "images", (json_int_t)s->images,
-	    "tokens", (json_int_t)s->tokens, "bytes", (json_int_t)s->bytes, "xxh3_128", hash, "sources", sources);
+	j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:s,s:o,s:o}", "name", name, "samples", (json_int_t)s->samples, "images", (json_int_t)s->images,
+	    "tokens", (json_int_t)s->tokens, "bytes", (json_int_t)s->bytes, "xxh3_128", hash, "sources", sources, "demoted", demoted);
 	if (j == NULL)
 		return pl_fail_nomem(err);
 	*out = j;
@@ -231,7 +240,8 @@ static enum pl_status keep(struct pack *p, json_t *description, bool resumed, st
 	json_t *source;
 	size_t i;
 
-	if (pl_json_str(description, "name") == NULL || json_array_size(json_object_get(description, "sources")) != p->plan.nsources)
+	if (pl_json_str(description, "name") == NULL || json_array_size(json_object_get(description, "sources")) != p->plan.nsources ||
+	    json_array_size(json_object_get(description, "demoted")) != p->plan.nsources)
 		return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, p->dir, "a content record in .plait is damaged: make the data set again with --force");
 	if (json_array_append(p->shards, description) != 0)
 		return pl_fail_nomem(err);
@@ -297,7 +307,8 @@ static enum pl_status pack_unit(struct tool *t, void *ctx, uint64_t k, const cha
 			st = announce(p, description, err);
 	} else if (st == PL_OK) {
 		s.sources = calloc(p->plan.nsources + 1, sizeof(*s.sources));
-		st = s.sources == NULL ? pl_fail_nomem(err) : pl_record_forget(&record, err);
+		s.demoted = calloc(p->plan.nsources + 1, sizeof(*s.demoted));
+		st = s.sources == NULL || s.demoted == NULL ? pl_fail_nomem(err) : pl_record_forget(&record, err);
 		if (st == PL_OK)
 			st = pack_make_shard(p, k, &s, err);
 		if (st == PL_OK)
@@ -307,6 +318,7 @@ static enum pl_status pack_unit(struct tool *t, void *ctx, uint64_t k, const cha
 	}
 	json_decref(description);
 	free(s.sources);
+	free(s.demoted);
 	free(payload);
 	return st;
 }

@@ -51,22 +51,32 @@ static uint64_t total(const uint64_t *dropped)
 	return sum;
 }
 
-/* The whole story of one source: in = dropped + kept; kept + repeated = drawn + not_drawn; drawn = dropped at packing + out. */
-struct source_story { uint64_t in, kept, drawn, repeated, not_drawn; struct pl_account before, packing; };
+/* The whole story of one source, or of one of its groups: in = dropped + kept; kept + repeated = drawn + not_drawn; drawn = dropped at
+ * packing + out. */
+struct source_story { uint64_t in, kept, drawn, repeated, not_drawn, demoted; struct pl_account before, packing; };
 
-static struct source_story tell(const struct pack *p, size_t i, const struct pl_account *packing)
+static struct source_story tell(const struct pack *p, size_t entry, const struct pl_account *packing, uint64_t demoted)
 {
-	struct source_story s = { 0 };
-	uint64_t quota = p->plan.sources[i].quota;
+	const struct pl_select_totals totals = pl_select_totals(p->in.selects[entry]);
+	struct source_story s = { .in = totals.rows, .kept = totals.samples, .demoted = demoted, .packing = *packing };
 
-	pl_select_account(p->in.selects[i], &s.before);
-	s.in = p->in.corpora[i].samples;
-	s.kept = pl_select_totals(p->in.selects[i]).samples;
-	s.drawn = quota;
-	s.repeated = quota > s.kept ? quota - s.kept : 0;
-	s.not_drawn = quota < s.kept ? s.kept - quota : 0;
-	s.packing = *packing;
+	pl_select_account(p->in.selects[entry], &s.before);
+	s.drawn = p->plan.sources[entry].quota;
+	s.repeated = s.drawn > s.kept ? s.drawn - s.kept : 0;
+	s.not_drawn = s.drawn < s.kept ? s.kept - s.drawn : 0;
 	return s;
+}
+
+static void join(struct source_story *sum, const struct source_story *s)
+{
+	sum->in += s->in;
+	sum->kept += s->kept;
+	sum->drawn += s->drawn;
+	sum->repeated += s->repeated;
+	sum->not_drawn += s->not_drawn;
+	sum->demoted += s->demoted;
+	pl_account_add(&sum->before, &s->before);
+	pl_account_add(&sum->packing, &s->packing);
 }
 
 static enum pl_status check_story(const struct source_story *s, const char *name, struct pl_err *err)
@@ -80,17 +90,17 @@ static enum pl_status check_story(const struct source_story *s, const char *name
 	    (unsigned long long)s->packing.samples_out);
 }
 
-static json_t *story_json(const struct pl_plan_source *source, const struct source_story *s)
+static json_t *story_json(const char *key, const char *name, const uint64_t digest[2], const struct source_story *s)
 {
-	char digest[33];
+	char hex[33];
 
-	pl_hash128_hex(source->digest, digest);
-	return json_pack("{s:s,s:s,s:I,s:o,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:o,s:I}", "name", source->name, "digest", digest,
+	pl_hash128_hex(digest, hex);
+	return json_pack("{s:s,s:s,s:I,s:o,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:I,s:o,s:I}", key, name, "digest", hex,
 	    "in", (json_int_t)s->in, "dropped", reasons(s->before.samples_dropped), "kept", (json_int_t)s->kept,
 	    "not_drawn", (json_int_t)s->not_drawn, "repeated", (json_int_t)s->repeated, "drawn", (json_int_t)s->drawn,
-	    "dropped_at_packing", reasons(s->packing.samples_dropped), "out", (json_int_t)s->packing.samples_out,
-	    "images_drawn", (json_int_t)s->packing.images_in, "images_dropped_at_packing", reasons(s->packing.images_dropped),
-	    "images_out", (json_int_t)s->packing.images_out);
+	    "dropped_at_packing", reasons(s->packing.samples_dropped), "out", (json_int_t)s->packing.samples_out, "demoted_to_text",
+	    (json_int_t)s->demoted, "images_drawn", (json_int_t)s->packing.images_in, "images_dropped_at_packing",
+	    reasons(s->packing.images_dropped), "images_out", (json_int_t)s->packing.images_out);
 }
 
 /* "146 near_duplicate, 7 filtered" */
@@ -123,17 +133,62 @@ static enum pl_status add_story(struct pl_buf *out, const char *name, const stru
 	return st;
 }
 
-/* Sum one source's accounts over the shards. */
-static enum pl_status sum_source(json_t **list, size_t n, size_t source, struct pl_account *sum, struct pl_err *err)
+/* Sum one entry's accounts over the shards. */
+static enum pl_status sum_entry(
+    json_t **list, size_t n, size_t entry, struct pl_account *sum, uint64_t *demoted, struct pl_err *err)
 {
 	enum pl_status st = PL_OK;
 
 	for (size_t i = 0; i < n && st == PL_OK; i++) {
 		struct pl_account a = { 0 };
-		st = pl_account_parse(json_string_value(json_array_get(json_object_get(list[i], "sources"), source)), &a, err);
+		st = pl_account_parse(json_string_value(json_array_get(json_object_get(list[i], "sources"), entry)), &a, err);
 		pl_account_add(sum, &a);
+		*demoted += (uint64_t)json_integer_value(json_array_get(json_object_get(list[i], "demoted"), entry));
 	}
 	return st;
+}
+
+/* One source: the sum of its entries; its groups one by one, in an array of their own. */
+static enum pl_status source_json(struct pack *p, json_t **list, size_t n, uint32_t source, json_t *out, struct pl_buf *table, struct pl_err *err)
+{
+	const char *name = p->recipe.sources[source].name;
+	struct source_story sum = { 0 };
+	uint64_t digest[2] = { 0, 0 }, one[2][2];
+	json_t *groups = json_array(), *o;
+	enum pl_status st = PL_OK;
+
+	for (size_t e = 0; e < p->plan.nsources && st == PL_OK; e++) {
+		const struct pl_plan_source *entry = &p->plan.sources[e];
+		struct pl_account packing = { 0 };
+		struct source_story s;
+		uint64_t demoted = 0;
+		if (entry->source != source)
+			continue;
+		st = sum_entry(list, n, e, &packing, &demoted, err);
+		s = tell(p, e, &packing, demoted);
+		join(&sum, &s);
+		if (entry->group == NULL) {
+			memcpy(digest, entry->digest, sizeof(digest));
+			continue;
+		}
+		/* a source's digest is that of its groups', one after the other */
+		memcpy(one[0], digest, sizeof(digest));
+		memcpy(one[1], entry->digest, sizeof(digest));
+		pl_hash128(one, sizeof(one), digest);
+		if (st == PL_OK)
+			st = check_story(&s, entry->name, err);
+		if (st == PL_OK && json_array_append_new(groups, story_json("group", entry->group, entry->digest, &s)) != 0)
+			st = pl_fail_nomem(err);
+	}
+	if (st == PL_OK)
+		st = check_story(&sum, name, err);
+	if (st == PL_OK)
+		st = add_story(table, name, &sum, err);
+	o = st == PL_OK ? story_json("name", name, digest, &sum) : NULL;
+	if (st == PL_OK && json_array_size(groups) > 0 && json_object_set(o, "groups", groups) != 0)
+		st = pl_fail_nomem(err);
+	json_decref(groups);
+	return st == PL_OK && json_array_append_new(out, o) != 0 ? pl_fail_nomem(err) : st;
 }
 
 static enum pl_status sources_json(struct pack *p, json_t **list, size_t n, json_t *out, struct pl_buf *table, struct pl_err *err)
@@ -141,19 +196,8 @@ static enum pl_status sources_json(struct pack *p, json_t **list, size_t n, json
 	enum pl_status st = pl_buf_addf(table, err, "%-16s %10s = %9s + %9s; %9s + %8s = %9s + %9s; %9s = %7s + %9s\n", "source", "in",
 	    "dropped", "kept", "kept", "repeats", "not drawn", "drawn", "drawn", "lost", "out");
 
-	for (size_t i = 0; i < p->plan.nsources && st == PL_OK; i++) {
-		struct pl_account packing = { 0 };
-		struct source_story s;
-		st = sum_source(list, n, i, &packing, err);
-		if (st != PL_OK)
-			break;
-		s = tell(p, i, &packing);
-		st = check_story(&s, p->plan.sources[i].name, err);
-		if (st == PL_OK)
-			st = add_story(table, p->plan.sources[i].name, &s, err);
-		if (st == PL_OK && json_array_append_new(out, story_json(&p->plan.sources[i], &s)) != 0)
-			st = pl_fail_nomem(err);
-	}
+	for (size_t i = 0; i < p->in.n && st == PL_OK; i++)
+		st = source_json(p, list, n, (uint32_t)i, out, table, err);
 	return st;
 }
 
@@ -164,7 +208,7 @@ static enum pl_status shards_json(json_t **list, size_t n, json_t *out, uint64_t
 
 	for (size_t i = 0; i < n; i++) {
 		json_t *copy = json_copy(list[i]);
-		if (copy == NULL || json_object_del(copy, "sources") != 0 || json_array_append_new(out, copy) != 0)
+		if (copy == NULL || json_object_del(copy, "sources") != 0 || json_object_del(copy, "demoted") != 0 || json_array_append_new(out, copy) != 0)
 			return pl_fail_nomem(err);
 		for (size_t k = 0; k < 4; k++)
 			sums[k] += (uint64_t)json_integer_value(json_object_get(copy, names[k]));
@@ -175,12 +219,16 @@ static enum pl_status shards_json(json_t **list, size_t n, json_t *out, uint64_t
 static json_t *dataset_json(const struct pack *p, const uint64_t sums[4], json_t *sources, json_t *shards)
 {
 	char digest[33];
+	json_t *plan = NULL;
+
+	if (pl_plan_report(&p->plan, &plan, NULL) != PL_OK)
+		return NULL;
 
 	pl_hash128_hex(p->recipe.digest, digest);
-	return json_pack("{s:s,s:s,s:s,s:I,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:O,s:O,s:s}", "format", "plait-dataset-1", "name", p->recipe.name,
+	return json_pack("{s:s,s:s,s:s,s:I,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:O,s:O,s:s}", "format", "plait-dataset-1", "name", p->recipe.name,
 	    "version", PL_VERSION, "seed", (json_int_t)p->plan.seed, "stage", pl_stage_names[p->recipe.output.stage], "container",
 	    shard_container_names[p->recipe.output.container], "recipe_digest", digest, "samples", (json_int_t)sums[0], "images",
-	    (json_int_t)sums[1], "tokens", (json_int_t)sums[2], "bytes", (json_int_t)sums[3], "sources", sources, "shards", shards, "recipe",
+	    (json_int_t)sums[1], "tokens", (json_int_t)sums[2], "bytes", (json_int_t)sums[3], "plan", plan, "sources", sources, "shards", shards, "recipe",
 	    p->plan.recipe_text);
 }
 

@@ -126,7 +126,8 @@ static enum pl_status finish(void *ctx, uint64_t sample, struct pl_err *err)
 	struct making *m = ctx;
 	struct pending *s = sample_of(m, sample);
 	struct pl_account *a = &m->out->sources[s->slot->source];
-	const struct pl_corpus *c = m->p->in.corpus_list[s->slot->source];
+	uint32_t source = m->p->in.source_of[s->slot->source];
+	const struct pl_corpus *c = m->p->in.corpus_list[source];
 	enum pl_reason why = PL_REASON_KEEP;
 	struct pl_stage_input in = { 0 };
 	uint64_t alive = 0;
@@ -141,6 +142,8 @@ static enum pl_status finish(void *ctx, uint64_t sample, struct pl_err *err)
 	in.origin_key = s->sample.key;
 	in.key = key;
 	in.pass = s->slot->pass;
+	in.missing_image = (enum pl_missing)m->p->recipe.sources[source].missing_image;
+	in.missing_text = (enum pl_missing)m->p->recipe.sources[source].missing_text;
 	in.draw = pl_draw64(m->p->plan.seed, pl_hash64(s->sample.key, strlen(s->sample.key)), s->slot->pass);
 	st = pl_stage_render(&m->p->recipe, &in, &m->rendered, &why, err);
 	if (st != PL_OK) {
@@ -154,6 +157,7 @@ static enum pl_status finish(void *ctx, uint64_t sample, struct pl_err *err)
 		m->out->samples++;
 		m->out->images += m->rendered.images;
 		m->out->tokens += m->rendered.text_tokens + m->rendered.image_tokens;
+		m->out->demoted[s->slot->source] += m->rendered.demoted;
 		a->samples_out++;
 		a->images_out += m->rendered.images;
 		a->images_dropped[PL_REASON_FILTERED] += alive - m->rendered.images;
@@ -188,7 +192,7 @@ static enum pl_status add_slot(struct making *m, const struct pl_slot *slot, str
 	pl_fetched_init(&s->sample);
 	s->slot = slot;
 	a->samples_in++;
-	st = pl_fetch_sample(m->p->fetch, slot->source, slot->shard, slot->row, &s->sample, err);
+	st = pl_fetch_sample(m->p->fetch, m->p->in.source_of[slot->source], slot->shard, slot->row, &s->sample, err);
 	if (st != PL_OK)
 		return st;
 	s->images = calloc(s->sample.doc.nimages + 1, sizeof(*s->images));

@@ -49,7 +49,11 @@ PL_MUST_CHECK enum pl_status step_undedup(struct tool *t, const char *const *cor
 struct concepts_step { const struct pl_recipe *recipe; const char *const *corpora; uint64_t seed; };
 PL_MUST_CHECK enum pl_status step_concepts(struct tool *t, const struct concepts_step *s, struct pl_err *err);
 
-/* corpora[i] is the directory of recipe source i. Prints the table; plan NULL: only that. */
+/* The groups of a corpus' samples by an SQL expression over them, as tables. */
+struct groups_step { const char *corpus, *by; };
+PL_MUST_CHECK enum pl_status step_groups(struct tool *t, const struct groups_step *s, struct pl_err *err);
+
+/* corpora[i] is the directory of recipe source i. Makes the tables of groups, prints the table of quotas; plan NULL: no more than that. */
 struct balance_step { const struct pl_recipe *recipe; const char *const *corpora; const char *plan; uint64_t seed; };
 PL_MUST_CHECK enum pl_status step_balance(struct tool *t, const struct balance_step *s, struct pl_err *err);
 

@@ -111,7 +111,7 @@ static enum pl_status fill_int(const struct filler *f, const struct slot *s)
 	return st;
 }
 
-static enum pl_status fill_real(const struct filler *f, const struct slot *s)
+static enum pl_status fill_real_at(const struct filler *f, const struct slot *s, void *to)
 {
 	char *end = NULL;
 	enum pl_status st;
@@ -124,8 +124,13 @@ static enum pl_status fill_real(const struct filler *f, const struct slot *s)
 		return wrong(f, s, "a number");
 	st = check_range(f, s, v);
 	if (st == PL_OK)
-		memcpy(s->base + s->field->offset, &v, sizeof(v));
+		memcpy(to, &v, sizeof(v));
 	return st;
+}
+
+static enum pl_status fill_real(const struct filler *f, const struct slot *s)
+{
+	return fill_real_at(f, s, s->base + s->field->offset);
 }
 
 static enum pl_status fill_bool(const struct filler *f, const struct slot *s)
@@ -280,6 +285,30 @@ static enum pl_status fill_strlist(const struct filler *f, const struct slot *s)
 
 static enum pl_status fill_map(const struct filler *f, const struct pl_yaml *node,
     const struct pl_field *fields, const char *where, uint8_t *base);
+static const char *sub_where(const struct filler *f, const struct slot *s, int64_t index);
+
+static enum pl_status fill_reals(const struct filler *f, const struct slot *s)
+{
+	struct pl_field_reals v = {s->node->keys, NULL, s->node->n};
+	const char *where = sub_where(f, s, -1);
+
+	if (s->node->type != PL_YAML_MAP)
+		return wrong(f, s, "a map from names to numbers");
+	v.values = pl_arena_alloc(f->arena, (v.n + 1) * sizeof(*v.values));
+	if (!v.values || !where)
+		return no_room(f);
+	for (size_t i = 0; i < v.n; i++) {
+		struct pl_field d = *s->field;
+		const struct slot item = {.field = &d, .node = s->node->items[i], .where = where};
+		enum pl_status st;
+		d.key = v.keys[i];
+		st = fill_real_at(f, &item, &v.values[i]);
+		if (st != PL_OK)
+			return st;
+	}
+	memcpy(s->base + s->field->offset, &v, sizeof(v));
+	return PL_OK;
+}
 
 /* "output" or "sources[0].image": what the map under this key is called; index < 0 = no list. */
 static const char *sub_where(const struct filler *f, const struct slot *s, int64_t index)
@@ -344,6 +373,7 @@ static enum pl_status fill_field(const struct filler *f, const struct slot *s)
 	case PL_FIELD_CHOICE: return fill_choice(f, s);
 	case PL_FIELD_STRLIST: return fill_strlist(f, s);
 	case PL_FIELD_LIST: return fill_list(f, s);
+	case PL_FIELD_REALS: return fill_reals(f, s);
 	case PL_FIELD_MAP: break;
 	}
 	where = sub_where(f, s, -1);

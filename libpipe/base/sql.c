@@ -343,13 +343,12 @@ static enum pl_status sql_error(struct pl_sql *db, const char *what, const char 
 	return PL_ERR_USAGE;
 }
 
-/* SELECT _rowid_ FROM src WHERE (condition): per-row by nature, so SQLite refuses
- * aggregates and window functions in it with its own words. */
-static enum pl_status prepare_where(struct pl_sql *db, const struct pl_sql_source *src,
-    const char *condition, sqlite3_stmt **st, struct pl_err *err)
+/* A statement of `before` (with the table's name), one expression between parentheses, `after`. what: it is called so in messages. */
+static enum pl_status prepare_expression(struct pl_sql *db, const struct pl_sql_source *src, const char *what, const char *text,
+    const char *before, const char *after, sqlite3_stmt **st, struct pl_err *err)
 {
-	const char *why = not_one_expression(condition), *tail = NULL;
-	char *head, *sql;
+	const char *why = not_one_expression(text), *tail = NULL;
+	char *head, *end, *sql;
 	int rc, prefix;
 
 	if (find_source(db, src->name) != src)
@@ -357,12 +356,14 @@ static enum pl_status prepare_where(struct pl_sql *db, const struct pl_sql_sourc
 		    "table '%s' was not registered", src->name);
 	if (why)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
-		    "condition \"%.200s\" is not one SQL expression: %s", condition, why);
-	head = sqlite3_mprintf("SELECT _rowid_ FROM \"%w\" WHERE (", src->name);
-	/* the newline ends a comment at the condition's end */
-	sql = head ? sqlite3_mprintf("%s%s\n)", head, condition) : NULL;
+		    "%s \"%.200s\" is not one SQL expression: %s", what, text, why);
+	head = sqlite3_mprintf(before, src->name);
+	end = sqlite3_mprintf(after, src->name);
+	/* the newline ends a comment at the expression's end */
+	sql = head && end ? sqlite3_mprintf("%s%s\n%s", head, text, end) : NULL;
 	prefix = head ? (int)strlen(head) : 0;
 	sqlite3_free(head);
+	sqlite3_free(end);
 	if (!sql)
 		return pl_fail_nomem(err);
 	db->denied[0] = '\0';
@@ -373,13 +374,20 @@ static enum pl_status prepare_where(struct pl_sql *db, const struct pl_sql_sourc
 	}
 	if (rc == SQLITE_OK)
 		pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
-		    "condition \"%.200s\" is not one SQL expression", condition);
+		    "%s \"%.200s\" is not one SQL expression", what, text);
 	sqlite3_free(sql);
 	sqlite3_finalize(*st);
 	*st = NULL;
 	if (rc == SQLITE_OK)
 		return PL_ERR_USAGE;
-	return sql_error(db, "condition", condition, prefix, src, err);
+	return sql_error(db, what, text, prefix, src, err);
+}
+
+static enum pl_status too_many_rows(const struct pl_sql_source *src, struct pl_err *err)
+{
+	if (src->nrows <= INT64_MAX)
+		return PL_OK;
+	return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "table '%s' has too many rows", src->name);
 }
 
 enum pl_status pl_sql_where(struct pl_sql *db, const struct pl_sql_source *src,
@@ -389,10 +397,10 @@ enum pl_status pl_sql_where(struct pl_sql *db, const struct pl_sql_source *src,
 	enum pl_status st;
 	int rc;
 
-	if (src->nrows > INT64_MAX)
-		return pl_fail(
-		    err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "table '%s' has too many rows", src->name);
-	st = prepare_where(db, src, condition, &stmt, err);
+	st = too_many_rows(src, err);
+	/* per-row by nature, so SQLite refuses aggregates and window functions in it with its own words */
+	if (st == PL_OK)
+		st = prepare_expression(db, src, "condition", condition, "SELECT _rowid_ FROM \"%w\" WHERE (", ")", &stmt, err);
 	if (st != PL_OK)
 		return st;
 	memset(keep, 0, (size_t)src->nrows);
@@ -407,6 +415,46 @@ enum pl_status pl_sql_where(struct pl_sql *db, const struct pl_sql_source *src,
 	db->counting = false;
 	if (rc != SQLITE_DONE)
 		st = sql_error(db, "condition", condition, 0, NULL, err);
+	sqlite3_finalize(stmt);
+	return st;
+}
+
+/* A value that depends on other rows would depend on how the corpus is cut into shards. */
+static enum pl_status refuse_aggregates(struct pl_sql *db, const struct pl_sql_source *src, const char *expression, struct pl_err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	enum pl_status st = prepare_expression(db, src, "expression", expression, "SELECT 1 FROM \"%w\" WHERE (", ") IS NULL", &stmt, err);
+
+	sqlite3_finalize(stmt);
+	return st;
+}
+
+enum pl_status pl_sql_text(struct pl_sql *db, const struct pl_sql_source *src, const char *expression,
+    pl_sql_text_fn *each, void *ctx, struct pl_err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	uint64_t row = 0;
+	enum pl_status st = too_many_rows(src, err);
+	int rc = SQLITE_DONE;
+
+	if (st == PL_OK)
+		st = refuse_aggregates(db, src, expression, err);
+	if (st == PL_OK)
+		st = prepare_expression(db, src, "expression", expression, "SELECT _rowid_, CAST((", ") AS TEXT) FROM \"%w\"", &stmt, err);
+	if (st != PL_OK)
+		return st;
+	db->ticks_left = FREE_TICKS + src->nrows;
+	db->counting = true;
+	/* a scan gives the rows in their order: sql_table.c */
+	while (st == PL_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW && (uint64_t)sqlite3_column_int64(stmt, 0) == row) {
+		const char *text = (const char *)sqlite3_column_text(stmt, 1);
+		st = each(ctx, row++, text, (size_t)sqlite3_column_bytes(stmt, 1), err);
+	}
+	db->counting = false;
+	if (st == PL_OK && rc != SQLITE_DONE && rc != SQLITE_ROW)
+		st = sql_error(db, "expression", expression, 0, NULL, err);
+	else if (st == PL_OK && row != src->nrows)
+		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "expression \"%.200s\" does not give one value for each row", expression);
 	sqlite3_finalize(stmt);
 	return st;
 }

@@ -33,6 +33,11 @@ PL_MUST_CHECK enum pl_status pl_sql_add(struct pl_sql *db, struct pl_sql_source 
  * the position, and the list of columns. */
 PL_MUST_CHECK enum pl_status pl_sql_where(struct pl_sql *db, const struct pl_sql_source *src, const char *condition,
     uint8_t *keep, struct pl_err *err);
+/* The value of an SQL expression over src's columns on every row, in order, as text; NULL where it has none. each() may end it with a status
+ * of its own. Errors as for pl_sql_where. */
+typedef enum pl_status pl_sql_text_fn(void *ctx, uint64_t row, const char *text, size_t len, struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_sql_text(struct pl_sql *db, const struct pl_sql_source *src, const char *expression,
+    pl_sql_text_fn *each, void *ctx, struct pl_err *err);
 /* Run one SELECT; row(ctx, stmt) is called for each row (non-zero return ends it, PL_OK); header(ctx, stmt) once before. */
 PL_MUST_CHECK enum pl_status pl_sql_query(struct pl_sql *db, const char *query, void *ctx,
     int (*header)(void *ctx, sqlite3_stmt *st), int (*row)(void *ctx, sqlite3_stmt *st), struct pl_err *err);

@@ -35,11 +35,13 @@ enum pl_field_type {
 	PL_FIELD_COUNT,   /* uint64_t *, "2G", "1000000" */
 	PL_FIELD_CHOICE,  /* int * */
 	PL_FIELD_STRLIST, /* struct pl_field_strs *; a single scalar is a list of one */
+	PL_FIELD_REALS,   /* struct pl_field_reals *: a map from names of any sort to numbers */
 	PL_FIELD_MAP,     /* sub-struct at offset, filled by sub (offset 0: sub's offsets are the outer struct's) */
 	PL_FIELD_LIST     /* struct pl_field_list *: list of maps, each item_size bytes, by sub-schema */
 };
 struct pl_field_strs { const char **items; size_t n; };
 struct pl_field_list { void *items; size_t n; };
+struct pl_field_reals { const char **keys; double *values; size_t n; };
 struct pl_field {
 	const char *key;
 	enum pl_field_type type;

@@ -145,7 +145,8 @@ enum pl_status pl_read_pairs(struct pl_document *d, const struct pl_read_options
 	if (in->sample == NULL && in->json == NULL)
 		return pl_kind_reject(d, in->json_status);
 	st = add_image(&b, in, err);
-	if (st != PL_OK || d->status != PL_REASON_KEEP)
+	/* without its picture it may still be used as a text */
+	if (st != PL_OK || (d->status != PL_REASON_KEEP && d->status != PL_REASON_NO_IMAGE))
 		return st;
 	if (in->related != NULL && o->captions_per_image != PL_CAPTIONS_EACH)
 		return add_annotations(&b, o, in, err);

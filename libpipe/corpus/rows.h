@@ -8,7 +8,7 @@
 #include "libpipe/base/npy.h"
 
 /* Counts up whenever what ingest writes changes; part of what makes a finished unit be recognised. */
-#define PL_TABLES_VERSION 2
+#define PL_TABLES_VERSION 3
 
 /* UNIT.samples.npy: one row per sample; f64 metadata columns of the source follow the struct. */
 struct pl_sample_row {

@@ -101,14 +101,13 @@ void pl_pass_perm(struct pl_perm *p, uint64_t n, uint64_t seed, const char *sour
 }
 
 /* From a target in units to draws, and what they hold. */
-static enum pl_status draw_source(struct pl_plan *p, size_t i, const struct pl_recipe *r,
-    struct pl_select *s, const struct pl_quota_source *q, struct pl_err *err)
+static enum pl_status draw_source(struct pl_plan *p, size_t i, struct pl_select *s,
+    const struct pl_quota_source *q, struct pl_err *err)
 {
 	struct pl_plan_source *out = &p->sources[i];
-	struct cut c = {.unit = q->weight > 0 ? (enum pl_unit)r->balance.unit : PL_UNIT_SAMPLES};
-	uint64_t target = q->weight > 0 ? q->target : q->samples,
-	         units = q->weight > 0 ? q->units : q->samples;
-	uint64_t full = units ? target / units : 0, rest = units ? target % units : 0, draws = 0;
+	struct cut c = {.unit = q->unit};
+	uint64_t units = q->unit == PL_UNIT_SAMPLES ? q->samples : q->units;
+	uint64_t full = units ? q->target / units : 0, rest = units ? q->target % units : 0, draws = 0;
 	struct tally sum = {0};
 	enum pl_status st = PL_OK;
 
@@ -128,39 +127,11 @@ static enum pl_status draw_source(struct pl_plan *p, size_t i, const struct pl_r
 
 /* ---- the whole ---- */
 
-static enum pl_status start(struct pl_plan *p, const struct pl_recipe *r,
-    struct pl_select *const *selects, const char *const *corpus_dirs, struct pl_quota_source *q,
-    struct pl_err *err)
+static enum pl_status start(struct pl_plan *p, const struct pl_recipe *r, struct pl_err *err)
 {
 	p->recipe_path = strdup(r->path);
 	p->recipe_text = strdup(r->text);
-	p->sources = calloc(r->nsources + 1, sizeof(*p->sources));
-	if (!p->recipe_path || !p->recipe_text || !p->sources)
-		return pl_fail_nomem(err);
-	for (size_t i = 0; i < r->nsources; i++) {
-		enum pl_status st = pl_select_count_tokens(selects[i], &r->image, err);
-		const struct pl_select_totals t = pl_select_totals(selects[i]);
-		struct pl_plan_source *s = &p->sources[i];
-		if (st != PL_OK)
-			return st;
-		p->nsources = i + 1;
-		s->name = strdup(r->sources[i].name);
-		s->corpus = strdup(corpus_dirs[i]);
-		if (!s->name || !s->corpus)
-			return pl_fail_nomem(err);
-		pl_select_digest(selects[i], s->digest);
-		s->weight = r->sources[i].weight;
-		s->available = t.samples;
-		s->available_images = t.images;
-		s->available_tokens = t.text_tokens + t.image_tokens;
-		q[i] = (struct pl_quota_source){
-		    .name = s->name, .weight = s->weight, .samples = t.samples, .units = t.samples};
-		if (r->balance.unit == PL_UNIT_IMAGES)
-			q[i].units = s->available_images;
-		else if (r->balance.unit == PL_UNIT_TOKENS)
-			q[i].units = s->available_tokens;
-	}
-	return PL_OK;
+	return p->recipe_path && p->recipe_text ? PL_OK : pl_fail_nomem(err);
 }
 
 /* K: as asked, or so that shards come out about as large as asked. */
@@ -193,23 +164,18 @@ static enum pl_status count_shards(
 	return PL_OK;
 }
 
-enum pl_status pl_plan_make(struct pl_plan *p, const struct pl_recipe *r,
+enum pl_status pl_plan_make(struct pl_plan *p, const struct pl_recipe *r, const struct pl_group_parts *const *parts,
     struct pl_select *const *selects, const char *const *corpus_dirs, uint64_t seed, struct pl_err *err)
 {
-	struct pl_quota_source *q = calloc(r->nsources + 1, sizeof(*q));
-	uint64_t granted = 0;
+	struct pl_quota_source *q = NULL;
 	enum pl_status st;
 
 	*p = (struct pl_plan){.seed = seed, .output = r->in_use};
-	st = q ? start(p, r, selects, corpus_dirs, q, err) : pl_fail_nomem(err);
-	if (st == PL_OK) {
-		st = pl_quota_split(q, r->nsources, r->balance.total, r->balance.max_epochs,
-		    (enum pl_unit)r->balance.unit, &granted, err);
-		if (st == PL_ERR_USAGE)
-			pl_err_at_line(err, r->path, 0);
-	}
-	for (size_t i = 0; st == PL_OK && i < r->nsources; i++)
-		st = draw_source(p, i, r, selects[i], &q[i], err);
+	st = start(p, r, err);
+	if (st == PL_OK)
+		st = pl_plan_targets(p, r, parts, selects, corpus_dirs, &q, err);
+	for (size_t i = 0; st == PL_OK && i < p->nsources; i++)
+		st = draw_source(p, i, selects[i], &q[i], err);
 	if (st == PL_OK)
 		st = count_shards(p, r, selects, err);
 	free(q);
@@ -223,6 +189,7 @@ void pl_plan_release(struct pl_plan *p)
 	for (size_t i = 0; i < p->nsources; i++) {
 		free(p->sources[i].name);
 		free(p->sources[i].corpus);
+		free(p->sources[i].group);
 	}
 	free(p->sources);
 	free(p->recipe_path);

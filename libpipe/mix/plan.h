@@ -8,13 +8,19 @@
 #ifndef PL_MIX_PLAN_H
 #define PL_MIX_PLAN_H
 
+#include "libpipe/base/json.h"
 #include "recipe.h"
 #include "select.h"
 
+/* An entry: a source, or one group of its samples. */
 struct pl_plan_source {
-	char *name, *corpus;                  /* corpus directory as opened */
+	char *name, *corpus;                  /* "source" or "source/group": decides its order; corpus directory as opened */
+	char *group;                          /* NULL = the source is not balanced inside */
+	uint32_t source;                      /* which source of the recipe's output */
 	uint64_t digest[2];                   /* pl_select_digest at planning */
+	uint64_t rows, filtered, deduped;     /* samples in the tables; kept after filter; kept after dedup */
 	uint64_t available, quota;            /* kept samples; samples drawn */
+	uint64_t demoted;                     /* of those available: lost their images and are written as text */
 	uint64_t available_images, available_tokens, images, tokens;   /* tokens: of text and images; of what is drawn */
 	double epochs, weight;
 };
@@ -24,13 +30,16 @@ struct pl_plan {
 	uint64_t seed, shards, samples;       /* K, and the sum of quotas */
 	struct pl_plan_source *sources; size_t nsources;
 };
-/* For the recipe's output in use: selects[i] belongs to recipe source i. Exact quotas: in samples to the sample; in images or tokens the first draws whose sum reaches the target. */
-PL_MUST_CHECK enum pl_status pl_plan_make(struct pl_plan *p, const struct pl_recipe *r, struct pl_select *const *selects,
+/* For the recipe's output in use: corpus_dirs[i] and parts[i] belong to recipe source i; parts NULL: no source has groups. selects: for each
+ * source one, or one for each of its parts. Exact quotas: in samples to the sample; in images or tokens the first draws whose sum reaches the target. */
+PL_MUST_CHECK enum pl_status pl_plan_make(struct pl_plan *p, const struct pl_recipe *r, const struct pl_group_parts *const *parts, struct pl_select *const *selects,
     const char *const *corpus_dirs, uint64_t seed, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_plan_save(const struct pl_plan *p, const char *path, struct pl_err *err);   /* JSON, deterministic */
 PL_MUST_CHECK enum pl_status pl_plan_load(struct pl_plan *p, const char *path, struct pl_err *err);
 void pl_plan_release(struct pl_plan *p);
-/* The table for people: per source available, drawn, epochs, shares by samples, images, tokens. */
+/* Per source and group: available, after filter, after dedup, kept, drawn, epochs, and shares by samples, images and tokens: as a table for
+ * people, and as a JSON object. */
+PL_MUST_CHECK enum pl_status pl_plan_report(const struct pl_plan *p, json_t **out, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_plan_text(const struct pl_plan *p, struct pl_buf *out, struct pl_err *err);
 
 struct pl_slot { uint32_t source, shard; uint64_t row; uint64_t pass; };

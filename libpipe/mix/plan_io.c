@@ -11,7 +11,7 @@
 #include "plan.h"
 
 #define FORMAT "plait-plan"
-enum { VERSION = 1, MAX_BYTES = 64 << 20, MAX_SOURCES = 1 << 20 };
+enum { VERSION = 2, MAX_BYTES = 64 << 20, MAX_SOURCES = 1 << 20 };
 
 /* ---- writing ---- */
 
@@ -38,13 +38,20 @@ static json_t *dump_source(const struct pl_plan_source *s)
 
 	pl_hash128_hex(s->digest, hex);
 	put(&to, "name", json_string(s->name));
+	put_count(&to, "source", s->source);
+	if (s->group)
+		put(&to, "group", json_string(s->group));
 	put(&to, "corpus", json_string(s->corpus));
 	put(&to, "digest", json_string(hex));
 	put(&to, "weight", json_real(s->weight));
-	put_count(&to, "available", s->available);
-	put_count(&to, "available_images", s->available_images);
-	put_count(&to, "available_tokens", s->available_tokens);
-	put_count(&to, "quota", s->quota);
+	put_count(&to, "available", s->rows);
+	put_count(&to, "after_filter", s->filtered);
+	put_count(&to, "after_dedup", s->deduped);
+	put_count(&to, "kept", s->available);
+	put_count(&to, "kept_images", s->available_images);
+	put_count(&to, "kept_tokens", s->available_tokens);
+	put_count(&to, "demoted_to_text", s->demoted);
+	put_count(&to, "drawn", s->quota);
 	put_count(&to, "images", s->images);
 	put_count(&to, "tokens", s->tokens);
 	put(&to, "epochs", json_real(s->epochs));
@@ -160,19 +167,30 @@ static void get_digest(struct reader *r, const json_t *o, uint64_t digest[2])
 
 static void load_source(struct reader *r, const json_t *o, struct pl_plan_source *s)
 {
+	uint64_t source = get_count(r, o, "source");
+
 	s->name = get_text(r, o, "name");
+	if (json_object_get(o, "group"))
+		s->group = get_text(r, o, "group");
+	if (source > MAX_SOURCES)
+		fail(r, "source", "the number of a source");
+	s->source = (uint32_t)source;
 	s->corpus = get_text(r, o, "corpus");
 	get_digest(r, o, s->digest);
 	s->weight = get_real(r, o, "weight");
-	s->available = get_count(r, o, "available");
-	s->available_images = get_count(r, o, "available_images");
-	s->available_tokens = get_count(r, o, "available_tokens");
-	s->quota = get_count(r, o, "quota");
+	s->rows = get_count(r, o, "available");
+	s->filtered = get_count(r, o, "after_filter");
+	s->deduped = get_count(r, o, "after_dedup");
+	s->available = get_count(r, o, "kept");
+	s->available_images = get_count(r, o, "kept_images");
+	s->available_tokens = get_count(r, o, "kept_tokens");
+	s->demoted = get_count(r, o, "demoted_to_text");
+	s->quota = get_count(r, o, "drawn");
 	s->images = get_count(r, o, "images");
 	s->tokens = get_count(r, o, "tokens");
 	s->epochs = get_real(r, o, "epochs");
 	if (s->quota > 0 && s->available == 0)
-		fail(r, "quota", "0 where nothing is available");
+		fail(r, "drawn", "0 where nothing is kept");
 }
 
 static void load_sources(struct reader *r, const json_t *list, struct pl_plan *p)
@@ -193,12 +211,12 @@ static void load_sources(struct reader *r, const json_t *list, struct pl_plan *p
 		p->nsources = i + 1;
 		load_source(r, json_array_get(list, i), &p->sources[i]);
 		if (samples > (uint64_t)INT64_MAX - p->sources[i].quota)
-			fail(r, "quota", "a possible number");
+			fail(r, "drawn", "a possible number");
 		else
 			samples += p->sources[i].quota;
 	}
 	if (samples != p->samples)
-		fail(r, "samples", "the sum of all quotas");
+		fail(r, "samples", "the sum of all that is drawn");
 }
 
 static void load_plan(struct reader *r, const json_t *j, struct pl_plan *p)
@@ -208,7 +226,7 @@ static void load_plan(struct reader *r, const json_t *j, struct pl_plan *p)
 	if (!format || strcmp(format, FORMAT) != 0)
 		fail(r, "format", "\"" FORMAT "\"");
 	if (get_count(r, j, "version") != VERSION)
-		fail(r, "version", "1");
+		fail(r, "version", "2");
 	if (r->st != PL_OK)
 		return;
 	p->output = get_count(r, j, "output");

@@ -114,18 +114,6 @@ static enum pl_status pick_sources(struct pl_recipe *r, const struct pl_recipe_o
 	return v->nsources > 0 ? PL_OK : pl_recipe_bad(r, raw->sources_line, err, "'sources' of this output is empty");
 }
 
-/* Weights that were not given: equal shares; or, where no weight and no total says otherwise, everything once. */
-static void set_weights(struct pl_recipe_variant *v)
-{
-	bool any = v->balance.total > 0;
-
-	for (size_t i = 0; i < v->nsources; i++)
-		any = any || v->sources[i].weight >= 0;
-	for (size_t i = 0; i < v->nsources; i++)
-		if (v->sources[i].weight < 0)
-			v->sources[i].weight = any ? 1 : 0;
-}
-
 /* One output: taken, narrowed to, checked. */
 static enum pl_status add_output(struct pl_recipe *r, const struct pl_recipe_raw *raw, size_t k,
     const struct pl_recipe_output_raw *out, struct pl_err *err)
@@ -150,7 +138,8 @@ static enum pl_status add_output(struct pl_recipe *r, const struct pl_recipe_raw
 		return pl_recipe_bad(r, out->work_line, err, "'work' is for all outputs: give it in the first one");
 	if ((st = pick_sources(r, out, v, err)) != PL_OK)
 		return st;
-	set_weights(v);
+	if ((st = pl_recipe_set_balance(r, v, err)) != PL_OK)
+		return st;
 	pl_recipe_use_output(r, k);
 	if ((st = pl_recipe_check_output(r, out, err)) != PL_OK)
 		return st;

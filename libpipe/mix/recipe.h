@@ -10,6 +10,7 @@
 #include "libpipe/img/resize.h"
 #include "concept_rule.h"
 #include "quota.h"
+#include "select_rule.h"
 #include "shards/writer.h"
 
 enum pl_stage { PL_STAGE_ALIGN, PL_STAGE_INSTRUCT };
@@ -49,12 +50,28 @@ struct pl_recipe_concepts {
 	uint32_t line, least_line;
 };
 
+/* Balance inside a source: by == NULL: none. */
+enum pl_other_groups { PL_OTHER_DROP, PL_OTHER_KEEP };
+struct pl_recipe_groups {
+	const char *by;                   /* SQL expression over "samples": its value names the group */
+	int strategy;                     /* enum pl_strategy; EQUAL, not ALL */
+	double alpha;
+	uint64_t max_examples;
+	struct pl_field_reals weights;
+	int other;                        /* groups without a weight */
+	uint32_t line, alpha_line, max_examples_line, weights_line, other_line;
+};
+
 struct pl_recipe_source {
 	const char *name;
 	struct pl_field_strs shards;      /* patterns */
 	const char *images;               /* pattern of image tars, or a folder */
 	int kind;
 	double weight;                    /* default 1; 0 in a recipe with neither a weight nor a total */
+	double repeat;                    /* passes of a source of weight 0; 0 = 1 */
+	double max_epochs;                /* as balance.max_epochs; filled with that where it is not given */
+	struct pl_recipe_groups groups;
+	int missing_image, missing_text;  /* enum pl_missing */
 	const char *where, *image_where;  /* SQL conditions, NULL = none */
 	const char *caption, *text;       /* field names */
 	const char *answers;              /* file, NULL = none */
@@ -63,7 +80,7 @@ struct pl_recipe_source {
 	struct pl_field_strs columns;
 	bool image_after_text;
 	struct pl_recipe_concepts concepts;
-	uint32_t line;
+	uint32_t line, weight_line, repeat_line, max_epochs_line, missing_image_line, missing_text_line;
 };
 
 /* One data set that a recipe makes: the keys of 'output', or of one item of 'outputs'. */
@@ -77,7 +94,14 @@ struct pl_recipe_output {
 	struct pl_recipe_templates templates;
 	struct pl_recipe_tokens tokens;
 };
-struct pl_recipe_balance { int unit; uint64_t total; double max_epochs; int64_t image_tokens; };   /* image_tokens: -1 = as image.tokens says */
+struct pl_recipe_balance {
+	int unit, strategy;
+	uint64_t total;
+	double max_epochs;
+	int64_t image_tokens;                       /* -1 = as image.tokens says */
+	double alpha; uint64_t max_examples;        /* temperature */
+	uint32_t alpha_line, max_examples_line, total_line, strategy_line;
+};
 
 struct pl_recipe {
 	const char *path, *text; size_t text_len;   /* the file, verbatim */

@@ -60,12 +60,16 @@ static enum pl_status check_source(const struct pl_recipe *r, size_t i, struct p
 /* Can the output in use write the kinds of its sources? */
 enum pl_status pl_recipe_check_kinds(const struct pl_recipe *r, struct pl_err *err)
 {
+	enum pl_status st;
+
 	for (size_t i = 0; i < r->nsources; i++) {
 		const struct pl_recipe_source *s = &r->sources[i];
 		const char *conflict = pl_kind_conflict(r, (enum pl_kind)s->kind);
 		if (conflict)
 			return pl_recipe_bad(r, s->line, err, "source '%s' is of kind %s, but %s", s->name,
 			    pl_kind_names[s->kind], conflict);
+		if ((st = pl_recipe_check_missing(r, s, err)) != PL_OK)
+			return st;
 	}
 	return PL_OK;
 }

@@ -13,15 +13,16 @@
 #define MINE(member) offsetof(struct pl_recipe_mine, member)
 #define CON(member) offsetof(struct pl_recipe_concepts, member)
 #define OUT(member) offsetof(struct pl_recipe_output_raw, member)
-#define BAL(member) offsetof(struct pl_recipe_balance, member)
 #define LARGEST_COUNT 9007199254740992.0   /* 2^53 */
 
 /* A weight that was not given: see recipe.c. */
-static const struct pl_recipe_source source_defaults = {.weight = -1, .shots = PL_SHOTS_DEFAULT,
-	.concepts = {.least = 3, .mine = {.unigrams = 100, .most = 500000}}};
+static const struct pl_recipe_source source_defaults = {
+	.weight = -1, .shots = PL_SHOTS_DEFAULT, .concepts = {.least = 3, .mine = {.unigrams = 100, .most = 500000}},
+	.max_epochs = -1, .groups = {.strategy = -1, .alpha = -1},
+};
 
 #define IMAGE_DEFAULTS {.policy = PL_POLICY_NONE, .quality = 90, .effort = PL_EFFORT_BALANCED, .filter = PL_FILTER_LANCZOS}
-#define BALANCE_DEFAULTS {.unit = PL_UNIT_SAMPLES, .image_tokens = -1}
+#define BALANCE_DEFAULTS {.unit = PL_UNIT_SAMPLES, .image_tokens = -1, .alpha = -1}
 static const struct pl_recipe_output_raw output_defaults = {
 	.stage = PL_STAGE_ALIGN, .template_ = PL_TEMPLATE_AUTO, .container = SHARD_TAR_ZST, .shard_size = (uint64_t)256 << 20,
 	.min_images = 1, .templates = PL_RECIPE_TEMPLATES, .tokens = {.separator = " "}, .image = IMAGE_DEFAULTS, .balance = BALANCE_DEFAULTS,
@@ -51,7 +52,17 @@ static const struct pl_field source_fields[] = {
 	{.key = "shards", .type = PL_FIELD_STRLIST, .offset = IN(shards), .required = true},
 	{.key = "images", .type = PL_FIELD_STR, .offset = IN(images)},
 	{.key = "kind", .type = PL_FIELD_CHOICE, .offset = IN(kind), .choices = pl_kind_names},
-	{.key = "weight", .type = PL_FIELD_REAL, .offset = IN(weight), .min = 0, .max = 1e12},
+	{.key = "weight", .type = PL_FIELD_REAL, .offset = IN(weight), .min = 0, .max = 1e12,
+	    .line_offset = IN(weight_line)},
+	{.key = "repeat", .type = PL_FIELD_REAL, .offset = IN(repeat), .min = 1e-6, .max = 1e6,
+	    .line_offset = IN(repeat_line)},
+	{.key = "max_epochs", .type = PL_FIELD_REAL, .offset = IN(max_epochs), .min = 0, .max = 1e6,
+	    .line_offset = IN(max_epochs_line)},
+	{.key = "missing_image", .type = PL_FIELD_CHOICE, .offset = IN(missing_image), .choices = pl_missing_image_names,
+	    .line_offset = IN(missing_image_line)},
+	{.key = "missing_text", .type = PL_FIELD_CHOICE, .offset = IN(missing_text), .choices = pl_missing_text_names,
+	    .line_offset = IN(missing_text_line)},
+	{.key = "groups", .type = PL_FIELD_MAP, .offset = IN(groups), .sub = pl_recipe_groups_fields},
 	{.key = "where", .type = PL_FIELD_STR, .offset = IN(where)},
 	{.key = "image_where", .type = PL_FIELD_STR, .offset = IN(image_where)},
 	{.key = "caption", .type = PL_FIELD_STR, .offset = IN(caption)},
@@ -102,17 +113,6 @@ static const struct pl_field dedup_fields[] = {
 	{.key = "against_hash", .type = PL_FIELD_CHOICE, .offset = AT(dedup.against_hash), .choices = pl_hash_recipe_names},
 	{.key = "known", .type = PL_FIELD_STRLIST, .offset = AT(dedup.known)},
 	{.key = "budget", .type = PL_FIELD_REAL, .offset = AT(dedup.budget), .min = 0, .max = PL_DEDUP_BUDGET_MAX},
-	{.key = NULL}
-};
-
-static const struct pl_field balance_fields[] = {
-	{.key = "unit", .type = PL_FIELD_CHOICE, .offset = BAL(unit), .choices = pl_unit_names},
-	{.key = "total", .type = PL_FIELD_COUNT, .offset = BAL(total), .min = 0,
-	    .max = LARGEST_COUNT},
-	{.key = "max_epochs", .type = PL_FIELD_REAL, .offset = BAL(max_epochs), .min = 0,
-	    .max = 1e6},
-	{.key = "image_tokens", .type = PL_FIELD_INT, .offset = BAL(image_tokens), .min = 0,
-	    .max = 1e6},
 	{.key = NULL}
 };
 
@@ -169,7 +169,7 @@ static const struct pl_field output_fields[] = {
 	{.key = "tokens", .type = PL_FIELD_MAP, .offset = OUT(tokens), .sub = pl_recipe_tokens_fields, .line_offset = OUT(tokens_line)},
 	{.key = "sources", .type = PL_FIELD_STRLIST, .offset = OUT(sources), .line_offset = OUT(sources_line)},
 	{.key = "image", .type = PL_FIELD_MAP, .offset = OUT(image), .sub = pl_recipe_image_fields, .line_offset = OUT(image_line)},
-	{.key = "balance", .type = PL_FIELD_MAP, .offset = OUT(balance), .sub = balance_fields,
+	{.key = "balance", .type = PL_FIELD_MAP, .offset = OUT(balance), .sub = pl_recipe_balance_fields,
 	    .line_offset = OUT(balance_line)},
 	{.key = NULL}
 };
@@ -184,7 +184,7 @@ const struct pl_field pl_recipe_fields[] = {
 	    .item_size = sizeof(struct pl_recipe_source), .item_defaults = &source_defaults,
 	    .line_offset = AT(line.sources)},
 	{.key = "dedup", .type = PL_FIELD_MAP, .sub = dedup_fields},
-	{.key = "balance", .type = PL_FIELD_MAP, .offset = AT(balance), .sub = balance_fields},
+	{.key = "balance", .type = PL_FIELD_MAP, .offset = AT(balance), .sub = pl_recipe_balance_fields},
 	{.key = "image", .type = PL_FIELD_MAP, .offset = AT(image), .sub = pl_recipe_image_fields, .line_offset = AT(line.image)},
 	{.key = "limits", .type = PL_FIELD_MAP, .sub = limits_fields},
 	{.key = "output", .type = PL_FIELD_MAP, .offset = AT(output), .sub = output_fields, .line_offset = AT(line.output)},

@@ -66,6 +66,8 @@ struct pl_recipe_variant {
 	struct pl_recipe_output output;
 };
 
+extern const struct pl_field pl_recipe_balance_fields[];   /* of struct pl_recipe_balance */
+extern const struct pl_field pl_recipe_groups_fields[];    /* of struct pl_recipe_groups */
 extern const struct pl_field pl_recipe_fields[];
 extern const struct pl_field pl_recipe_image_fields[];   /* into struct pl_recipe_image_raw */
 /* recipe_templates.c: choices, and the fields of output.tokens. */
@@ -78,6 +80,9 @@ void pl_recipe_defaults(struct pl_recipe_raw *raw);
 
 /* PL_ERR_USAGE with the recipe's name and, unless it is 0, the line. Internal to what fills and checks a recipe. */
 enum pl_status pl_recipe_bad(const struct pl_recipe *r, uint32_t line, struct pl_err *err, const char *fmt, ...) PL_PRINTF(4, 5);
+/* Strategy, weights, caps and groups of an output: filled where they were not given, and held against one another. */
+PL_MUST_CHECK enum pl_status pl_recipe_set_balance(const struct pl_recipe *r, struct pl_recipe_variant *v, struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_recipe_check_missing(const struct pl_recipe *r, const struct pl_recipe_source *s, struct pl_err *err);
 /* One key against another; the last two for the output in use. */
 PL_MUST_CHECK enum pl_status pl_recipe_check_sources(const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_recipe_check_output(const struct pl_recipe *r, const struct pl_recipe_output_raw *raw, struct pl_err *err);

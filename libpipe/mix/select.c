@@ -9,7 +9,7 @@
 
 #include "libpipe/base/hash.h"
 
-#define CACHE_BYTES ((size_t)64 << 20)
+#define CACHE_BYTES ((size_t)64 << 20)   /* for all parts of a source together */
 enum { RANK_ROWS = 512 };   /* one rank per so many rows */
 
 struct shard_rows {
@@ -20,14 +20,15 @@ struct shard_rows {
 
 struct pl_select {
 	const struct pl_corpus *c;
+	struct pl_select_rule rule;
 	uint64_t *first;       /* nshards + 1: kept samples before each shard */
 	struct shard_rows *rows;
-	size_t cached;         /* bytes */
+	size_t cached, cache_max;   /* bytes */
 	uint64_t clock;
 	struct pl_select_totals totals;
 	uint64_t digest[2];
 	uint64_t dropped[PL_REASON_COUNT];
-	struct pl_tables open; /* of shard open_shard, for costs */
+	struct pl_rule_view open;   /* of shard open_shard, for costs */
 	size_t open_shard;     /* SIZE_MAX = none */
 	struct pl_resize image;      /* how image tokens are counted */
 	bool counted;                /* image is set */
@@ -43,63 +44,91 @@ static uint64_t tokens_of(const struct pl_select *s, const struct pl_image_row *
 	return pl_image_tokens(&s->image, im->width, im->height);
 }
 
-static struct pl_sample_cost cost_of(const struct pl_select *s, const struct pl_tables *t, uint64_t row)
+static struct pl_sample_cost cost_of(const struct pl_select *s, const struct pl_rule_view *v, uint64_t row)
 {
-	const struct pl_sample_row *p = pl_sample(t, row);
+	const struct pl_sample_row *p = pl_sample(&v->t, row);
 	struct pl_sample_cost c = {.text_tokens = p->text_tokens};
 
+	if (pl_rule_demotes(v, row))
+		return c;
 	for (uint64_t k = p->first_image; k < p->first_image + p->images; k++) {
-		if (pl_image_verdict(t, k) != PL_REASON_KEEP)
+		if (pl_image_verdict(&v->t, k) != PL_REASON_KEEP)
 			continue;
 		c.images++;
-		c.image_tokens += tokens_of(s, pl_image_at(t, k));
+		c.image_tokens += tokens_of(s, pl_image_at(&v->t, k));
 	}
 	return c;
 }
 
 static void count_images(
-    struct pl_select *s, const struct pl_tables *t, uint64_t row, struct pl_hasher *h)
+    struct pl_select *s, const struct pl_rule_view *v, uint64_t row, struct pl_hasher *h)
 {
-	const struct pl_sample_row *p = pl_sample(t, row);
+	const struct pl_sample_row *p = pl_sample(&v->t, row);
+	bool demoted = pl_rule_demotes(v, row);
 
+	s->totals.demoted += demoted;
 	for (uint64_t k = p->first_image; k < p->first_image + p->images; k++) {
-		enum pl_reason why = pl_image_verdict(t, k);
+		enum pl_reason why = pl_image_verdict(&v->t, k);
 		uint8_t byte = (uint8_t)why;
 		pl_hasher_add(h, &byte, 1);
-		if (why == PL_REASON_KEEP) {
+		if (why == PL_REASON_KEEP && !demoted) {
 			s->totals.images++;
-			s->totals.image_bytes += pl_image_at(t, k)->length;
+			s->totals.image_bytes += pl_image_at(&v->t, k)->length;
 		}
 	}
+}
+
+static uint64_t count_rows(struct pl_select *s, const struct pl_rule_view *v, struct pl_hasher *h)
+{
+	uint64_t kept = 0;
+
+	for (uint64_t i = 0; i < v->t.samples.nrows; i++) {
+		enum pl_reason why;
+		uint8_t byte;
+		if (!pl_rule_mine(v, i))
+			continue;
+		why = pl_rule_verdict(v, i);
+		byte = (uint8_t)why;
+		pl_hasher_add(h, &byte, 1);
+		s->totals.rows++;
+		if (why != PL_REASON_KEEP) {
+			s->dropped[(unsigned)why < PL_REASON_COUNT ? why : PL_REASON_FILTERED]++;
+			s->totals.filtered += pl_rule_passes_filter(v, i);
+			s->totals.deduped += pl_rule_passes_dedup(v, i);
+			continue;
+		}
+		kept++;
+		s->totals.filtered++;
+		s->totals.deduped++;
+		s->totals.text_tokens += pl_sample(&v->t, i)->text_tokens;
+		s->totals.text_bytes += pl_sample(&v->t, i)->text_bytes;
+		count_images(s, v, i, h);
+	}
+	return kept;
 }
 
 static enum pl_status count_shard(
     struct pl_select *s, size_t shard, struct pl_hasher *h, struct pl_err *err)
 {
-	struct pl_tables t;
-	uint64_t kept = 0;
-	enum pl_status st = pl_tables_open(&t, s->c, shard, err);
+	struct pl_rule_view v;
+	bool none = false;
+	enum pl_status st = pl_rule_open(&v, &s->rule, s->c, shard, &none, err);
 
 	if (st != PL_OK)
 		return st;
-	if (t.samples.nrows > UINT32_MAX)
+	s->first[shard + 1] = s->first[shard];
+	if (none)
+		return PL_OK;
+	if (v.t.samples.nrows > UINT32_MAX) {
 		st = pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, s->c->shards[shard].path,
 		    "more than 2^32 - 1 samples");
-	for (uint64_t i = 0; st == PL_OK && i < t.samples.nrows; i++) {
-		enum pl_reason why = pl_sample_verdict(&t, i);
-		uint8_t byte = (uint8_t)why;
-		pl_hasher_add(h, &byte, 1);
-		if (why != PL_REASON_KEEP) {
-			s->dropped[(unsigned)why < PL_REASON_COUNT ? why : PL_REASON_FILTERED]++;
-			continue;
-		}
-		kept++;
-		s->totals.text_tokens += pl_sample(&t, i)->text_tokens;
-		s->totals.text_bytes += pl_sample(&t, i)->text_bytes;
-		count_images(s, &t, i, h);
+	} else {
+		/* the verdicts of a part alone do not tell which rows they are of */
+		if (s->rule.parts)
+			pl_hasher_add(h, v.groups.rows, v.groups.nrows * v.groups.row_size);
+		s->first[shard + 1] += count_rows(s, &v, h);
 	}
-	pl_tables_close(&t);
-	s->first[shard + 1] = s->first[shard] + kept;
+	pl_rule_close(&v);
 	return st;
 }
 
@@ -111,6 +140,8 @@ static enum pl_status count_all(struct pl_select *s, struct pl_err *err)
 	if (!h)
 		return pl_fail_nomem(err);
 	pl_hasher_add(h, s->c->digest, sizeof(s->c->digest));
+	if (s->rule.parts)
+		pl_hasher_add(h, s->rule.parts->part_of, s->rule.parts->groups->n * sizeof(*s->rule.parts->part_of));
 	for (size_t i = 0; st == PL_OK && i < s->c->nshards; i++)
 		st = count_shard(s, i, h, err);
 	s->totals.samples = s->first[s->c->nshards];
@@ -119,7 +150,8 @@ static enum pl_status count_all(struct pl_select *s, struct pl_err *err)
 	return st;
 }
 
-enum pl_status pl_select_new(struct pl_select **out, const struct pl_corpus *c, struct pl_err *err)
+enum pl_status pl_select_new(
+    struct pl_select **out, const struct pl_corpus *c, const struct pl_select_rule *rule, struct pl_err *err)
 {
 	struct pl_select *s = calloc(1, sizeof(*s));
 	enum pl_status st;
@@ -127,6 +159,8 @@ enum pl_status pl_select_new(struct pl_select **out, const struct pl_corpus *c, 
 	if (!s)
 		return pl_fail_nomem(err);
 	s->c = c;
+	s->rule = rule ? *rule : (struct pl_select_rule){0};
+	s->cache_max = CACHE_BYTES / (s->rule.parts ? s->rule.parts->n : 1);
 	s->open_shard = SIZE_MAX;
 	s->first = calloc(c->nshards + 1, sizeof(*s->first));
 	s->rows = calloc(c->nshards + 1, sizeof(*s->rows));
@@ -148,7 +182,7 @@ void pl_select_free(struct pl_select *s)
 		free(s->rows[i].ranks);
 	}
 	if (s->open_shard != SIZE_MAX)
-		pl_tables_close(&s->open);
+		pl_rule_close(&s->open);
 	free(s->rows);
 	free(s->first);
 	free(s);
@@ -190,7 +224,7 @@ static void forget(struct pl_select *s, size_t shard)
 
 static void make_room(struct pl_select *s, size_t need)
 {
-	while (s->cached > 0 && s->cached + need > CACHE_BYTES) {
+	while (s->cached > 0 && s->cached + need > s->cache_max) {
 		size_t oldest = SIZE_MAX;
 		for (size_t i = 0; i < s->c->nshards; i++) {
 			if (s->rows[i].bits && (oldest == SIZE_MAX || s->rows[i].last_use < s->rows[oldest].last_use))
@@ -215,11 +249,11 @@ static enum pl_status load_rows(struct pl_select *s, size_t shard, struct pl_err
 	uint64_t nrows = s->c->shards[shard].samples;
 	size_t words = bitmap_words(nrows), per_rank = RANK_ROWS / 64;
 	uint32_t kept = 0;
-	struct pl_tables t;
+	struct pl_rule_view v;
 	enum pl_status st;
 
 	make_room(s, cache_cost(nrows));
-	st = pl_tables_open(&t, s->c, shard, err);   /* holds the samples table to nrows */
+	st = pl_rule_open(&v, &s->rule, s->c, shard, NULL, err);   /* holds the samples table to nrows */
 	if (st != PL_OK)
 		return st;
 	r->bits = calloc(words + 1, sizeof(*r->bits));
@@ -229,15 +263,15 @@ static enum pl_status load_rows(struct pl_select *s, size_t shard, struct pl_err
 		free(r->ranks);
 		r->bits = NULL;
 		r->ranks = NULL;
-		pl_tables_close(&t);
+		pl_rule_close(&v);
 		return pl_fail_nomem(err);
 	}
 	s->cached += cache_cost(nrows);
 	for (uint64_t i = 0; i < nrows; i++) {
-		if (pl_sample_verdict(&t, i) == PL_REASON_KEEP)
+		if (pl_rule_mine(&v, i) && pl_rule_verdict(&v, i) == PL_REASON_KEEP)
 			r->bits[i / 64] |= (uint64_t)1 << (i % 64);
 	}
-	pl_tables_close(&t);
+	pl_rule_close(&v);
 	for (size_t w = 0; w < words; w++) {
 		if (w % per_rank == 0)
 			r->ranks[w / per_rank] = kept;
@@ -309,9 +343,9 @@ enum pl_status pl_select_cost(
 
 	if (st == PL_OK && s->open_shard != shard) {
 		if (s->open_shard != SIZE_MAX)
-			pl_tables_close(&s->open);
+			pl_rule_close(&s->open);
 		s->open_shard = SIZE_MAX;
-		st = pl_tables_open(&s->open, s->c, shard, err);
+		st = pl_rule_open(&s->open, &s->rule, s->c, shard, NULL, err);
 		if (st == PL_OK)
 			s->open_shard = shard;
 	}
@@ -328,20 +362,21 @@ enum pl_status pl_select_cost(
 static enum pl_status walk_shard(
     struct pl_select *s, size_t shard, pl_select_each_fn *each, void *ctx, struct pl_err *err)
 {
-	struct pl_tables t;
+	struct pl_rule_view v;
+	bool none = false;
 	uint64_t j = s->first[shard];
-	enum pl_status st = pl_tables_open(&t, s->c, shard, err);
+	enum pl_status st = pl_rule_open(&v, &s->rule, s->c, shard, &none, err);
 
-	if (st != PL_OK)
+	if (st != PL_OK || none)
 		return st;
-	for (uint64_t i = 0; st == PL_OK && i < t.samples.nrows && j < s->first[shard + 1]; i++) {
+	for (uint64_t i = 0; st == PL_OK && i < v.t.samples.nrows && j < s->first[shard + 1]; i++) {
 		struct pl_sample_cost cost;
-		if (pl_sample_verdict(&t, i) != PL_REASON_KEEP)
+		if (!pl_rule_mine(&v, i) || pl_rule_verdict(&v, i) != PL_REASON_KEEP)
 			continue;
-		cost = cost_of(s, &t, i);
+		cost = cost_of(s, &v, i);
 		st = each(ctx, j++, &cost, err);
 	}
-	pl_tables_close(&t);
+	pl_rule_close(&v);
 	return st;
 }
 
@@ -396,22 +431,35 @@ static uint64_t image_output_bytes(const struct pl_image_row *im, const struct p
 	return bytes < im->length || pl_policy_tiles(image->policy) ? bytes : im->length;
 }
 
+static uint64_t shard_output_bytes(const struct pl_rule_view *v, const struct pl_resize *image)
+{
+	uint64_t bytes = 0;
+
+	for (uint64_t i = 0; i < v->t.samples.nrows; i++) {
+		const struct pl_sample_row *s = pl_sample(&v->t, i);
+		if (!pl_rule_mine(v, i) || pl_rule_verdict(v, i) != PL_REASON_KEEP || pl_rule_demotes(v, i))
+			continue;
+		for (uint64_t k = s->first_image; k < s->first_image + s->images; k++)
+			if (pl_image_verdict(&v->t, k) == PL_REASON_KEEP)
+				bytes += image_output_bytes(pl_image_at(&v->t, k), image);
+	}
+	return bytes;
+}
+
 enum pl_status pl_select_output_bytes(
     const struct pl_select *s, const struct pl_resize *image, uint64_t *bytes, struct pl_err *err)
 {
 	*bytes = s->totals.text_bytes;
 	for (size_t shard = 0; shard < s->c->nshards; shard++) {
-		struct pl_tables t;
-		enum pl_status st = pl_tables_open(&t, s->c, shard, err);
+		struct pl_rule_view v;
+		bool none = false;
+		enum pl_status st = pl_rule_open(&v, &s->rule, s->c, shard, &none, err);
 		if (st != PL_OK)
 			return st;
-		for (uint64_t i = 0; i < t.images.nrows; i++) {
-			const struct pl_image_row *im = pl_image_at(&t, i);
-			if (pl_image_verdict(&t, i) == PL_REASON_KEEP &&
-			    pl_sample_verdict(&t, im->sample) == PL_REASON_KEEP)
-				*bytes += image_output_bytes(im, image);
-		}
-		pl_tables_close(&t);
+		if (none)
+			continue;
+		*bytes += shard_output_bytes(&v, image);
+		pl_rule_close(&v);
 	}
 	return PL_OK;
 }

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kept samples of a corpus, numbered: prefix counts per shard, and rows
- * found on demand. Memory: 32 bytes per shard plus a cache of at most 64 MiB of shards' row bitmaps (1.06 bits a row). */
+ * found on demand. Memory: 32 bytes per shard plus a cache of at most 64 MiB of shards' row bitmaps (1.06 bits a row); with
+ * groups 32 bytes per shard and part, and the cache is shared out among the parts. */
 #ifndef PL_MIX_SELECT_H
 #define PL_MIX_SELECT_H
 
 #include "libpipe/corpus/corpus.h"
 #include "libpipe/img/resize.h"
+#include "select_rule.h"
 
 struct pl_select;
-struct pl_select_totals { uint64_t samples, images, text_tokens, text_bytes, image_bytes, image_tokens; };   /* of kept samples; images: kept ones */
-/* Counts the kept samples of every shard (reads all verdicts once). digest: XXH3-128 over corpus digest and verdicts. */
-PL_MUST_CHECK enum pl_status pl_select_new(struct pl_select **s, const struct pl_corpus *c, struct pl_err *err);
+/* Of kept samples; images: kept ones. rows: all of the rule's; filtered, deduped: those kept so far;
+ * demoted: kept ones that lost their images and are written as text. */
+struct pl_select_totals { uint64_t samples, images, text_tokens, text_bytes, image_bytes, image_tokens, rows, filtered, deduped, demoted; };
+/* Counts the kept samples of every shard (reads all verdicts once). rule: which rows, NULL = all of them, as their verdicts say; what it
+ * points to outlives s. digest: XXH3-128 over corpus digest, verdicts, and which rows are the rule's. */
+PL_MUST_CHECK enum pl_status pl_select_new(struct pl_select **s, const struct pl_corpus *c, const struct pl_select_rule *rule, struct pl_err *err);
 void pl_select_free(struct pl_select *s);
 struct pl_select_totals pl_select_totals(const struct pl_select *s);
 /* Count image tokens as *image says (struct pl_resize, copied) from now on, in totals and costs; before it is called they are 0.

@@ -27,6 +27,7 @@ static void clear(struct pl_stage_output *o)
 	o->images = 0;
 	o->text_tokens = 0;
 	o->image_tokens = 0;
+	o->demoted = false;
 }
 
 void pl_stage_output_release(struct pl_stage_output *o)
@@ -149,17 +150,25 @@ static enum pl_status make_members(
 	return PL_OK;
 }
 
-static enum pl_status render(const struct pl_recipe *r, const struct pl_stage_input *in,
-    struct pl_chosen *c, struct pl_stage_output *out, enum pl_reason *reason, struct pl_err *err)
+/* Was the sample dropped for what the recipe forgives? Only then is it here at all. */
+static bool forgiven(const struct pl_stage_input *in)
+{
+	if (in->doc->status == PL_REASON_NO_TEXT)
+		return in->missing_text == PL_MISSING_KEEP;
+	return in->missing_image != PL_MISSING_DROP;
+}
+
+static bool image_lost(enum pl_reason why)
+{
+	return why == PL_REASON_NO_IMAGE || why == PL_REASON_IMAGES_GONE || why == PL_REASON_MISSING_IMAGE;
+}
+
+static enum pl_status write_chosen(const struct pl_recipe *r, const struct pl_stage_input *in, struct pl_chosen *c,
+    struct pl_stage_output *out, enum pl_reason *reason, struct pl_err *err)
 {
 	struct pl_buf flat;
 	enum pl_status st = PL_OK;
 
-	*reason = in->doc->status;
-	if (*reason == PL_REASON_KEEP)
-		st = choose(r, in, c, reason, err);
-	if (st != PL_OK || *reason != PL_REASON_KEEP)
-		return st;
 	pl_buf_init(&flat, 0);
 	if (r->output.tokens.set)
 		st = pl_stage_flat(&r->output.tokens, in, c, &flat, reason, err);
@@ -171,6 +180,27 @@ static enum pl_status render(const struct pl_recipe *r, const struct pl_stage_in
 		out->members[0] = (struct shard_member){"json", out->json.data, out->json.len};
 	pl_buf_release(&flat);
 	return st;
+}
+
+static enum pl_status render(const struct pl_recipe *r, const struct pl_stage_input *whole,
+    struct pl_chosen *c, struct pl_stage_output *out, enum pl_reason *reason, struct pl_err *err)
+{
+	struct pl_document text = *whole->doc;
+	struct pl_stage_input in = *whole;
+	enum pl_status st = PL_OK;
+
+	*reason = in.doc->status;
+	if (*reason == PL_REASON_KEEP || forgiven(&in))
+		st = choose(r, &in, c, reason, err);
+	if (st == PL_OK && image_lost(*reason) && in.missing_image == PL_MISSING_TEXT) {
+		c->n = 0;
+		c->images = 0;
+		text.kind = PL_KIND_TEXT;
+		in.doc = &text;
+		out->demoted = true;
+		*reason = pl_stage_text(&in, c);
+	}
+	return st == PL_OK && *reason == PL_REASON_KEEP ? write_chosen(r, &in, c, out, reason, err) : st;
 }
 
 enum pl_status pl_stage_render(const struct pl_recipe *r, const struct pl_stage_input *in,

@@ -22,12 +22,14 @@ struct pl_stage_input {
 	const char *key;                       /* of the output sample */
 	uint64_t draw;                         /* keyed draw of this slot: chooses an instruction */
 	uint64_t pass;
+	enum pl_missing missing_image, missing_text;
 };
 struct pl_stage_output {
 	struct pl_buf json;
 	struct shard_member *members; size_t nmembers;   /* [0] is the JSON; the rest point into the input's images */
 	char (*suffixes)[48];
 	uint64_t images, text_tokens, image_tokens;   /* in the sample as written */
+	bool demoted;                          /* written as text, for want of its images */
 };
 void pl_stage_output_init(struct pl_stage_output *o);
 void pl_stage_output_release(struct pl_stage_output *o);

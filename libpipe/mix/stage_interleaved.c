@@ -136,14 +136,14 @@ static void weave(const struct weaver *w, struct pl_chosen *c)
 	}
 }
 
-static enum pl_reason judge(const struct pl_recipe_output *o, struct pl_chosen *c)
+static enum pl_reason judge(const struct pl_recipe_output *o, const struct pl_stage_input *in, struct pl_chosen *c)
 {
 	/* Nothing behind it could be learnt from it. */
 	if (o->templates.trailing_image == PL_TRAILING_DROP && c->images == 1 && c->s[c->n - 1].is_image) {
 		c->n--;
 		c->images = 0;
 	}
-	if (c->images < (uint64_t)o->min_images)
+	if (c->images < (uint64_t)o->min_images && in->missing_image != PL_MISSING_KEEP)
 		return PL_REASON_IMAGES_GONE;
 	return pl_chosen_text(c) ? PL_REASON_KEEP : PL_REASON_NO_TEXT;
 }
@@ -167,7 +167,7 @@ enum pl_status pl_stage_interleaved(const struct pl_recipe *r, const struct pl_s
 		st = pl_fail_nomem(err);
 	if (st == PL_OK && *reason == PL_REASON_KEEP) {
 		weave(&w, c);
-		*reason = judge(&r->output, c);
+		*reason = judge(&r->output, in, c);
 	}
 	free(w.match);
 	free(w.similarity);

@@ -55,10 +55,11 @@ enum pl_reason pl_stage_pairs(const struct pl_recipe *r, const struct pl_stage_i
 		pl_choose_text(c, caption->text, caption->text_len, none, caption->loss);
 	if (!image_first)
 		choose_images(in, c, ask ? user : none);
-	if (c->images == 0)
+	/* a request for the caption of a picture that is not there makes no sense */
+	if (c->images == 0 && (ask || in->missing_image != PL_MISSING_KEEP))
 		return PL_REASON_NO_IMAGE;
 	if (caption == NULL)
-		return PL_REASON_NO_TEXT;
+		return c->images > 0 && !ask && in->missing_text == PL_MISSING_KEEP ? PL_REASON_KEEP : PL_REASON_NO_TEXT;
 	if (ask || image_first)
 		pl_choose_text(c, caption->text, caption->text_len, ask ? assistant : none, ask || caption->loss);
 	return PL_REASON_KEEP;

@@ -26,8 +26,11 @@ enum pl_reason pl_stage_turns(const struct pl_recipe *r, const struct pl_stage_i
 		pl_choose_text(c, t->system, strlen(t->system), (struct pl_place_out){PL_ROLE_SYSTEM, 0}, false);
 	for (size_t i = 0; i < d->nsegments; i++) {
 		const struct pl_segment *s = &d->segments[i];
-		if (s->is_image && !in->images[s->image].kept)
-			return PL_REASON_MISSING_IMAGE;
+		if (s->is_image && !in->images[s->image].kept) {
+			if (in->missing_image != PL_MISSING_KEEP)
+				return PL_REASON_MISSING_IMAGE;
+			continue;
+		}
 		pl_choose_segment(c, s);
 		if (all && !s->is_image && s->role == PL_ROLE_ASSISTANT)
 			c->s[c->n - 1].loss = true;

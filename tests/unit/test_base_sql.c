@@ -371,6 +371,50 @@ static void test_names(void **state)
 	check_query(f, "SELECT max(\"with \"\"quote\"\" and space\") AS m FROM other", "m 1,");
 }
 
+/* ---- values as text ---- */
+
+struct values { char text[16][32]; bool null[16]; uint64_t n, stop; };
+
+static enum pl_status take(void *ctx, uint64_t row, const char *text, size_t len, struct pl_err *err)
+{
+	struct values *v = ctx;
+
+	if (v->stop > 0 && row == v->stop)
+		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "enough");
+	assert_int_equal(row, v->n);
+	v->null[v->n] = text == NULL;
+	snprintf(v->text[v->n++], sizeof(v->text[0]), "%.*s", text ? (int)len : 0, text ? text : "");
+	return PL_OK;
+}
+
+static void test_text(void **state)
+{
+	static const char *const wrong[] = {"", "width)", "select 1", "1; select 2", "count(*)", "sum(width)", "row_number() over ()", "widht",
+	    "random()", "'a", "width, height"};
+	struct fixture *f = *state;
+	struct values v = {.n = 0};
+	struct pl_err err = {0};
+
+	assert_int_equal(pl_sql_text(f->db, &f->images, "case when width < 5 then 'small' when width < 8 then similarity end", take, &v, NULL), PL_OK);
+	assert_int_equal(v.n, 10);
+	assert_string_equal(v.text[0], "small");
+	assert_string_equal(v.text[5], "0.5");
+	assert_true(!v.null[7] && v.null[8] && v.null[9]);
+	v = (struct values){.stop = 4};
+	assert_int_equal(pl_sql_text(f->db, &f->images, "width * 2 -- twice", take, &v, &err), PL_ERR_LIMIT);
+	assert_string_equal(err.text, "enough");
+	assert_int_equal(v.n, 4);
+	assert_string_equal(v.text[3], "6");
+	for (size_t i = 0; i < PL_ARRAY_LEN(wrong); i++) {
+		v = (struct values){.n = 0};
+		if (pl_sql_text(f->db, &f->images, wrong[i], take, &v, &err) != PL_ERR_USAGE)
+			fail_msg("\"%s\" was taken", wrong[i]);
+		assert_int_equal(v.n, 0);
+	}
+	assert_int_equal(pl_sql_text(f->db, &f->images, "widht", take, &v, &err), PL_ERR_USAGE);
+	assert_non_null(strstr(err.text, "expression \"widht\" at character 1: no such column: widht; did you mean 'width'?"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -383,6 +427,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_query, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_query_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_text, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,7 +51,7 @@ static void begin(struct fixture *f)
 		snprintf(f->paths[i], sizeof(f->paths[i]), "%s/%c", f->dir, (char)('a' + i));
 		f->dirs[i] = f->paths[i];
 		tc_write(&f->corpus[i], f->paths[i], i ? "b" : "a", i ? &b : a, i ? 1 : A_SHARDS);
-		assert_int_equal(pl_select_new(&f->select[i], &f->corpus[i], NULL), PL_OK);
+		assert_int_equal(pl_select_new(&f->select[i], &f->corpus[i], NULL, NULL), PL_OK);
 	}
 	for (size_t k = 0; k < A_SHARDS; k++)
 		free(a[k]);
@@ -79,7 +79,7 @@ static enum pl_status make(const struct fixture *f, const char *weights, const c
 	    "  - {name: b, shards: b, weight: %s}\nbalance: {%s}\noutput: {dir: o, %s}\n",
 	    wa, wb, balance, output);
 	assert_int_equal(pl_recipe_parse(r, "r.yaml", text, strlen(text), NULL), PL_OK);
-	return pl_plan_make(p, r, f->select, f->dirs, r->seed, err);
+	return pl_plan_make(p, r, NULL, f->select, f->dirs, r->seed, err);
 }
 
 static void test_select(void **state)
@@ -291,8 +291,8 @@ static void test_independence(void **state)
 		struct pl_select *fresh[2] = {NULL, NULL};
 		struct pl_slot *x = NULL, *y = NULL;
 		size_t nx = 0, ny = 0;
-		assert_int_equal(pl_select_new(&fresh[0], &f.corpus[0], NULL), PL_OK);
-		assert_int_equal(pl_select_new(&fresh[1], &f.corpus[1], NULL), PL_OK);
+		assert_int_equal(pl_select_new(&fresh[0], &f.corpus[0], NULL, NULL), PL_OK);
+		assert_int_equal(pl_select_new(&fresh[1], &f.corpus[1], NULL, NULL), PL_OK);
 		assert_int_equal(pl_plan_slots(&p, k, f.select, &x, &nx, NULL), PL_OK);
 		assert_int_equal(pl_plan_slots(&q, k, fresh, &y, &ny, NULL), PL_OK);
 		assert_int_equal(nx, ny);
@@ -371,7 +371,7 @@ static void test_errors(void **state)
 	    make(&f, "0.5 0.5", "total: 1000, max_epochs: 2", "shard_samples: 9", &p, &r, &err),
 	    PL_ERR_USAGE);
 	assert_string_equal(err.text,
-	    "source 'b' is asked for 500 samples (50% of 1000), but has 130, which 2 epochs make 260: "
+	    "source 'b' is asked for 500 samples (50% of 1000), but has 130, which 2 epochs make 260, 240 too few: "
 	    "the largest total possible is 520; lower 'total' or the weight, or raise 'max_epochs'");
 	assert_string_equal(err.path, "r.yaml");
 	pl_recipe_release(&r);
@@ -407,7 +407,7 @@ static void test_text(void **state)
 	    PL_OK);
 	assert_int_equal(pl_plan_text(&p, &out, NULL), PL_OK);
 	assert_non_null(
-	    strstr((const char *)out.data, "b               130          100    0.769     50.00%"));
+	    strstr((const char *)out.data, "b               130          130          130          130          100    0.769     50.00%"));
 	assert_non_null(strstr((const char *)out.data, "200 samples in 2 output shards, seed 42\n"));
 	pl_buf_release(&out);
 	pl_plan_release(&p);

@@ -282,8 +282,112 @@ static const struct { const char *text, *message; uint32_t line; } wrong[] = {
 	    "'work' is for all outputs: give it in the first one", 5},
 	{"name: x\nsources:\n  - {name: a, shards: x, kind: chat}\noutputs: [{dir: a}, {dir: b, template: pair-caption}]\n",
 	    "source 'a' is of kind chat, but template pair-caption writes pairs and text", 3},
+	{"name: x\n" SOURCE "balance: {strategy: temperatur}\n" OUT,
+	    "'strategy' in balance must be one of weights, temperature, unimax, all, not 'temperatur'; did you mean 'temperature'?", 3},
+	{"name: x\n" SOURCE "balance: {strategy: temperature}\n" OUT,
+	    "strategy temperature in balance needs 'alpha', from 0 (equal shares) to 1 (as they are)", 3},
+	{"name: x\n" SOURCE "balance: {strategy: temperature, alpha: 1.5}\n" OUT, "'alpha' in balance must be between 0 and 1, not '1.5'", 3},
+	{"name: x\n" SOURCE "balance: {alpha: 0.5}\n" OUT, "'alpha' in balance does nothing without 'strategy: temperature'", 3},
+	{"name: x\n" SOURCE "balance: {strategy: unimax, max_examples: 5}\n" OUT,
+	    "'max_examples' in balance does nothing without 'strategy: temperature'", 3},
+	{"name: x\n" SOURCE "balance: {strategy: all, total: 7}\n" OUT,
+	    "'total' in balance does nothing with strategy all: every sample is drawn", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, weight: 2}\nbalance: {strategy: unimax}\n" OUT,
+	    "'weight' of source 'a' does nothing with strategy unimax", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, weight: 2, repeat: 3}\n" OUT,
+	    "source 'a' has both 'weight' and 'repeat': it is drawn by its share or a number of times", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, repeat: 0}\n" OUT, "'repeat' in sources[0] must be between 1e-06 and 1000000, not '0'", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, repeat: 2, max_epochs: 3}\n" OUT,
+	    "'max_epochs' of source 'a' does nothing with 'repeat'", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, max_epochs: -1}\n" OUT,
+	    "'max_epochs' in sources[0] must be between 0 and 1000000, not '-1'", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, groups: {weights: {en: 1}}}\n" OUT, "missing key 'by' in sources[0].groups", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, groups: {by: ''}}\n" OUT,
+	    "'by' in the groups of source 'a' is empty: give an SQL expression", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, groups: {by: kind}}\n" OUT,
+	    "strategy weights in the groups of source 'a' needs 'weights', one for each group", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, groups: {by: kind, weights: 3}}\n" OUT,
+	    "'weights' in sources[0].groups must be a map from names to numbers, not '3'", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, groups: {by: kind, weights: {en: lots}}}\n" OUT,
+	    "'en' in sources[0].groups.weights must be a number, not 'lots'", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, groups: {by: kind, weights: {en: 1, zh: 0}}}\n" OUT,
+	    "the weight of 'zh' in the groups of source 'a' must be above 0: groups without a weight are left out anyway", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, groups: {by: kind, strategy: all}}\n" OUT,
+	    "'strategy' in sources[0].groups must be one of weights, temperature, unimax, equal, not 'all'", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, groups: {by: kind, strategy: equal, weights: {en: 1}}}\n" OUT,
+	    "'weights' in the groups of source 'a' does nothing with strategy equal", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, groups: {by: kind, strategy: equal, other: keep}}\n" OUT,
+	    "'other' in the groups of source 'a' does nothing with strategy equal", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, groups: {by: kind, strategy: temperature}}\n" OUT,
+	    "strategy temperature in the groups of source 'a' needs 'alpha', from 0 (equal shares) to 1 (as they are)", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, groups: {by: kind, strategy: unimax, max_examples: 9}}\n" OUT,
+	    "'max_examples' in the groups of source 'a' does nothing without 'strategy: temperature'", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, missing_image: none}\n" OUT,
+	    "'missing_image' in sources[0] must be one of drop, keep, text, not 'none'", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, missing_text: text}\n" OUT,
+	    "'missing_text' in sources[0] must be one of drop, keep, not 'text'", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, kind: text, missing_image: text}\n" OUT,
+	    "'missing_image' of source 'a' does nothing for kind text", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, kind: chat, missing_text: keep}\n" OUT,
+	    "'missing_text' of source 'a' does nothing but for pairs", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, missing_text: keep}\noutput: {dir: o, stage: instruct}\n",
+	    "'missing_text' of source 'a' does nothing at stage instruct, where the caption is the answer", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, kind: pairs, missing_image: keep}\noutput: {dir: o, stage: instruct, instructions: [D.]}\n",
+	    "stage instruct asks for the caption of a picture, so 'missing_image' of source 'a' cannot be 'keep': 'text' keeps the caption", 3},
+	{"name: x\nsources:\n  - {name: a, shards: x, kind: chat, missing_image: text}\noutput: {dir: o, template: conversation}\n",
+	    "template conversation writes no text, as 'missing_image: text' of source 'a' asks: 'keep' keeps the conversation", 3},
 	{"- a\n", "the file must be a map of keys and values, not a list", 1},
 };
+
+/* What strategies and `repeat` make of weights that were not given. */
+static void test_balance(void **state)
+{
+	static const struct { const char *a, *b, *balance; double wa, wb, ea, eb; } cases[] = {
+		{"", "", "unit: samples", 0, 0, 0, 0},
+		{"", "", "total: 5", 1, 1, 0, 0},
+		{", weight: 3", "", "max_epochs: 2", 3, 1, 2, 2},
+		{", repeat: 3", "", "total: 5, max_epochs: 2", 0, 1, 2, 2},
+		{", repeat: 3", "", "unit: images", 0, 0, 0, 0},
+		{", max_epochs: 7", "", "total: 5, max_epochs: 2", 1, 1, 7, 2},
+		{", max_epochs: 0", ", weight: 0", "total: 5, max_epochs: 2", 1, 0, 0, 2},
+		{", weight: 3", "", "strategy: temperature, alpha: 0", 3, 1, 0, 0},
+		{"", ", weight: 0", "strategy: unimax, max_epochs: 1", 1, 0, 1, 1},
+		{", repeat: 0.5", "", "strategy: all", 0, 0, 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
+		char text[300];
+		struct pl_recipe r;
+		int n = snprintf(text, sizeof(text), "name: x\nsources:\n  - {name: a, shards: x%s}\n  - {name: b, shards: x%s}\nbalance: {%s}\n" OUT,
+		    cases[i].a, cases[i].b, cases[i].balance);
+		assert_int_equal(pl_recipe_parse(&r, "r.yaml", text, (size_t)n, NULL), PL_OK);
+		assert_true(r.sources[0].weight == cases[i].wa && r.sources[1].weight == cases[i].wb);
+		assert_true(r.sources[0].max_epochs == cases[i].ea && r.sources[1].max_epochs == cases[i].eb);
+		pl_recipe_release(&r);
+	}
+}
+
+/* Names of groups are any text. */
+static void test_groups(void **state)
+{
+	static const char text[] = "name: x\nsources:\n  - name: a\n    shards: x\n    groups:\n      by: \"iif(width > 2, 'a b', 'no')\"\n"
+	                           "      weights: {a b: 0.5, 'no': 2, (other): 1e-3}\n" OUT;
+	struct pl_recipe r;
+	const struct pl_recipe_groups *g;
+
+	(void)state;
+	assert_int_equal(pl_recipe_parse(&r, "r.yaml", text, sizeof(text) - 1, NULL), PL_OK);
+	g = &r.sources[0].groups;
+	assert_string_equal(g->by, "iif(width > 2, 'a b', 'no')");
+	assert_int_equal(g->strategy, PL_STRATEGY_WEIGHTS);
+	assert_int_equal(g->other, PL_OTHER_DROP);
+	assert_int_equal(g->weights.n, 3);
+	assert_string_equal(g->weights.keys[0], "a b");
+	assert_string_equal(g->weights.keys[1], "no");
+	assert_true(g->weights.values[1] == 2 && g->weights.values[2] == 1e-3);
+	pl_recipe_release(&r);
+}
 
 /* Words and numbers of effort, each with its WebP method. */
 static void test_effort(void **state)
@@ -436,6 +540,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_balance),
+		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_effort),
 		cmocka_unit_test(test_tiling_keys),
 		cmocka_unit_test(test_size_keys),

@@ -184,6 +184,101 @@ static void test_conflict(void **state)
 	end(&s);
 }
 
+/* A sample that has lost its image: dropped, kept as it is, or a text; and one without its text. */
+static void test_missing_pairs(void **state)
+{
+	struct sample s;
+
+	(void)state;
+	begin(&s, PL_KIND_PAIRS, "");
+	add_image(&s, &lost, PL_ROLE_NONE);
+	add(&s, text("cat", PL_ROLE_NONE, true));
+	s.doc.status = PL_REASON_CORRUPT;
+	assert_int_equal(render(&s), PL_REASON_CORRUPT);
+	s.in.missing_image = PL_MISSING_KEEP;
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_string_equal((const char *)s.out.json.data, HEAD("pairs", "align")
+	    "{\"type\":\"text\",\"text\":\"cat\",\"loss\":true}],\"images\":0}");
+	assert_false(s.out.demoted);
+	s.in.missing_image = PL_MISSING_TEXT;
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_string_equal((const char *)s.out.json.data, HEAD("text", "align")
+	    "{\"type\":\"text\",\"text\":\"cat\",\"loss\":true}],\"images\":0}");
+	assert_true(s.out.demoted);
+	assert_int_equal(s.out.nmembers, 1);
+	assert_int_equal(s.doc.kind, PL_KIND_PAIRS);
+	/* with its image it is what it was */
+	s.doc.status = PL_REASON_KEEP;
+	s.images[0] = jpeg;
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_false(s.out.demoted);
+	assert_int_equal(s.out.images, 1);
+	s.images[0] = lost;
+	s.segments[1].text_len = 0;
+	assert_int_equal(render(&s), PL_REASON_NO_TEXT);
+	s.in.missing_image = PL_MISSING_DROP;
+	s.images[0] = jpeg;
+	s.doc.nsegments = 1;
+	s.doc.status = PL_REASON_NO_TEXT;
+	assert_int_equal(render(&s), PL_REASON_NO_TEXT);
+	s.in.missing_text = PL_MISSING_KEEP;
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_string_equal((const char *)s.out.json.data, HEAD("pairs", "align")
+	    "{\"type\":\"image\",\"part\":\"0.jpg\",\"width\":10,\"height\":20}],\"images\":1}");
+	s.images[0] = lost;
+	assert_int_equal(render(&s), PL_REASON_NO_IMAGE);
+	end(&s);
+	/* at stage instruct a caption is never asked for without its picture */
+	begin(&s, PL_KIND_PAIRS, ", stage: instruct, instructions: [One.]");
+	add_image(&s, &lost, PL_ROLE_NONE);
+	add(&s, text("cat", PL_ROLE_NONE, true));
+	s.in.missing_image = PL_MISSING_KEEP;
+	assert_int_equal(render(&s), PL_REASON_NO_IMAGE);
+	s.in.missing_image = PL_MISSING_TEXT;
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_string_equal((const char *)s.out.json.data, HEAD("text", "instruct")
+	    "{\"type\":\"text\",\"text\":\"cat\",\"loss\":true}],\"images\":0}");
+	end(&s);
+}
+
+static void test_missing_documents(void **state)
+{
+	struct sample s;
+
+	(void)state;
+	begin(&s, PL_KIND_INTERLEAVED, ", min_images: 2");
+	add(&s, text("a", PL_ROLE_NONE, true));
+	add_image(&s, &lost, PL_ROLE_NONE);
+	add_image(&s, &jpeg, PL_ROLE_NONE);
+	assert_int_equal(render(&s), PL_REASON_IMAGES_GONE);
+	s.in.missing_image = PL_MISSING_KEEP;
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_int_equal(s.out.images, 1);
+	s.in.missing_image = PL_MISSING_TEXT;
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_int_equal(s.out.images, 0);
+	assert_string_equal((const char *)s.out.json.data, HEAD("text", "align")
+	    "{\"type\":\"text\",\"text\":\"a\",\"loss\":true}],\"images\":0}");
+	end(&s);
+	begin(&s, PL_KIND_CHAT, "");
+	add_image(&s, &lost, PL_ROLE_USER);
+	add_image(&s, &jpeg, PL_ROLE_USER);
+	add(&s, text("hi", PL_ROLE_ASSISTANT, true));
+	assert_int_equal(render(&s), PL_REASON_MISSING_IMAGE);
+	s.in.missing_image = PL_MISSING_KEEP;
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_int_equal(s.out.images, 1);
+	s.in.missing_image = PL_MISSING_TEXT;
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_string_equal((const char *)s.out.json.data, HEAD("text", "align")
+	    "{\"type\":\"text\",\"text\":\"hi\",\"role\":\"assistant\",\"loss\":true}],\"images\":0}");
+	/* other reasons are not forgiven by it */
+	s.in.missing_image = PL_MISSING_DROP;
+	s.doc.status = PL_REASON_BAD_JSON;
+	assert_int_equal(render(&s), PL_REASON_BAD_JSON);
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +289,8 @@ int main(void)
 		cmocka_unit_test(test_chat),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_conflict),
+		cmocka_unit_test(test_missing_pairs),
+		cmocka_unit_test(test_missing_documents),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,7 +51,7 @@ static void begin(struct fixture *f)
 	}
 	snprintf(f->path, sizeof(f->path), "%s/a", f->dir);
 	tc_write(&f->corpus, f->path, "a", &s, 1);
-	assert_int_equal(pl_select_new(&f->select, &f->corpus, NULL), PL_OK);
+	assert_int_equal(pl_select_new(&f->select, &f->corpus, NULL, NULL), PL_OK);
 	free(s);
 }
 
@@ -75,7 +75,7 @@ static struct pl_resize make(struct fixture *f, const char *image, const char *b
 	    image, balance);
 	if (pl_recipe_parse(&r, "r.yaml", text, strlen(text), &err) != PL_OK)
 		fail_msg("%s", err.text);
-	assert_int_equal(pl_plan_make(p, &r, selects, dirs, r.seed, NULL), PL_OK);
+	assert_int_equal(pl_plan_make(p, &r, NULL, selects, dirs, r.seed, NULL), PL_OK);
 	struct pl_resize z = r.image;
 	pl_recipe_release(&r);
 	return z;
