@@ -42,11 +42,15 @@ SO        := $(B)/lib/libplaitshards.so.$(SOVERSION)
 # ---- flags -------------------------------------------------------------------------------------
 PKGS_PIPE  := libwebp libwebpdemux libjpeg spng jansson yaml-0.1 sqlite3 libseccomp libutf8proc
 PKGS_SHARD := libarchive libzstd libxxhash jansson
-# Optional: colour profiles (lcms2) and AVIF (libavif) are left out where pkg-config does not know them.
+# Optional, left out where they are not: colour profiles (lcms2), AVIF (libavif), scripts (libunistring, which has no pkg-config
+# file) and, by script, languages (libexttextcat).
 HAVE_LCMS2 := $(shell pkg-config --exists lcms2 2>/dev/null && echo 1)
 HAVE_AVIF  := $(shell pkg-config --exists libavif 2>/dev/null && echo 1)
-PKGS_PIPE  += $(if $(HAVE_LCMS2),lcms2) $(if $(HAVE_AVIF),libavif)
-HAVE       := $(if $(HAVE_LCMS2),-DHAVE_LCMS2) $(if $(HAVE_AVIF),-DHAVE_AVIF)
+HAVE_UNISTRING := $(shell echo '\#include <unictype.h>' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1)
+HAVE_TEXTCAT   := $(if $(HAVE_UNISTRING),$(shell pkg-config --exists libexttextcat 2>/dev/null && echo 1))
+PKGS_PIPE  += $(if $(HAVE_TEXTCAT),libexttextcat) $(if $(HAVE_LCMS2),lcms2) $(if $(HAVE_AVIF),libavif)
+HAVE       := $(if $(HAVE_LCMS2),-DHAVE_LCMS2) $(if $(HAVE_AVIF),-DHAVE_AVIF) $(if $(HAVE_UNISTRING),-DHAVE_UNISTRING) \
+              $(if $(HAVE_TEXTCAT),-DHAVE_TEXTCAT -DLANGUAGES_DIR=$(shell pkg-config --variable=pkgdatadir libexttextcat))
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
         -Wcast-qual -Wswitch-enum -Wformat=2 -Wundef $(if $(DEVELOPER),-Werror)
 HARD_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
@@ -61,7 +65,7 @@ LINK_fuzz    := -fsanitize=fuzzer,address,undefined
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fPIC -ffp-contract=off $(HARD_$(VARIANT)) $(WARN) \
              -I. $(HAVE) $(CPPFLAGS) $(CFLAGS)
 PKG        = $(shell pkg-config $(1) $(2) 2>/dev/null)
-PIPE_LIBS  = $(call PKG,--libs,$(PKGS_PIPE)) -lgif $(SHARD_LIBS) -lm
+PIPE_LIBS  = $(call PKG,--libs,$(PKGS_PIPE)) -lgif $(if $(HAVE_UNISTRING),-lunistring) $(SHARD_LIBS) -lm
 SHARD_LIBS = $(call PKG,--libs,$(PKGS_SHARD)) -lpthread
 MPI_FLAGS  = $(patsubst -I%,-isystem %,$(shell $(MPICC) --showme:compile 2>/dev/null))
 MPI_LIBS   = $(shell $(MPICC) --showme:link 2>/dev/null)

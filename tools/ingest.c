@@ -14,6 +14,9 @@ static uint64_t max_bytes, max_pixels, max_memory;
 static int64_t timeout;
 static double max_missing = -1;
 
+static struct pl_strlist scores, score_columns;
+static const char *score_key, *id_field;
+
 static const struct pl_opt options[] = {
 	{ 'o', "output", PL_OPT_STR, &out, "CORPUS", "directory of the corpus to make or complete (required)", 0, 0, NULL },
 	{ 'n', "name", PL_OPT_STR, &name, "NAME", "name of the source; default: the last part of CORPUS", 0, 0, NULL },
@@ -33,6 +36,10 @@ static const struct pl_opt options[] = {
 	{ 0, "max-memory", PL_OPT_SIZE, &max_memory, "SIZE", "memory of one codec worker", 16777216, 1e12, NULL },
 	{ 0, "max-missing", PL_OPT_REAL, &max_missing, "SHARE", "keep cut off JPEGs that lack at most this share; default: 5%", 0, 1, NULL },
 	{ 0, "timeout", PL_OPT_INT, &timeout, "MS", "longest time for one image", 1, 3600000, NULL },
+	{ 0, "id", PL_OPT_STR, &id_field, "FIELD", "files of scores know a sample by this JSON field, such as uid or url, not by its key", 0, 0, NULL },
+	{ 0, "scores", PL_OPT_LIST, &scores, "FILE", "join this file of scores by key: .csv, .tsv, .jsonl (also .gz, .zst, .xz, .bz2) or .npy; a glob (may repeat)", 0, 0, NULL },
+	{ 0, "score-column", PL_OPT_LIST, &score_columns, "NAME", "a column of the files of scores to keep (may repeat)", 0, 0, NULL },
+	{ 0, "score-key", PL_OPT_STR, &score_key, "NAME", "the column of the files of scores with the sample's key; default: key", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
 
@@ -68,6 +75,7 @@ static struct pl_source source_of_options(const char *stem)
 	s.images = images;
 	s.columns = columns.items;
 	s.ncolumns = columns.len;
+	s.id_field = id_field;
 	s.hash = (enum pl_hash_recipe)hash;
 	s.limits = pl_img_limits_default();
 	s.limits.max_bytes = max_bytes != 0 ? max_bytes : s.limits.max_bytes;
@@ -106,7 +114,8 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 			goto done;
 		step.shards = &shards;
 	}
-	st = step_ingest(t, &step, err);
+	if ((st = step_ingest(t, &step, err)) == PL_OK && (scores.len > 0 || score_columns.len > 0))
+		st = steps_join_scores(t, out, &scores, &score_columns, score_key, err);
 done:
 	pl_names_release(&shards);
 	free(stem);
@@ -118,5 +127,7 @@ int main(int argc, char **argv)
 	int code = tool_main(&tool, argc, argv, run);
 
 	pl_strlist_release(&columns);
+	pl_strlist_release(&scores);
+	pl_strlist_release(&score_columns);
 	return code;
 }

@@ -68,15 +68,35 @@ static enum pl_status ingest(struct job *j, size_t i, struct pl_err *err)
 	return st;
 }
 
+/* The files of scores of source i; without any, those that an earlier recipe joined go. */
+static enum pl_status scores(struct job *j, size_t i, struct pl_err *err)
+{
+	const struct pl_recipe_source *s = &j->recipe.sources[i];
+	struct scores_step step = { .corpus = j->dirs[i], .columns = { s->score_key != NULL ? s->score_key : "key", s->score_columns.items, s->score_columns.n } };
+	struct pl_names files;
+	enum pl_status st = PL_OK;
+
+	pl_names_init(&files);
+	step.files = &files;
+	if (s->scores.n > 0)
+		st = tool_expand(j->t, s->scores.items, s->scores.n, &files, err);
+	if (st == PL_OK)
+		st = step_scores(j->t, &step, err);
+	pl_names_release(&files);
+	return st;
+}
+
 static enum pl_status filter(struct job *j, struct pl_err *err)
 {
 	enum pl_status st = PL_OK;
 
 	for (size_t i = 0; i < j->recipe.nsources && st == PL_OK; i++) {
+		const struct pl_recipe_source *s = &j->recipe.sources[i];
 		const char *dir = j->dirs[i];
-		struct filter_step step = { &dir, 1, j->recipe.sources[i].where, j->recipe.sources[i].image_where };
+		struct filter_step step = { .corpora = &dir, .n = 1, .where = s->where, .image_where = s->image_where,
+			.presets = s->filter.items, .npresets = s->filter.n, .skip_missing = s->filter_missing == PL_SCORE_MISSING_SKIP };
 		if (tool_is_root(j->t))
-			pl_log(PL_LOG_INFO, "filter '%s': %s", dir, step.where != NULL ? step.where : "no condition");
+			pl_log(PL_LOG_INFO, "filter '%s': %zu presets, %s", dir, step.npresets, step.where != NULL ? step.where : "no condition");
 		st = step_filter(j->t, &step, err);
 	}
 	return st;
@@ -171,6 +191,8 @@ static enum pl_status make(struct job *j, struct pl_err *err)
 	j->t->silent = true;
 	for (size_t i = 0; i < r->nsources + r->dedup.against.n && st == PL_OK; i++)
 		st = ingest(j, i, err);
+	for (size_t i = 0; i < r->nsources && st == PL_OK; i++)
+		st = scores(j, i, err);
 	if (st == PL_OK)
 		st = filter(j, err);
 	if (st == PL_OK)

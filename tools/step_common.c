@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening corpora and naming them: what several steps share. */
+#include "libpipe/base/hash.h"
 #include "steps.h"
 
 #include <errno.h>
@@ -140,4 +141,20 @@ void steps_count_verdicts(const struct pl_tables *t, struct pl_account *a)
 		else
 			a->images_dropped[why]++;
 	}
+}
+
+enum pl_status steps_scores_digest(const struct pl_corpus *c, uint64_t digest[2], struct pl_err *err)
+{
+	char *path = pl_path_join(c->dir, PL_SCORES_NAME), *text = NULL;
+	size_t len = 0;
+	enum pl_status st;
+
+	digest[0] = digest[1] = 0;
+	st = path != NULL ? pl_file_read(path, (size_t)4 << 20, &text, &len, err) : pl_fail_nomem(err);
+
+	if (st == PL_OK)
+		pl_hash128(text, len, digest);
+	free(text);
+	free(path);
+	return st == PL_ERR_NOTFOUND ? PL_OK : st;
 }

@@ -210,7 +210,7 @@ static enum pl_status judge_unit(struct tool *t, void *ctx, uint64_t shard, cons
 	}
 	st = pl_npy_create(&w, path, pl_filter_cols, pl_filter_ncols, sizeof(struct pl_filter_row), err);
 	for (uint64_t i = 0; i < m.tables.samples.nrows && st == PL_OK; i++) {
-		struct pl_filter_row row = { PL_REASON_KEEP };
+		struct pl_filter_row row = { PL_REASON_KEEP, 0 };
 		pl_buf_clear(&b->found);
 		for (; at < m.matches.nrows && ((const struct match_row *)pl_npy_row(&m.matches, at))->sample == i && st == PL_OK; at++)
 			st = pl_buf_add(&b->found, &((const struct match_row *)pl_npy_row(&m.matches, at))->entry, sizeof(uint32_t), err);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Filter: SQL conditions over the tables of each shard -> verdict tables. */
 #include "libpipe/base/hash.h"
-#include "libpipe/base/sql.h"
-#include "steps.h"
+#include "step_filter_rules.h"
 
+#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* No shard's record has a dot in its name. */
 #define RECORD "filter.step"
@@ -14,11 +16,12 @@ struct filter {
 	struct pl_corpus *corpus;          /* the one under way */
 	struct pl_sql *db;
 	struct pl_sql_source samples, images;
+	struct filter_rules rules;
 	bool done;                         /* a content record says so */
+	uint64_t scores[2];                /* which side files were joined */
 };
 
-/* One verdict a row. */
-static enum pl_status write_verdicts(const struct pl_corpus *c, size_t shard, const char *what, const uint8_t *verdicts,
+static enum pl_status write_verdicts(const struct pl_corpus *c, size_t shard, const char *what, const struct pl_filter_row *rows,
     uint64_t n, struct pl_err *err)
 {
 	struct pl_npy_writer w = { 0 };
@@ -29,7 +32,7 @@ static enum pl_status write_verdicts(const struct pl_corpus *c, size_t shard, co
 		return pl_fail_nomem(err);
 	st = pl_npy_create(&w, path, pl_filter_cols, pl_filter_ncols, sizeof(struct pl_filter_row), err);
 	if (st == PL_OK)
-		st = pl_npy_append(&w, verdicts, n, err);
+		st = pl_npy_append(&w, rows, n, err);
 	if (st == PL_OK)
 		st = pl_npy_commit(&w, err);
 	pl_npy_abort(&w);
@@ -37,37 +40,67 @@ static enum pl_status write_verdicts(const struct pl_corpus *c, size_t shard, co
 	return st;
 }
 
-/* The condition's keep[] -> verdicts in place. Images that were dropped before are left alone; a sample can be saved from what dropped it
- * (a recipe's missing_image), but not from its condition. */
-static void to_verdicts(const struct pl_tables *tables, bool images, uint8_t *keep, uint64_t n)
+/* Rule number of the filter over a relation's rows. Images that were dropped before are left alone; such a sample is not counted, but judged: a
+ * recipe's missing_image can save it from what dropped it, and not from its filter. */
+static enum pl_status apply_rule(struct filter *f, size_t number, const struct pl_tables *t, const struct pl_sql_source *source,
+    uint8_t *keep, struct pl_filter_row *rows, struct pl_err *err)
 {
-	for (uint64_t i = 0; i < n; i++) {
-		bool before = images && pl_image_at(tables, i)->status != PL_REASON_KEEP;
-		keep[i] = before || keep[i] ? PL_REASON_KEEP : PL_REASON_FILTERED;
+	struct filter_rule *rule = &f->rules.rules[number];
+	enum pl_status st = pl_sql_where(f->db, source, rule->where, keep, err);
+
+	for (uint64_t i = 0; i < source->nrows && st == PL_OK; i++) {
+		bool before = (rule->image ? pl_image_at(t, i)->status : pl_sample(t, i)->status) != PL_REASON_KEEP;
+		if (before && rule->image)
+			continue;
+		rule->holds += !before && keep[i];
+		if (rows[i].verdict != PL_REASON_KEEP)
+			continue;
+		rule->tested += !before;
+		rule->dropped += !before && !keep[i];
+		if (!keep[i])
+			rows[i] = (struct pl_filter_row){ PL_REASON_FILTERED, (uint8_t)(number + 1) };
 	}
+	return st;
 }
 
 static enum pl_status judge(struct filter *f, const struct pl_tables *tables, size_t shard, bool images, struct pl_err *err)
 {
-	const char *condition = images ? f->step->image_where : f->step->where;
-	const char *what = images ? "filter-images" : "filter";
 	struct pl_sql_source *source = images ? &f->images : &f->samples;
 	uint64_t n = images ? tables->images.nrows : tables->samples.nrows;
+	struct pl_filter_row *rows;
 	uint8_t *keep;
-	enum pl_status st;
+	enum pl_status st = PL_OK;
 
-	if (condition == NULL)
+	if (!filter_rules_any(&f->rules, images))
 		return PL_OK;
+	rows = calloc(n + 1, sizeof(*rows));
 	keep = calloc(n + 1, 1);
-	if (keep == NULL)
-		return pl_fail_nomem(err);
-	pl_relation_bind(source, tables, shard);
-	st = pl_sql_where(f->db, source, condition, keep, err);
+	if (rows == NULL || keep == NULL)
+		st = pl_fail_nomem(err);
 	if (st == PL_OK)
-		to_verdicts(tables, images, keep, n);
+		pl_relation_bind(source, tables, shard);
+	for (size_t i = 0; i < f->rules.n && st == PL_OK; i++)
+		if (f->rules.rules[i].image == images)
+			st = apply_rule(f, i, tables, source, keep, rows, err);
 	if (st == PL_OK)
-		st = write_verdicts(f->corpus, shard, what, keep, n, err);
+		st = write_verdicts(f->corpus, shard, images ? "filter-images" : "filter", rows, n, err);
+	free(rows);
 	free(keep);
+	return st;
+}
+
+/* Images first: what becomes of a sample can depend on those that are left (images_kept). */
+static enum pl_status judge_unit(struct filter *f, size_t shard, struct pl_err *err)
+{
+	struct pl_tables tables = { 0 };
+	enum pl_status st = PL_OK;
+
+	for (int images = 1; images >= 0 && st == PL_OK; images--) {
+		st = pl_tables_open(&tables, f->corpus, shard, err);
+		if (st == PL_OK)
+			st = judge(f, &tables, shard, images, err);
+		pl_tables_close(&tables);
+	}
 	return st;
 }
 
@@ -82,13 +115,7 @@ static enum pl_status filter_unit(struct tool *t, void *ctx, uint64_t shard, con
 		/* The relations must not see what an earlier filter or dedup said. */
 		st = steps_remove_verdicts(f->corpus->dir, f->corpus->shards[shard].unit, STEPS_FILTER | STEPS_DEDUP | STEPS_CONCEPTS, err);
 		if (st == PL_OK)
-			st = pl_tables_open(&tables, f->corpus, shard, err);
-		/* Images first: what becomes of a sample can depend on them. */
-		if (st == PL_OK)
-			st = judge(f, &tables, shard, true, err);
-		if (st == PL_OK)
-			st = judge(f, &tables, shard, false, err);
-		pl_tables_close(&tables);
+			st = judge_unit(f, shard, err);
 	}
 	if (st == PL_OK)
 		st = pl_tables_open(&tables, f->corpus, shard, err);
@@ -105,16 +132,17 @@ static enum pl_status filter_unit(struct tool *t, void *ctx, uint64_t shard, con
 	return PL_OK;
 }
 
-/* The conditions and the corpus they were applied to. */
+/* The rules and the corpus they were applied to. */
 static enum pl_status digest_of(const struct filter *f, uint64_t digest[2], struct pl_err *err)
 {
 	struct pl_buf b;
 	enum pl_status st;
 
 	pl_buf_init(&b, 0);
-	st = pl_buf_addf(&b, err, "filter\n%016llx%016llx\n%s\n%s\n", (unsigned long long)f->corpus->digest[1],
-	    (unsigned long long)f->corpus->digest[0], f->step->where != NULL ? f->step->where : "",
-	    f->step->image_where != NULL ? f->step->image_where : "");
+	st = pl_buf_addf(&b, err, "filter\n%016llx%016llx\n%016llx%016llx\n", (unsigned long long)f->corpus->digest[1],
+	    (unsigned long long)f->corpus->digest[0], (unsigned long long)f->scores[1], (unsigned long long)f->scores[0]);
+	if (st == PL_OK)
+		st = filter_rules_describe(&f->rules, &b, err);
 	if (st == PL_OK)
 		pl_hash128(b.data, b.len, digest);
 	pl_buf_release(&b);
@@ -136,82 +164,194 @@ static enum pl_status open_sql(struct filter *f, struct pl_err *err)
 	return st;
 }
 
-/* A wrong condition must cost nothing: it is tried on an empty relation before the old verdicts go. */
-static enum pl_status check_conditions(struct filter *f, const struct pl_record *record, struct pl_err *err)
+/* Do the images of any shard have a similarity of their own? The column is there either way. */
+static enum pl_status find_similarity(struct tool *t, const struct pl_corpus *c, bool *found, struct pl_err *err)
 {
-	uint8_t none = 0;
+	uint64_t mine = 0;
 	enum pl_status st = PL_OK;
 
-	f->samples.nrows = 0;
-	f->images.nrows = 0;
-	if (f->step->where != NULL)
-		st = pl_sql_where(f->db, &f->samples, f->step->where, &none, err);
-	if (st == PL_OK && f->step->image_where != NULL)
-		st = pl_sql_where(f->db, &f->images, f->step->image_where, &none, err);
-	return st == PL_OK ? pl_record_forget(record, err) : st;
-}
-
-/* The record names every verdict table, so that one that is lost is made again. */
-static enum pl_status write_record(const struct filter *f, const struct pl_record *record, struct pl_err *err)
-{
-	struct pl_names outputs;
-	enum pl_status st = PL_OK;
-
-	pl_names_init(&outputs);
-	if (f->step->where != NULL)
-		st = steps_table_names(f->corpus, "filter", &outputs, err);
-	if (st == PL_OK && f->step->image_where != NULL)
-		st = steps_table_names(f->corpus, "filter-images", &outputs, err);
-	if (st == PL_OK)
-		st = pl_record_write(record, (const char *const *)outputs.items, outputs.len, NULL, err);
-	pl_names_release(&outputs);
+	for (size_t i = (size_t)pl_job_rank(t->job); i < c->nshards && st == PL_OK && mine == 0; i += (size_t)pl_job_size(t->job)) {
+		struct pl_tables tables;
+		st = pl_tables_open(&tables, c, i, err);
+		for (uint64_t k = 0; st == PL_OK && k < tables.images.nrows && mine == 0; k++)
+			mine = isnan((double)pl_image_at(&tables, k)->similarity) ? 0u : 1u;
+		pl_tables_close(&tables);
+	}
+	st = pl_job_agree(t->job, st, err);
+	*found = pl_job_max(t->job, mine) != 0;
 	return st;
 }
 
-static enum pl_status filter_corpus(struct tool *t, struct filter *f, struct pl_err *err)
+/* A wrong rule must cost nothing: each is tried on an empty relation before the old verdicts go. */
+static enum pl_status check_rules(struct filter *f, const struct pl_record *record, struct pl_err *err)
 {
-	struct pl_record record = { f->corpus->dir, RECORD, { 0, 0 } };
+	char *path = pl_path_join(f->corpus->dir, PL_FILTER_NAME);
+	uint8_t none = 0;
+	enum pl_status st = path != NULL ? PL_OK : pl_fail_nomem(err);
+
+	f->samples.nrows = 0;
+	f->images.nrows = 0;
+	for (size_t i = 0; i < f->rules.n && st == PL_OK; i++)
+		st = pl_sql_where(f->db, f->rules.rules[i].image ? &f->images : &f->samples, f->rules.rules[i].where, &none, err);
+	if (st == PL_OK)
+		st = pl_record_forget(record, err);
+	/* Numbers in the tables to come are not those of the old names. */
+	if (st == PL_OK && unlink(path) != 0 && errno != ENOENT)
+		st = pl_fail_errno(err, PL_SEV_JOB, path, "cannot remove the old rules");
+	free(path);
+	return st;
+}
+
+/* filter.json; and the record, which names every verdict table, so that one that is lost is made again. */
+static enum pl_status write_record(const struct filter *f, const struct pl_record *record, const json_t *rules, struct pl_err *err)
+{
+	struct pl_names outputs;
+	struct pl_buf text;
+	char *path = pl_path_join(f->corpus->dir, PL_FILTER_NAME);
+	enum pl_status st = path != NULL ? PL_OK : pl_fail_nomem(err);
+
+	pl_names_init(&outputs);
+	pl_buf_init(&text, 0);
+	if (st == PL_OK && f->rules.n > 0) {
+		st = pl_json_dump(rules, true, &text, err);
+		if (st == PL_OK)
+			st = pl_file_write(path, text.data, text.len, err);
+		if (st == PL_OK)
+			st = pl_names_add(&outputs, PL_FILTER_NAME, err);
+	}
+	if (st == PL_OK && filter_rules_any(&f->rules, false))
+		st = steps_table_names(f->corpus, "filter", &outputs, err);
+	if (st == PL_OK && filter_rules_any(&f->rules, true))
+		st = steps_table_names(f->corpus, "filter-images", &outputs, err);
+	if (st == PL_OK)
+		st = pl_record_write(record, (const char *const *)outputs.items, outputs.len, NULL, err);
+	pl_buf_release(&text);
+	pl_names_release(&outputs);
+	free(path);
+	return st;
+}
+
+/* What the ranks counted, or what an earlier run did. */
+static enum pl_status sum_counts(struct tool *t, struct filter *f, struct pl_err *err)
+{
+	uint64_t counts[3 * FILTER_RULES_MAX] = { 0 };
+
+	if (f->done)
+		return f->rules.n > 0 ? filter_rules_load_counts(&f->rules, f->corpus->dir, err) : PL_OK;
+	for (size_t i = 0; i < f->rules.n; i++) {
+		counts[3 * i] = f->rules.rules[i].tested;
+		counts[3 * i + 1] = f->rules.rules[i].dropped;
+		counts[3 * i + 2] = f->rules.rules[i].holds;
+	}
+	pl_job_sum(t->job, counts, 3 * f->rules.n);
+	for (size_t i = 0; i < f->rules.n; i++) {
+		f->rules.rules[i].tested = counts[3 * i];
+		f->rules.rules[i].dropped = counts[3 * i + 1];
+		f->rules.rules[i].holds = counts[3 * i + 2];
+	}
+	return PL_OK;
+}
+
+/* Rank 0, when all shards are judged. */
+static enum pl_status conclude(struct tool *t, struct filter *f, const struct pl_record *record, json_t *report, struct pl_err *err)
+{
+	json_t *rules = NULL;
+	enum pl_status st = filter_rules_json(&f->rules, f->corpus, &rules, err);
+
+	if (st == PL_OK && !f->done)
+		st = write_record(f, record, rules, err);
+	if (st == PL_OK && json_array_append(report, rules) != 0)
+		st = pl_fail_nomem(err);
+	if (st == PL_OK)
+		filter_rules_tell(&f->rules, f->corpus->dir);
+	json_decref(rules);
+	return st == PL_OK ? tool_announce(t, f->corpus->dir, err) : st;
+}
+
+static enum pl_status prepare(struct tool *t, struct filter *f, struct pl_record *record, struct pl_err *err)
+{
+	bool similarity = false;
 	enum pl_status st = tool_output_dir(t, f->corpus->dir, err);
 
 	if (st == PL_OK)
-		st = digest_of(f, record.digest, err);
-	if (st == PL_OK && !t->desc->common->force)
-		st = pl_record_check(&record, &f->done, NULL, err);
-	if (st == PL_OK)
 		st = open_sql(f, err);
 	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
+		return st;
+	if (f->step->npresets > 0 && (st = find_similarity(t, f->corpus, &similarity, err)) != PL_OK)
+		return st;
+	st = filter_rules_make(&f->rules, f->step, f->corpus, &f->samples, &f->images, similarity, err);
+	if (st == PL_OK)
+		st = steps_scores_digest(f->corpus, f->scores, err);
+	if (st == PL_OK)
+		st = digest_of(f, record->digest, err);
+	if (st == PL_OK && !t->desc->common->force)
+		st = pl_record_check(record, &f->done, NULL, err);
+	return pl_job_agree(t->job, st, err);
+}
+
+static enum pl_status filter_corpus(struct tool *t, struct filter *f, json_t *report, struct pl_err *err)
+{
+	struct pl_record record = { f->corpus->dir, RECORD, { 0, 0 } };
+	enum pl_status st = prepare(t, f, &record, err);
+
+	if (st != PL_OK)
 		goto done;
 	f->done = pl_job_max(t->job, !f->done) == 0;
 	if (tool_is_root(t) && !f->done)
-		st = check_conditions(f, &record, err);
+		st = check_rules(f, &record, err);
 	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
 		goto done;
-	st = tool_for_units(t, f->corpus->nshards, filter_unit, f, err);
-	if (st == PL_OK && tool_is_root(t) && !f->done)
-		st = write_record(f, &record, err);
+	if ((st = tool_for_units(t, f->corpus->nshards, filter_unit, f, err)) != PL_OK)
+		goto done;
+	st = sum_counts(t, f, err);
 	if (st == PL_OK && tool_is_root(t))
-		st = tool_announce(t, f->corpus->dir, err);
+		st = conclude(t, f, &record, report, err);
 	st = pl_job_agree(t->job, st, err);
 done:
 	pl_sql_close(f->db);
 	pl_relation_release(&f->samples);
 	pl_relation_release(&f->images);
+	filter_rules_release(&f->rules);
+	return st;
+}
+
+/* The end of the step, with the rules of every corpus in the report. */
+static enum pl_status end_step(struct tool *t, const json_t *report, struct pl_err *err)
+{
+	struct pl_buf text, extra;
+	enum pl_status st;
+
+	pl_buf_init(&text, 0);
+	pl_buf_init(&extra, 0);
+	st = pl_json_dump(report, false, &text, err);
+	if (st == PL_OK)
+		st = pl_buf_addf(&extra, err, "\"filters\":%s", (const char *)text.data);
+	st = pl_job_agree(t->job, st, err);
+	if (st == PL_OK)
+		st = tool_step_end(t, (const char *)extra.data, err);
+	pl_buf_release(&text);
+	pl_buf_release(&extra);
 	return st;
 }
 
 enum pl_status step_filter(struct tool *t, const struct filter_step *s, struct pl_err *err)
 {
 	struct pl_corpus *corpora = NULL;
+	json_t *report = json_array();
 	uint64_t shards = 0;
-	enum pl_status st = pl_job_agree(t->job, steps_open_corpora(s->corpora, s->n, &corpora, err), err);
+	enum pl_status st = report != NULL ? steps_open_corpora(s->corpora, s->n, &corpora, err) : pl_fail_nomem(err);
 
-	for (size_t i = 0; i < s->n && st == PL_OK; i++)
+	st = pl_job_agree(t->job, st, err);
+	for (size_t i = 0; i < s->n && st == PL_OK && corpora != NULL; i++)
 		shards += corpora[i].nshards;
 	tool_step_begin(t, "filter", shards);
 	for (size_t i = 0; i < s->n && st == PL_OK; i++) {
-		struct filter f = { s, &corpora[i], NULL, { 0 }, { 0 }, false };
-		st = filter_corpus(t, &f, err);
+		struct filter f = { .step = s, .corpus = &corpora[i] };
+		st = filter_corpus(t, &f, report, err);
 	}
 	steps_close_corpora(corpora, s->n);
-	return st == PL_OK ? tool_step_end(t, NULL, err) : st;
+	if (st == PL_OK)
+		st = end_step(t, report, err);
+	json_decref(report);
+	return st;
 }

@@ -93,12 +93,14 @@ static enum pl_status group_unit(struct tool *t, void *ctx, uint64_t shard, cons
 
 static enum pl_status digest_of(const struct grouping *g, uint64_t digest[2], struct pl_err *err)
 {
+	uint64_t scores[2];
 	struct pl_buf b;
-	enum pl_status st;
+	enum pl_status st = steps_scores_digest(g->corpus, scores, err);
 
 	pl_buf_init(&b, 0);
-	st = pl_buf_addf(&b, err, "groups\n%016llx%016llx\n%s\n", (unsigned long long)g->corpus->digest[1],
-	    (unsigned long long)g->corpus->digest[0], g->step->by);
+	if (st == PL_OK)
+		st = pl_buf_addf(&b, err, "groups\n%016llx%016llx\n%016llx%016llx\n%s\n", (unsigned long long)g->corpus->digest[1],
+		    (unsigned long long)g->corpus->digest[0], (unsigned long long)scores[1], (unsigned long long)scores[0], g->step->by);
 	if (st == PL_OK)
 		pl_hash128(b.data, b.len, digest);
 	pl_buf_release(&b);

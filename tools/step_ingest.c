@@ -3,6 +3,7 @@
  * index of the image tars where documents name their images. */
 #include "libpipe/base/hash.h"
 #include "libpipe/corpus/ingest.h"
+#include "libpipe/corpus/text_measure.h"
 #include "steps.h"
 
 #include <errno.h>
@@ -14,6 +15,9 @@
 
 struct ingest {
 	const struct ingest_step *step;
+	struct ingest_step own;            /* the step, with what tells scripts and languages filled in */
+	struct pl_language *language;
+	char script[40];
 	struct pl_names stores;            /* image tars */
 	bool folder;                       /* source.images is a folder */
 	struct pl_image_index *index;
@@ -173,23 +177,26 @@ done:
 	return st;
 }
 
-/* The old manifest does not describe what is made now. */
+/* The old manifest does not describe what is made now, and scores were joined to other rows. */
 static enum pl_status forget_manifest(const struct ingest *in, struct pl_err *err)
 {
-	char *path = pl_path_join(in->step->dir, "manifest.json");
+	static const char *const names[] = { "manifest.json", PL_SCORES_NAME };
 	enum pl_status st = PL_OK;
 
-	if (path == NULL)
-		return pl_fail_nomem(err);
-	if (unlink(path) != 0 && errno != ENOENT)
-		st = pl_fail_errno(err, PL_SEV_JOB, path, "cannot remove the old manifest");
-	free(path);
+	for (size_t i = 0; i < PL_ARRAY_LEN(names) && st == PL_OK; i++) {
+		char *path = pl_path_join(in->step->dir, names[i]);
+		if (path == NULL)
+			return pl_fail_nomem(err);
+		if (unlink(path) != 0 && errno != ENOENT)
+			st = pl_fail_errno(err, PL_SEV_JOB, path, "cannot remove what describes the old tables");
+		free(path);
+	}
 	return st;
 }
 
 static enum pl_status make_unit(struct tool *t, struct ingest *in, const char *path, const struct pl_record *record, struct pl_err *err)
 {
-	struct pl_ingest_env env = { t->pool, in->index, tool_poll, t };
+	struct pl_ingest_env env = { t->pool, in->index, tool_poll, t, in->language };
 	struct pl_source source = in->step->source;
 	struct pl_shard_facts facts = { 0 };
 	struct pl_account account = { 0 };
@@ -298,6 +305,29 @@ static enum pl_status gather_facts(struct tool *t, struct ingest *in, struct pl_
 	return pl_job_agree(t->job, st, err);
 }
 
+/* What tells languages is part of what decides the tables, so it has to be the same on every node. */
+static enum pl_status open_language(struct tool *t, struct ingest *in, struct pl_err *err)
+{
+	const char *name = NULL;
+	uint64_t hash = 0;
+	enum pl_status st = pl_language_open(&in->language, NULL, err);
+
+	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
+		return st;
+	if (in->language != NULL) {
+		name = pl_language_name(in->language);
+		hash = pl_hash64(name, strlen(name));
+	}
+	if (pl_job_max(t->job, hash) != hash || pl_job_max(t->job, ~hash) != ~hash)
+		st = pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, NULL,
+		    "the nodes do not have the same fingerprints of languages (libexttextcat's data, or PLAIT_LANGUAGES): install the same everywhere");
+	if (name == NULL && tool_is_root(t))
+		pl_log(PL_LOG_WARNING, "no fingerprints of languages here (Debian: libexttextcat-data): the column 'language' stays empty");
+	in->own.source.language = name;
+	in->own.source.script = pl_script_name(in->script) ? in->script : NULL;
+	return pl_job_agree(t->job, st, err);
+}
+
 static enum pl_status prepare(struct tool *t, struct ingest *in, struct pl_err *err)
 {
 	enum pl_status st = PL_OK;
@@ -307,6 +337,8 @@ static enum pl_status prepare(struct tool *t, struct ingest *in, struct pl_err *
 	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
 		return st;
 	if ((st = tool_output_dir(t, in->step->dir, err)) != PL_OK)
+		return st;
+	if ((st = open_language(t, in, err)) != PL_OK)
 		return st;
 	in->facts = json_array();
 	st = in->facts == NULL ? pl_fail_nomem(err) : pl_source_describe(&in->step->source, &in->settings, err);
@@ -323,7 +355,8 @@ enum pl_status step_ingest(struct tool *t, const struct ingest_step *s, struct p
 	uint64_t failed;
 	enum pl_status st;
 
-	in.step = s;
+	in.own = *s;
+	in.step = &in.own;
 	pl_names_init(&in.stores);
 	pl_buf_init(&in.settings, 0);
 	tool_step_begin(t, "ingest", s->shards != NULL ? s->shards->len : 0);
@@ -342,6 +375,7 @@ enum pl_status step_ingest(struct tool *t, const struct ingest_step *s, struct p
 		st = tool_check_failed(t, "mend them and run the same command again, or leave them out with --keep-going", err);
 done:
 	pl_image_index_close(in.index);
+	pl_language_close(in.language);
 	json_decref(in.facts);
 	pl_names_release(&in.stores);
 	pl_buf_release(&in.settings);

@@ -5,6 +5,7 @@
 #define TOOLS_STEPS_H
 
 #include "libpipe/corpus/corpus.h"
+#include "libpipe/corpus/score_file.h"
 #include "libpipe/mix/plan.h"
 #include "tool.h"
 
@@ -27,8 +28,22 @@ struct resize_step {
 };
 PL_MUST_CHECK enum pl_status step_resize(struct tool *t, const struct resize_step *s, struct pl_err *err);
 
-/* where, image_where: SQL conditions; NULL takes an earlier verdict away. Dedup's verdicts go too when something changes. */
-struct filter_step { const char *const *corpora; size_t n; const char *where, *image_where; };
+/* files: of scores, joined to a corpus by its keys (or id_field); NULL or none: earlier scores are taken away. */
+struct scores_step { const char *corpus; const struct pl_names *files; struct pl_score_columns columns; };
+PL_MUST_CHECK enum pl_status step_scores(struct tool *t, const struct scores_step *s, struct pl_err *err);
+
+/* The same with patterns of files, as options give them; key NULL = "key". */
+PL_MUST_CHECK enum pl_status steps_join_scores(struct tool *t, const char *corpus, const struct pl_strlist *files, const struct pl_strlist *columns,
+    const char *key, struct pl_err *err);
+
+/* presets: names of published filters, whose rules come first; where, image_where: SQL conditions, NULL = none. Without any of
+ * them an earlier verdict is taken away. Dedup's verdicts go too when something changes. */
+struct filter_step {
+	const char *const *corpora; size_t n;
+	const char *where, *image_where;
+	const char *const *presets; size_t npresets;
+	bool skip_missing;               /* a preset's rule whose score a corpus lacks is left out with a warning, not an error */
+};
 PL_MUST_CHECK enum pl_status step_filter(struct tool *t, const struct filter_step *s, struct pl_err *err);
 
 struct dedup_step {
@@ -74,6 +89,8 @@ char *steps_base_name(const char *path);
 /* Open n corpora; on error all that were opened are closed. */
 PL_MUST_CHECK enum pl_status steps_open_corpora(const char *const *dirs, size_t n, struct pl_corpus **corpora, struct pl_err *err);
 void steps_close_corpora(struct pl_corpus *corpora, size_t n);
+/* Which side files of scores were joined to the corpus: scores.json by its bytes; zeros when there is none. */
+PL_MUST_CHECK enum pl_status steps_scores_digest(const struct pl_corpus *c, uint64_t digest[2], struct pl_err *err);
 #define STEPS_CLUSTERS "dedup.clusters.npy"
 /* Remove DIR/UNIT.what.npy for each verdict table of the mask, when there; with dedup's, the clusters. */
 enum { STEPS_FILTER = 1, STEPS_DEDUP = 2, STEPS_CONCEPTS = 4 };

@@ -207,12 +207,15 @@ static void tell_members(const struct why *w, size_t corpus, uint64_t row, bool 
 		printf(" in place of %llu other%s", (unsigned long long)n, n == 1 ? "" : "s");
 }
 
-static void tell_filter(const char *who, const struct pl_npy *table, uint64_t row)
+static void tell_filter(const struct pl_corpus *c, const char *who, const struct pl_npy *table, uint64_t row)
 {
 	const uint8_t *v = verdict_at(table, row);
+	const char *rule = pl_filter_rule(c, table, row);
 
 	if (v == NULL)
 		printf("  %sfilter: has not judged\n", who);
+	else if (rule != NULL)
+		printf("  %sfilter: dropped by the rule %s\n", who, rule);
 	else
 		printf("  %sfilter: %s\n", who, *v == PL_REASON_KEEP ? "kept" : pl_reason_text(*v));
 }
@@ -259,7 +262,7 @@ static void tell_image(struct why *w, size_t corpus, const struct pl_tables *t, 
 	printf("  image %u: %s, %ux%u %s, %llu bytes, hash %s quality %u\n", im->position, pl_reason_name(im->status), im->width, im->height,
 	    pl_format_name((enum pl_format)im->format), (unsigned long long)im->length, hex, im->pdq_quality);
 	snprintf(who, sizeof(who), "image %u: ", im->position);
-	tell_filter(who, &t->filter_images, row);
+	tell_filter(&w->corpora[corpus], who, &t->filter_images, row);
 	tell_dedup(w, corpus, who, &t->dedup_images, row, true, false, sample_dropped || im->status != PL_REASON_KEEP || dropped_before(&t->filter_images, row));
 }
 
@@ -274,7 +277,7 @@ static void tell_sample(struct why *w, size_t corpus, size_t shard, const struct
 	    verdict == PL_REASON_KEEP ? "kept" : pl_reason_name(verdict));
 	printf("  ingest: %s (%s); %s, %u images (%u usable), %u bytes of text\n", pl_reason_name(s->status), pl_reason_text(s->status),
 	    s->kind < PL_KIND_COUNT ? pl_kind_names[s->kind] : "unknown kind", s->images, s->images_ok, s->text_bytes);
-	tell_filter("", &t->filter, row);
+	tell_filter(c, "", &t->filter, row);
 	tell_dedup(w, corpus, "", &t->dedup, row, false, s->kind == PL_KIND_TEXT || s->kind == PL_KIND_INTERLEAVED, s->status != PL_REASON_KEEP || dropped_before(&t->filter, row));
 	tell_concepts(t, row);
 	for (uint64_t i = 0; i < s->images && s->first_image + i < t->images.nrows; i++)

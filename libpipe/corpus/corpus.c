@@ -129,6 +129,8 @@ enum pl_status pl_corpus_open(struct pl_corpus *c, const char *dir, struct pl_er
 	}
 	if (st == PL_OK)
 		st = load_manifest(c, root, path, err);
+	if (st == PL_OK)
+		st = pl_corpus_load_notes(c, err);
 	if (st != PL_OK && err != NULL)
 		err->severity = PL_SEV_JOB;
 out:
@@ -149,6 +151,7 @@ void pl_corpus_close(struct pl_corpus *c)
 		pl_shard_facts_release(&c->shards[i]);
 	for (i = 0; i < c->nstores; i++)
 		free(c->stores[i]);
+	pl_corpus_release_notes(c);
 	free(c->shards);
 	free(c->stores);
 	free(c->dir);
@@ -229,6 +232,24 @@ static enum pl_status check_rows(
 	return next == t->images.nrows ? PL_OK : bad_row(c, shard, "images", next, err);
 }
 
+/* The table of scores, if side files were joined. */
+static enum pl_status open_scores(struct pl_npy *t, const struct pl_corpus *c, size_t shard, struct pl_err *err)
+{
+	struct pl_npy_col *cols = NULL;
+	enum pl_status st;
+
+	if (c->nscores == 0)
+		return PL_OK;
+	st = pl_score_schema(c->scores, c->nscores, &cols, err);
+	if (st == PL_OK)
+		st = open_table(t, c, shard, "scores", cols, c->nscores, c->shards[shard].samples, err);
+	if (st == PL_OK && t->row_size != c->nscores * sizeof(double))
+		st = pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, c->shards[shard].path,
+		    "its scores table has columns that scores.json does not name; join the side files again");
+	free(cols);
+	return st;
+}
+
 enum pl_status pl_tables_open(
     struct pl_tables *t, const struct pl_corpus *c, size_t shard, struct pl_err *err)
 {
@@ -252,6 +273,8 @@ enum pl_status pl_tables_open(
 		    "its images table is of another version; ingest again");
 	if (st == PL_OK)
 		st = check_rows(t, c, shard, err);
+	if (st == PL_OK)
+		st = open_scores(&t->scores, c, shard, err);
 	if (st == PL_OK)
 		st = open_verdict(&t->filter, c, shard, "filter", pl_filter_cols, pl_filter_ncols,
 		    f->samples, err);
@@ -283,6 +306,7 @@ void pl_tables_close(struct pl_tables *t)
 		return;
 	pl_npy_close(&t->samples);
 	pl_npy_close(&t->images);
+	pl_npy_close(&t->scores);
 	pl_npy_close(&t->filter);
 	pl_npy_close(&t->filter_images);
 	pl_npy_close(&t->dedup);

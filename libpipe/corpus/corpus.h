@@ -19,6 +19,8 @@ struct pl_source {
 	const char *answers;              /* chat: file of annotations that answer the questions of the shards; NULL = none */
 	const char *const *columns;       /* numeric metadata columns taken from the samples' JSON */
 	size_t ncolumns;
+	const char *id_field;             /* JSON field whose hash is the column id_hash: what score files may be joined by; NULL = none */
+	const char *script, *language;    /* what told them (pl_script_name, pl_language_name); NULL = not told */
 	enum pl_hash_recipe hash;
 	struct pl_img_limits limits;
 };
@@ -49,6 +51,8 @@ struct pl_corpus {
 	struct pl_shard_facts *shards; size_t nshards;   /* sorted by path */
 	char **stores; size_t nstores;    /* image tars, sorted */
 	uint64_t samples, images;
+	char **scores; size_t nscores;    /* columns of UNIT.scores.npy (score_join.h); 0 = no side file was joined */
+	char **rules; size_t nrules;      /* of the last filter: "PRESET/RULE", by the number in its tables less 1 */
 	uint64_t digest[2];               /* XXH3-128 over what decides outputs: source settings, and shards' units, hashes, counts (no paths, no mtimes) */
 	void *owned;
 };
@@ -60,8 +64,10 @@ PL_MUST_CHECK enum pl_status pl_corpus_open(struct pl_corpus *c, const char *dir
 void pl_corpus_close(struct pl_corpus *c);
 
 /* The tables of one shard; the verdict tables are empty (rows == NULL) when not there. */
-struct pl_tables { struct pl_npy samples, images, filter, filter_images, dedup, dedup_images, concepts; };
+struct pl_tables { struct pl_npy samples, images, scores, filter, filter_images, dedup, dedup_images, concepts; };
 PL_MUST_CHECK enum pl_status pl_tables_open(struct pl_tables *t, const struct pl_corpus *c, size_t shard, struct pl_err *err);
+#define PL_FILTER_NAME "filter.json"
+#define PL_SCORES_NAME "scores.json"
 void pl_tables_close(struct pl_tables *t);
 static inline const struct pl_sample_row *pl_sample(const struct pl_tables *t, uint64_t i) { return (const struct pl_sample_row *)pl_npy_row(&t->samples, i); }
 static inline const struct pl_image_row *pl_image_at(const struct pl_tables *t, uint64_t i) { return (const struct pl_image_row *)pl_npy_row(&t->images, i); }
@@ -69,6 +75,10 @@ static inline const struct pl_image_row *pl_image_at(const struct pl_tables *t, 
  * dropped is IMAGES_GONE when its kind needs one (pairs, interleaved) or when its segments name one (chat). */
 enum pl_reason pl_sample_verdict(const struct pl_tables *t, uint64_t i);
 enum pl_reason pl_image_verdict(const struct pl_tables *t, uint64_t i);
+/* Is name a column of numbers that came with the samples or from a side file? */
+bool pl_corpus_has_score(const struct pl_corpus *c, const char *name);
+/* The rule that dropped a row, NULL when none did or it is not known. */
+const char *pl_filter_rule(const struct pl_corpus *c, const struct pl_npy *filter, uint64_t row);
 /* Path of a table: malloc'ed DIR/UNIT.what.npy. */
 char *pl_table_path(const struct pl_corpus *c, size_t shard, const char *what);
 

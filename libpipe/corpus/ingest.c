@@ -3,6 +3,7 @@
  * as the pool's window allows and never waits without polling. */
 #include "ingest.h"
 
+#include "ingest_columns.h"
 #include "ingest_rows.h"
 #include "key_set.h"
 #include "libpipe/base/hash.h"
@@ -13,6 +14,7 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,6 +36,7 @@ struct ingest {
 	struct pl_related *related; /* NULL = its records refer to none */
 	struct shard_bytes *frames; /* NULL = not seekable zstd */
 	double *meta;
+	struct pl_text_meter *meter;
 };
 
 static enum pl_status poll_now(const struct pl_ingest_env *env, struct pl_err *err)
@@ -185,22 +188,6 @@ static enum pl_status add_image(struct ingest *in, uint32_t k, struct pl_err *er
 	return st;
 }
 
-/* A number, or text that is wholly a number; NAN for everything else. */
-static double metadata(const json_t *meta, const char *name)
-{
-	const json_t *v = json_object_get(meta, name);
-	const char *s = json_string_value(v);
-	char *end;
-	double x;
-
-	if (json_is_number(v))
-		return json_number_value(v);
-	if (s == NULL || s[0] == '\0' || s[strspn(s, "0123456789+-.eE")] != '\0')
-		return (double)NAN;
-	x = strtod(s, &end);
-	return *end == '\0' && isfinite(x) ? x : (double)NAN;
-}
-
 static uint32_t narrow(uint64_t n)
 {
 	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
@@ -225,6 +212,7 @@ static enum pl_status add_sample(struct ingest *in, const char *key, uint64_t of
 		status = PL_REASON_TOO_LARGE;
 	memset(&row, 0, sizeof(row));
 	row.key = pl_hash64(key, strlen(key));
+	row.id_hash = pl_ingest_id(in->doc.meta, in->source->id_field);
 	row.text_hash = text.hash;
 	row.offset = offset;
 	row.length = length;
@@ -236,8 +224,10 @@ static enum pl_status add_sample(struct ingest *in, const char *key, uint64_t of
 	row.kind = (uint8_t)in->source->read.kind;
 	row.status = (uint8_t)status;
 	for (i = 0; i < in->source->ncolumns; i++)
-		in->meta[i] = metadata(in->doc.meta, in->source->columns[i]);
-	st = pl_rows_push(&in->rows, &row, in->meta, narrow(in->doc.nimages), err);
+		in->meta[i] = pl_ingest_number(in->doc.meta, in->source->columns[i]);
+	st = pl_ingest_measure(in->meter, &in->doc, &row, err);
+	if (st == PL_OK)
+		st = pl_rows_push(&in->rows, &row, in->meta, narrow(in->doc.nimages), err);
 	/* Images of broken samples are scanned, too: an evaluation set may be pictures without
 	 * captions. */
 	for (i = 0; st == PL_OK && i < in->doc.nimages; i++)
@@ -465,7 +455,7 @@ out:
 /* Verdicts are about rows: those of the tables that are about to be replaced go. */
 static void remove_verdicts(const char *dir, const char *unit)
 {
-	static const char *const tables[] = { "filter", "filter-images", "dedup", "dedup-images" };
+	static const char *const tables[] = { "filter", "filter-images", "dedup", "dedup-images", "scores" };
 	size_t i;
 
 	for (i = 0; i < PL_ARRAY_LEN(tables); i++) {
@@ -573,7 +563,8 @@ enum pl_status pl_ingest_shard(const char *path, const char *dir, const struct p
 	if (st != PL_OK)
 		goto out;
 	in.frames = open_frames(path);
-	if (pl_records_name(path))
+	st = pl_text_meter_new(&in.meter, env->language, err);
+	if (st == PL_OK && pl_records_name(path))
 		st = relate(&in, dir, err);
 	if (st == PL_OK)
 		st = pl_records_name(path) ? run_records(&in, err) : run_tar(&in, err);
@@ -584,6 +575,7 @@ enum pl_status pl_ingest_shard(const char *path, const char *dir, const struct p
 out:
 	shard_bytes_close(in.frames);
 	pl_related_close(in.related);
+	pl_text_meter_free(in.meter);
 	pl_rows_release(&in.rows);
 	pl_key_set_release(&in.keys);
 	pl_document_release(&in.doc);

@@ -5,6 +5,7 @@
 
 #include "corpus.h"
 #include "image_index.h"
+#include "language.h"
 #include "libpipe/img/pool.h"
 
 struct pl_ingest_env {
@@ -12,6 +13,7 @@ struct pl_ingest_env {
 	struct pl_image_index *images;           /* NULL when images come with the samples; keeps files open, hence not const */
 	enum pl_status (*poll)(void *ctx, struct pl_err *err);   /* called at every sample: serves tickets; PL_ERR_STOPPED ends the shard */
 	void *poll_ctx;
+	struct pl_language *language;            /* NULL = not told */
 };
 
 /* Read shard path and commit DIR/UNIT.samples.npy and DIR/UNIT.images.npy. Every sample becomes a row, every broken one with a reason.

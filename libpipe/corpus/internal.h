@@ -55,6 +55,15 @@ PL_MUST_CHECK enum pl_status pl_record_key(
 /* Does path hold lines of plain text (.txt, possibly compressed) and not JSON records? */
 bool pl_record_plain_text(const char *path);
 
+/* Columns of UNIT.scores.npy: nscores of f64. *cols is malloc'ed; names are borrowed. */
+PL_MUST_CHECK enum pl_status pl_score_schema(char *const *names, size_t n, struct pl_npy_col **cols, struct pl_err *err);
+/* May a side file's column be named so, beside the source's columns and the n others? PL_ERR_USAGE. */
+PL_MUST_CHECK enum pl_status pl_score_check(const struct pl_source *s, const char *const *others, size_t n, const char *name,
+    struct pl_err *err);
+/* What filter.json and scores.json say, where they are there. */
+PL_MUST_CHECK enum pl_status pl_corpus_load_notes(struct pl_corpus *c, struct pl_err *err);
+void pl_corpus_release_notes(struct pl_corpus *c);
+
 /* malloc'ed DIR/UNIT.WHAT.npy, NULL = no memory. */
 char *pl_unit_table_path(const char *dir, const char *unit, const char *what);
 

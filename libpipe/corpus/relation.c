@@ -25,7 +25,20 @@ enum sample_field {
 	S_TEXT_WORDS,
 	S_TEXT_TOKENS,
 	S_SEGMENTS,
+	S_TEXT_CHARS,
+	S_URLS,
+	S_CHAR_REPETITION,
+	S_WORD_REPETITION,
+	S_SPECIAL_RATIO,
+	S_DIGIT_RATIO,
+	S_ALNUM_RATIO,
+	S_PUNCTUATION_RATIO,
+	S_SCRIPT,
+	S_LANGUAGE,
+	S_LANGUAGE_MARGIN,
+	S_IMAGES_KEPT,
 	S_VERDICT,
+	S_RULE,
 	S_SHARD,
 	S_ROW,
 	S_FIRST, /* from here on: of the first usable image */
@@ -61,7 +74,20 @@ static const struct pl_sql_col sample_columns[] = {
 	[S_TEXT_WORDS] = { "text_words", PL_SQL_INT },
 	[S_TEXT_TOKENS] = { "text_tokens", PL_SQL_INT },
 	[S_SEGMENTS] = { "segments", PL_SQL_INT },
+	[S_TEXT_CHARS] = { "text_chars", PL_SQL_INT },
+	[S_URLS] = { "urls", PL_SQL_INT },
+	[S_CHAR_REPETITION] = { "char_repetition", PL_SQL_REAL },
+	[S_WORD_REPETITION] = { "word_repetition", PL_SQL_REAL },
+	[S_SPECIAL_RATIO] = { "special_ratio", PL_SQL_REAL },
+	[S_DIGIT_RATIO] = { "digit_ratio", PL_SQL_REAL },
+	[S_ALNUM_RATIO] = { "alnum_ratio", PL_SQL_REAL },
+	[S_PUNCTUATION_RATIO] = { "punctuation_ratio", PL_SQL_REAL },
+	[S_SCRIPT] = { "script", PL_SQL_TEXT },
+	[S_LANGUAGE] = { "language", PL_SQL_TEXT },
+	[S_LANGUAGE_MARGIN] = { "language_margin", PL_SQL_REAL },
+	[S_IMAGES_KEPT] = { "images_kept", PL_SQL_INT },
 	[S_VERDICT] = { "verdict", PL_SQL_TEXT },
+	[S_RULE] = { "rule", PL_SQL_TEXT },
 	[S_SHARD] = { "shard", PL_SQL_TEXT },
 	[S_ROW] = { "row", PL_SQL_INT },
 	[S_WIDTH] = { "width", PL_SQL_INT },
@@ -108,6 +134,7 @@ enum image_field {
 	I_FRAMES,
 	I_JPEG_QUALITY,
 	I_VERDICT,
+	I_RULE,
 	I_SAMPLE,
 	I_SHARD,
 	I_COUNT
@@ -138,6 +165,7 @@ static const struct pl_sql_col image_columns[] = {
 	[I_FRAMES] = { "frames", PL_SQL_INT },
 	[I_JPEG_QUALITY] = { "jpeg_quality", PL_SQL_INT },
 	[I_VERDICT] = { "verdict", PL_SQL_TEXT },
+	[I_RULE] = { "rule", PL_SQL_TEXT },
 	[I_SAMPLE] = { "sample", PL_SQL_INT },
 	[I_SHARD] = { "shard", PL_SQL_TEXT },
 };
@@ -154,7 +182,7 @@ struct relation {
 	const struct pl_tables *tables;
 	size_t shard;
 	struct pl_sql_col *cols;
-	size_t *field; /* per SQL column: enum sample_field, or S_COUNT + metadata column */
+	size_t *field; /* per SQL column: enum sample_field, or S_COUNT + metadata column, then scores */
 	char text[80];
 	uint64_t first_row; /* the row `first` was looked up for */
 	uint64_t first;     /* image row, UINT64_MAX = none */
@@ -182,6 +210,12 @@ static void set_real(struct pl_sql_value *v, double x)
 	v->r = x;
 }
 
+/* A share held in single precision: as the decimal number it stands for, so that a threshold of 0.1 meets 0.1. */
+static void set_share(struct pl_sql_value *v, float x)
+{
+	set_real(v, nearbyint((double)x * 1e7) / 1e7);
+}
+
 static void set_text(struct pl_sql_value *v, const char *s)
 {
 	v->type = PL_SQL_TEXT;
@@ -190,10 +224,37 @@ static void set_text(struct pl_sql_value *v, const char *s)
 	v->len = strlen(s);
 }
 
+/* A code padded with zeros; all zeros = NULL. */
+static void set_code(struct relation *r, const uint8_t code[4], struct pl_sql_value *v)
+{
+	memcpy(r->text, code, 4);
+	r->text[4] = '\0';
+	set_text(v, r->text);
+	v->null = r->text[0] == '\0';
+}
+
 static void set_key(struct relation *r, uint64_t key, struct pl_sql_value *v)
 {
 	snprintf(r->text, sizeof(r->text), "%016" PRIx64, key);
 	set_text(v, r->text);
+}
+
+static void set_rule(const struct relation *r, const struct pl_npy *filter, uint64_t row, struct pl_sql_value *v)
+{
+	const char *rule = pl_filter_rule(r->corpus, filter, row);
+
+	set_text(v, rule != NULL ? rule : "");
+	v->null = rule == NULL;
+}
+
+/* Images that nothing has dropped so far: of a sample rule's point of view, those that the image rules left. */
+static uint64_t images_kept(const struct relation *r, const struct pl_sample_row *s)
+{
+	uint64_t n = 0;
+
+	for (uint32_t k = 0; k < s->images; k++)
+		n += pl_image_verdict(r->tables, s->first_image + k) == PL_REASON_KEEP;
+	return n;
 }
 
 /* Longer side over shorter side; NaN when the size is not known. */
@@ -232,7 +293,7 @@ static void first_image_cell(
 	case S_PDQ_QUALITY: set_int(v, im->pdq_quality); break;
 	case S_BITS_PER_PIXEL: set_real(v, (double)im->bits_per_pixel); break;
 	case S_ORIENTATION: set_int(v, im->orientation); break;
-	case S_SIMILARITY: set_real(v, (double)im->similarity); break;
+	case S_SIMILARITY: set_share(v, im->similarity); break;
 	case S_MEAN: set_real(v, (double)im->mean); break;
 	case S_CONTRAST: set_real(v, (double)im->contrast); break;
 	case S_ENTROPY: set_real(v, (double)im->entropy); break;
@@ -241,6 +302,27 @@ static void first_image_cell(
 	case S_BLANK: set_known(v, im->blank, !isnan(im->mean)); break;
 	case S_FRAMES: set_known(v, im->frames, im->frames > 0); break;
 	case S_JPEG_QUALITY: set_known(v, im->jpeg_quality, im->jpeg_quality > 0); break;
+	default: break;
+	}
+}
+
+static void text_cell(struct relation *r, uint64_t row, enum sample_field field, struct pl_sql_value *v)
+{
+	const struct pl_sample_row *s = pl_sample(r->tables, row);
+
+	switch ((int)field) {
+	case S_TEXT_CHARS: set_int(v, s->text_chars); break;
+	case S_URLS: set_int(v, s->urls); break;
+	case S_CHAR_REPETITION: set_share(v, s->char_repetition); break;
+	case S_WORD_REPETITION: set_share(v, s->word_repetition); break;
+	case S_SPECIAL_RATIO: set_share(v, s->special_ratio); break;
+	case S_DIGIT_RATIO: set_share(v, s->digit_ratio); break;
+	case S_ALNUM_RATIO: set_share(v, s->alnum_ratio); break;
+	case S_PUNCTUATION_RATIO: set_share(v, s->punctuation_ratio); break;
+	case S_SCRIPT: set_code(r, s->script, v); break;
+	case S_LANGUAGE: set_code(r, s->language, v); break;
+	case S_IMAGES_KEPT: set_int(v, images_kept(r, s)); break;
+	case S_LANGUAGE_MARGIN: set_share(v, s->language_margin); break;
 	default: break;
 	}
 }
@@ -265,9 +347,10 @@ static void sample_row_cell(
 	case S_TEXT_TOKENS: set_int(v, s->text_tokens); break;
 	case S_SEGMENTS: set_int(v, s->segments); break;
 	case S_VERDICT: set_text(v, pl_reason_name(pl_sample_verdict(r->tables, row))); break;
+	case S_RULE: set_rule(r, &r->tables->filter, row, v); break;
 	case S_SHARD: set_text(v, r->corpus->shards[r->shard].unit); break;
 	case S_ROW: set_int(v, row); break;
-	default: break;
+	default: text_cell(r, row, field, v); break;
 	}
 }
 
@@ -278,7 +361,13 @@ static void samples_cell(void *ctx, uint64_t row, size_t col, struct pl_sql_valu
 
 	v->type = sample_columns[0].type;
 	v->null = true;
-	if (field >= S_COUNT) {
+	if (field >= S_COUNT + r->corpus->source.ncolumns) {
+		const char *base = pl_npy_row(&r->tables->scores, row);
+		double x;
+
+		memcpy(&x, base + (field - S_COUNT - r->corpus->source.ncolumns) * sizeof(double), sizeof(x));
+		set_real(v, x);
+	} else if (field >= S_COUNT) {
 		const char *base = pl_npy_row(&r->tables->samples, row);
 		double x;
 
@@ -329,7 +418,7 @@ static void images_cell(void *ctx, uint64_t row, size_t col, struct pl_sql_value
 	case I_XXH3: set_hex(r, im->xxh3, sizeof(im->xxh3), v); break;
 	case I_ORIENTATION: set_int(v, im->orientation); break;
 	case I_STATUS: set_text(v, pl_reason_name(im->status)); break;
-	case I_SIMILARITY: set_real(v, (double)im->similarity); break;
+	case I_SIMILARITY: set_share(v, im->similarity); break;
 	case I_BITS_PER_PIXEL: set_real(v, (double)im->bits_per_pixel); break;
 	case I_MEAN: set_real(v, (double)im->mean); break;
 	case I_CONTRAST: set_real(v, (double)im->contrast); break;
@@ -340,6 +429,7 @@ static void images_cell(void *ctx, uint64_t row, size_t col, struct pl_sql_value
 	case I_FRAMES: set_known(v, im->frames, im->frames > 0); break;
 	case I_JPEG_QUALITY: set_known(v, im->jpeg_quality, im->jpeg_quality > 0); break;
 	case I_VERDICT: set_text(v, pl_reason_name(pl_image_verdict(r->tables, row))); break;
+	case I_RULE: set_rule(r, &r->tables->filter_images, row, v); break;
 	case I_SAMPLE: set_int(v, im->sample); break;
 	case I_SHARD: set_text(v, r->corpus->shards[r->shard].unit); break;
 	case I_COUNT: break;
@@ -365,26 +455,16 @@ static struct relation *relation_new(const struct pl_corpus *c, size_t ncols)
 	return r;
 }
 
-static bool is_metadata(const struct pl_corpus *c, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < c->source.ncolumns; i++)
-		if (strcasecmp(c->source.columns[i], name) == 0)
-			return true;
-	return false;
-}
-
 enum pl_status pl_relation_samples(
     const struct pl_corpus *c, struct pl_sql_source *src, struct pl_err *err)
 {
-	struct relation *r = relation_new(c, (size_t)S_COUNT + c->source.ncolumns);
+	struct relation *r = relation_new(c, (size_t)S_COUNT + c->source.ncolumns + c->nscores);
 	size_t i, n = 0;
 
 	if (r == NULL)
 		return pl_fail_nomem(err);
 	for (i = 0; i < S_COUNT; i++) {
-		if (i >= S_FIRST && is_metadata(c, sample_columns[i].name))
+		if (i >= S_FIRST && pl_corpus_has_score(c, sample_columns[i].name))
 			continue;
 		r->cols[n] = sample_columns[i];
 		r->field[n++] = i;
@@ -393,6 +473,11 @@ enum pl_status pl_relation_samples(
 		r->cols[n].name = c->source.columns[i];
 		r->cols[n].type = PL_SQL_REAL;
 		r->field[n++] = S_COUNT + i;
+	}
+	for (i = 0; i < c->nscores; i++) {
+		r->cols[n].name = c->scores[i];
+		r->cols[n].type = PL_SQL_REAL;
+		r->field[n++] = S_COUNT + c->source.ncolumns + i;
 	}
 	memset(src, 0, sizeof(*src));
 	src->name = "samples";

@@ -14,6 +14,7 @@ const struct pl_npy_col pl_sample_cols[] = {
 	COL(pl_sample_row, offset, PL_NPY_U64),
 	COL(pl_sample_row, length, PL_NPY_U64),
 	COL(pl_sample_row, first_image, PL_NPY_U64),
+	COL(pl_sample_row, id_hash, PL_NPY_U64),
 	COL(pl_sample_row, frame, PL_NPY_I32),
 	COL(pl_sample_row, images, PL_NPY_U32),
 	COL(pl_sample_row, images_ok, PL_NPY_U32),
@@ -24,11 +25,23 @@ const struct pl_npy_col pl_sample_cols[] = {
 	COL(pl_sample_row, kind, PL_NPY_U8),
 	COL(pl_sample_row, status, PL_NPY_U8),
 	COLV(pl_sample_row, pad),
+	COL(pl_sample_row, text_chars, PL_NPY_U32),
+	COL(pl_sample_row, urls, PL_NPY_U32),
+	COL(pl_sample_row, char_repetition, PL_NPY_F32),
+	COL(pl_sample_row, word_repetition, PL_NPY_F32),
+	COL(pl_sample_row, special_ratio, PL_NPY_F32),
+	COL(pl_sample_row, digit_ratio, PL_NPY_F32),
+	COL(pl_sample_row, alnum_ratio, PL_NPY_F32),
+	COL(pl_sample_row, punctuation_ratio, PL_NPY_F32),
+	COLV(pl_sample_row, script),
+	COLV(pl_sample_row, language),
+	COL(pl_sample_row, language_margin, PL_NPY_F32),
+	COLV(pl_sample_row, pad2),
 };
 const size_t pl_sample_ncols = PL_ARRAY_LEN(pl_sample_cols);
-_Static_assert(sizeof(struct pl_sample_row) == 5 * 8 + 7 * 4 + 2 + 2, "samples row is packed");
+_Static_assert(sizeof(struct pl_sample_row) == 6 * 8 + 7 * 4 + 2 + 2 + 2 * 4 + 6 * 4 + 2 * 4 + 4 + 4, "samples row is packed");
 _Static_assert(sizeof(struct pl_sample_row) % 8 == 0, "metadata columns behind it are aligned");
-_Static_assert(PL_ARRAY_LEN(pl_sample_cols) == 5 + 7 + 3, "every field has its column");
+_Static_assert(PL_ARRAY_LEN(pl_sample_cols) == 6 + 7 + 3 + 2 + 6 + 2 + 1 + 1, "every field has its column");
 
 const struct pl_npy_col pl_image_cols[] = {
 	COL(pl_image_row, sample, PL_NPY_U64),
@@ -66,9 +79,10 @@ _Static_assert(PL_ARRAY_LEN(pl_image_cols) == 3 + 4 + 2 + 5 + 1 + 7 + 1 + 2 + 1,
 
 const struct pl_npy_col pl_filter_cols[] = {
 	COL(pl_filter_row, verdict, PL_NPY_U8),
+	COL(pl_filter_row, rule, PL_NPY_U8),
 };
 const size_t pl_filter_ncols = PL_ARRAY_LEN(pl_filter_cols);
-_Static_assert(sizeof(struct pl_filter_row) == 1, "filter row is packed");
+_Static_assert(sizeof(struct pl_filter_row) == 2, "filter row is packed");
 
 const struct pl_npy_col pl_dedup_cols[] = {
 	COL(pl_dedup_row, survivor_key, PL_NPY_U64),

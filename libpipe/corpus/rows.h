@@ -17,6 +17,7 @@ struct pl_sample_row {
 	uint64_t offset;        /* of the sample in the uncompressed shard */
 	uint64_t length;
 	uint64_t first_image;   /* row in UNIT.images.npy */
+	uint64_t id_hash;       /* XXH3-64 of the source's id field; 0 = none */
 	int32_t frame;          /* frame holding offset, -1 = not seekable zstd */
 	uint32_t images;        /* number of image rows */
 	uint32_t images_ok;     /* of these with status 0 */
@@ -25,6 +26,13 @@ struct pl_sample_row {
 	uint8_t kind;           /* enum pl_kind */
 	uint8_t status;         /* enum pl_reason */
 	uint8_t pad[2];
+	uint32_t text_chars;    /* from here on: text_measure.h; NAN and zeros = not known */
+	uint32_t urls;
+	float char_repetition, word_repetition, special_ratio, digit_ratio, alnum_ratio, punctuation_ratio;
+	uint8_t script[4];      /* ISO 15924 */
+	uint8_t language[4];    /* ISO 639 */
+	float language_margin;
+	uint8_t pad2[4];
 };
 extern const struct pl_npy_col pl_sample_cols[];
 extern const size_t pl_sample_ncols;
@@ -57,7 +65,10 @@ extern const struct pl_npy_col pl_image_cols[];
 extern const size_t pl_image_ncols;
 
 /* UNIT.filter.npy (rows of samples) and UNIT.filter-images.npy (rows of images). */
-struct pl_filter_row { uint8_t verdict; };
+struct pl_filter_row {
+	uint8_t verdict;
+	uint8_t rule;           /* the rule that dropped the row, as numbered in filter.json from 1; 0 = none */
+};
 extern const struct pl_npy_col pl_filter_cols[];
 extern const size_t pl_filter_ncols;
 

@@ -16,7 +16,8 @@ static bool is_row_field(const char *name)
 		if (strcasecmp(name, pl_sample_cols[i].name) == 0)
 			return true;
 	return strcasecmp(name, "shard") == 0 || strcasecmp(name, "row") == 0 ||
-	    strcasecmp(name, "verdict") == 0 || strcasecmp(name, "_rowid_") == 0;
+	    strcasecmp(name, "verdict") == 0 || strcasecmp(name, "rule") == 0 || strcasecmp(name, "images_kept") == 0 ||
+	    strcasecmp(name, "_rowid_") == 0;
 }
 
 /* The name becomes a field of a NumPy dtype and a column of SQL. */
@@ -37,6 +38,19 @@ static enum pl_status check_column(const char *name, struct pl_err *err)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
 		    "metadata column '%s' is the name of a column that every corpus has", name);
 	return PL_OK;
+}
+
+enum pl_status pl_score_check(const struct pl_source *s, const char *const *others, size_t n, const char *name, struct pl_err *err)
+{
+	enum pl_status st = check_column(name, err);
+
+	for (size_t i = 0; i < n && st == PL_OK; i++)
+		if (strcasecmp(others[i], name) == 0)
+			st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "score column '%s' is named twice", name);
+	for (size_t i = 0; i < s->ncolumns && st == PL_OK; i++)
+		if (strcasecmp(s->columns[i], name) == 0)
+			st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "score column '%s' is a metadata column of the corpus already", name);
+	return st;
 }
 
 enum pl_status pl_source_check(const struct pl_source *s, struct pl_err *err)
@@ -90,7 +104,7 @@ enum pl_status pl_source_dump(
     const struct pl_source *s, bool with_paths, json_t **out, struct pl_err *err)
 {
 	const char *const texts[] = { s->name, s->read.caption_field, s->read.text_field,
-		s->images, s->answers };
+		s->images, s->answers, s->id_field };
 	json_t *j;
 	size_t i;
 	int bad = 0;
@@ -120,6 +134,9 @@ enum pl_status pl_source_dump(
 	bad |= json_object_set_new(j, "columns", columns_json(s));
 	bad |= json_object_set_new(j, "hash", json_string(pl_hash_recipe_names[s->hash]));
 	bad |= json_object_set_new(j, "limits", limits_json(&s->limits));
+	bad |= json_object_set_new(j, "id", str_or_null(s->id_field));
+	bad |= json_object_set_new(j, "script", str_or_null(s->script));
+	bad |= json_object_set_new(j, "language", str_or_null(s->language));
 	bad |= json_object_set_new(j, "tables", json_integer(PL_TABLES_VERSION));
 	if (bad != 0) {
 		json_decref(j);
@@ -262,6 +279,9 @@ enum pl_status pl_source_load(const json_t *j, const char *path, struct pl_arena
 		return damaged(path, "text_field", err);
 	if (!load_text(j, "images", arena, &s->images))
 		return damaged(path, "images", err);
+	if (!load_text(j, "id", arena, &s->id_field) || !load_text(j, "script", arena, &s->script) ||
+	    !load_text(j, "language", arena, &s->language))
+		return damaged(path, "id, script and language", err);
 	if (!load_limits(json_object_get(j, "limits"), &s->limits))
 		return damaged(path, "limits", err);
 	return load_columns(json_object_get(j, "columns"), path, arena, s, err);

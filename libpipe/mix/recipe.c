@@ -277,6 +277,7 @@ void pl_recipe_corpus_source(const struct pl_recipe *r, size_t i, struct pl_sour
 		.images = s->images,
 		.columns = s->columns.items,
 		.ncolumns = s->columns.n,
+		.id_field = s->id,
 		.hash = (enum pl_hash_recipe)r->dedup.hash,
 		.limits = r->limits,
 	};

@@ -6,6 +6,7 @@
 
 #include "libpipe/base/yaml.h"
 #include "libpipe/corpus/corpus.h"
+#include "libpipe/corpus/presets.h"
 #include "libpipe/dedup/dedup.h"
 #include "libpipe/img/resize.h"
 #include "concept_rule.h"
@@ -80,6 +81,13 @@ struct pl_recipe_source {
 	struct pl_field_strs columns;
 	bool image_after_text;
 	struct pl_recipe_concepts concepts;
+	struct pl_field_strs filter;      /* presets, presets.h */
+	int filter_missing;               /* enum pl_score_missing */
+	struct pl_field_strs scores;      /* patterns of files of scores */
+	struct pl_field_strs score_columns;
+	const char *score_key;            /* NULL = "key" */
+	const char *id;                   /* JSON field that they know samples by; NULL = the key */
+	uint32_t filter_line, scores_line, score_columns_line;
 	uint32_t line, weight_line, repeat_line, max_epochs_line, missing_image_line, missing_text_line;
 };
 

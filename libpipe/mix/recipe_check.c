@@ -81,6 +81,8 @@ enum pl_status pl_recipe_check_sources(
 		return pl_recipe_bad(r, raw->line.sources, err, "'sources' is empty: give at least one source");
 	for (size_t i = 0; i < r->nsources; i++) {
 		enum pl_status st = check_source(r, i, err);
+		if (st == PL_OK)
+			st = pl_recipe_check_filter(r, &r->sources[i], err);
 		if (st != PL_OK)
 			return st;
 	}

@@ -73,6 +73,12 @@ static const struct pl_field source_fields[] = {
 	{.key = "columns", .type = PL_FIELD_STRLIST, .offset = IN(columns)},
 	{.key = "image_after_text", .type = PL_FIELD_BOOL, .offset = IN(image_after_text)},
 	{.key = "concepts", .type = PL_FIELD_MAP, .offset = IN(concepts), .sub = concept_fields, .line_offset = IN(concepts.line)},
+	{.key = "filter", .type = PL_FIELD_STRLIST, .offset = IN(filter), .line_offset = IN(filter_line)},
+	{.key = "filter_missing", .type = PL_FIELD_CHOICE, .offset = IN(filter_missing), .choices = pl_score_missing_names},
+	{.key = "scores", .type = PL_FIELD_STRLIST, .offset = IN(scores), .line_offset = IN(scores_line)},
+	{.key = "score_columns", .type = PL_FIELD_STRLIST, .offset = IN(score_columns), .line_offset = IN(score_columns_line)},
+	{.key = "score_key", .type = PL_FIELD_STR, .offset = IN(score_key)},
+	{.key = "id", .type = PL_FIELD_STR, .offset = IN(id)},
 	{.key = NULL}
 };
 

@@ -83,6 +83,8 @@ enum pl_status pl_recipe_bad(const struct pl_recipe *r, uint32_t line, struct pl
 /* Strategy, weights, caps and groups of an output: filled where they were not given, and held against one another. */
 PL_MUST_CHECK enum pl_status pl_recipe_set_balance(const struct pl_recipe *r, struct pl_recipe_variant *v, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_recipe_check_missing(const struct pl_recipe *r, const struct pl_recipe_source *s, struct pl_err *err);
+/* The filter of one source. */
+PL_MUST_CHECK enum pl_status pl_recipe_check_filter(const struct pl_recipe *r, const struct pl_recipe_source *s, struct pl_err *err);
 /* One key against another; the last two for the output in use. */
 PL_MUST_CHECK enum pl_status pl_recipe_check_sources(const struct pl_recipe *r, const struct pl_recipe_raw *raw, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_recipe_check_output(const struct pl_recipe *r, const struct pl_recipe_output_raw *raw, struct pl_err *err);

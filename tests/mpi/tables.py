@@ -15,9 +15,12 @@ import random
 import struct
 import sys
 
-SAMPLE = [("key", "<u8"), ("text_hash", "<u8"), ("offset", "<u8"), ("length", "<u8"), ("first_image", "<u8"), ("frame", "<i4"),
-          ("images", "<u4"), ("images_ok", "<u4"), ("text_bytes", "<u4"), ("text_words", "<u4"), ("text_tokens", "<u4"),
-          ("segments", "<u4"), ("kind", "|u1"), ("status", "|u1"), ("pad", "|u1", (2,))]
+SAMPLE = [("key", "<u8"), ("text_hash", "<u8"), ("offset", "<u8"), ("length", "<u8"), ("first_image", "<u8"),
+          ("id_hash", "<u8"), ("frame", "<i4"), ("images", "<u4"), ("images_ok", "<u4"), ("text_bytes", "<u4"),
+          ("text_words", "<u4"), ("text_tokens", "<u4"), ("segments", "<u4"), ("kind", "|u1"), ("status", "|u1"), ("pad", "|u1", (2,)), ("text_chars", "<u4"), ("urls", "<u4"),
+          ("char_repetition", "<f4"), ("word_repetition", "<f4"), ("special_ratio", "<f4"), ("digit_ratio", "<f4"),
+          ("alnum_ratio", "<f4"), ("punctuation_ratio", "<f4"), ("script", "|u1", (4,)), ("language", "|u1", (4,)),
+          ("language_margin", "<f4"), ("pad2", "|u1", (4,))]
 IMAGE = [("sample", "<u8"), ("offset", "<u8"), ("length", "<u8"), ("store", "<u4"), ("position", "<u4"), ("width", "<u4"),
          ("height", "<u4"), ("xxh3", "|u1", (16,)), ("pdq", "|u1", (32,)), ("pdq_quality", "|u1"), ("where", "|u1"),
          ("format", "|u1"), ("orientation", "|u1"), ("status", "|u1"), ("pad", "|u1", (3,)), ("similarity", "<f4"),
@@ -25,7 +28,7 @@ IMAGE = [("sample", "<u8"), ("offset", "<u8"), ("length", "<u8"), ("store", "<u4
          ("frames", "<u4"), ("jpeg_quality", "|u1"), ("blank", "|u1"), ("pad2", "|u1", (6,))]
 SOURCE = {"kind": "pairs", "caption_field": None, "text_field": None, "image_after_text": False, "images": None, "columns": [],
           "hash": "pdq-aa", "limits": {"max_bytes": 67108864, "max_pixels": 100000000, "max_side": 65500, "timeout_ms": 20000,
-                                       "max_memory": 1073741824, "max_missing": 0.05}, "tables": 2}
+                                       "max_memory": 1073741824, "max_missing": 0.05}, "tables": 3}
 
 
 def write(path, dtype, rows, n):
@@ -71,7 +74,7 @@ def shard_of(corpus, shard, rows, rng):
     """The tables of a shard of (key, pdq, quality, side, content, bytes); its entry of the manifest."""
     n, unit = len(rows), "%05d" % shard
     write(f"{corpus}/{unit}.samples.npy", SAMPLE,
-          b"".join(struct.pack("<5Qi6I4B", r[0], 0, 0, 0, i, -1, 1, 1, 0, 0, 0, 2, 1, 0, 0, 0) for i, r in enumerate(rows)), n)
+          b"".join(struct.pack("<6Qi6I4B48x", r[0], 0, 0, 0, i, 0, -1, 1, 1, 0, 0, 0, 2, 1, 0, 0, 0) for i, r in enumerate(rows)), n)
     write(f"{corpus}/{unit}.images.npy", IMAGE,
           b"".join(struct.pack("<3Q4I16s32s5B3x7fI2B6x", i, 0, size, 0, 0, side, side, content, pdq.to_bytes(32, "little"), quality, 0, 1, 1,
                                0, *[0.0] * 7, 1, 90, 0) for i, (_, pdq, quality, side, content, size) in enumerate(rows)), n)
@@ -104,7 +107,7 @@ def chains(corpus, n, shards, seed):
 def links(corpora):
     """Of chains: A and C are kept, and B has gone for A."""
     for c in corpora:
-        keys = {(unit, i): r[0] for unit, i, r in rows_of(c, "samples", "<5Qi6I4B")}
+        keys = {(unit, i): r[0] for unit, i, r in rows_of(c, "samples", "<6Qi6I4B48x")}
         said = {keys[unit, i]: r for unit, i, r in rows_of(c, "dedup-images", DEDUP)}
         for key, (survivor, _, _, _, distance, reason) in said.items():
             assert (reason != 0) == (key % 3 == 2), key

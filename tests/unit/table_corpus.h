@@ -126,7 +126,8 @@ static inline void tc_write(
 {
 	struct pl_shard_facts facts[16] = {{0}};
 	const struct pl_source source = {
-	    .name = name, .read = {.kind = PL_KIND_PAIRS}, .limits = pl_img_limits_default()};
+	    .name = name, .read = {.kind = PL_KIND_PAIRS}, .script = "test", .language = "test",
+	    .limits = pl_img_limits_default()};
 	struct pl_err err = {0};
 	char paths[16][64];
 

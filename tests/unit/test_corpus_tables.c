@@ -318,8 +318,8 @@ static void corpus_by_hand(
 
 static void test_verdicts(void **state)
 {
-	static const struct pl_filter_row filter[3] = { { PL_REASON_FILTERED }, { 0 },
-		{ PL_REASON_FILTERED } };
+	static const struct pl_filter_row filter[3] = { { PL_REASON_FILTERED, 1 }, { 0, 0 },
+		{ PL_REASON_FILTERED, 1 } };
 	struct pl_dedup_row dedup[3] = { 0 };
 	struct wide_row s[3];
 	struct pl_image_row im[3];

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fuzz target: files of scores. The first byte chooses the form; values are
+ * numbers or none, and an error comes with words. */
+#include "fuzz.h"
+
+#include <math.h>
+
+#include "libpipe/corpus/score_file.h"
+
+static void read_all(const char *path)
+{
+	static const char *const names[] = { "clip", "b" };
+	const struct pl_score_columns columns = { "key", names, 2 };
+	struct pl_err err = { 0 };
+	struct pl_score_file *f;
+	double values[2];
+	uint64_t key, n = 0;
+	enum pl_status st = pl_score_file_open(&f, path, &columns, &err);
+
+	FUZZ_CHECK(st == PL_OK || err.text[0] != '\0');
+	if (st != PL_OK)
+		return;
+	while ((st = pl_score_file_next(f, &key, values, &err)) == PL_OK) {
+		n++;
+		FUZZ_CHECK(!isinf(values[0]) && !isinf(values[1]));
+	}
+	FUZZ_CHECK(st == PL_END || err.text[0] != '\0');
+	FUZZ_CHECK(pl_score_file_counts(f)->rows == n);
+	pl_score_file_close(f);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char *const names[] = { "s.csv", "s.tsv", "s.jsonl", "s.npy" };
+	const char *base = getenv("TMPDIR");
+	struct fuzz_file f;
+	char dir[512], path[600];
+
+	if (size == 0)
+		return 0;
+	fuzz_file_open(&f, data + 1, size - 1);
+	snprintf(dir, sizeof dir, "%s/plait-fuzz-XXXXXX", base && *base ? base : "/tmp");
+	FUZZ_CHECK(mkdtemp(dir) != NULL);
+	snprintf(path, sizeof path, "%s/%s", dir, names[data[0] % 4]);
+	FUZZ_CHECK(symlink(f.path, path) == 0);
+	read_all(path);
+	unlink(path);
+	rmdir(dir);
+	fuzz_file_close(&f);
+	return 0;
+}
