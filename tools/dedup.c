@@ -18,7 +18,7 @@ static int64_t max_documents, max_captions, max_texts_per_image;
 static int document, against_hash = -1;
 static double document_share = -1;
 static bool same_images;
-static int cluster;
+static int cluster, plan;
 static double budget;
 static uint64_t memory;
 static const char *scratch;
@@ -49,6 +49,7 @@ static const struct pl_opt options[] = {
 	{ 0, "budget", PL_OPT_REAL, &budget, "PAIRS", "refuse, before the join, to look at more pairs of images (100000 for each image, 10^12 at least)", 1, PL_DEDUP_BUDGET_MAX, NULL },
 	{ 0, "memory", PL_OPT_SIZE, &memory, "SIZE", "memory that dedup may take on a node (default: 80 % of what the node or its control group has)", 1e6, 1e15, NULL },
 	{ 0, "scratch", PL_OPT_STR, &scratch, "DIR", "directory on a local disk of each node for what does not fit into that memory", 0, 0, NULL },
+	{ 0, "plan", PL_OPT_CHOICE, &plan, "PLAN", "where hashes are while they are joined: replicated on every node, partitioned over ranks, or auto (default): as memory allows", 0, 0, pl_plan_names },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
 
@@ -60,7 +61,7 @@ static const struct pl_tool tool = {
 	    "Finds every pair of images within the distance, with no miss, and keeps greedy stars: every dropped image is within the "
 	    "distance of a kept one, no two kept ones are, and nothing chains. Larger and better pictures survive. Verdicts are written "
 	    "beside the tables with the survivor of each dropped row, and dedup.clusters.npy lists them by survivor; the same at any rank "
-	    "count and with any --memory. With --cluster components images that hang together by a chain of near ones count as one, and only "
+	    "count, with any --memory and by any --plan. With --cluster components images that hang together by a chain of near ones count as one, and only "
 	    "the first stays: more is dropped, some of it far from what stays. "
 	    "A file given to --against is a list of PDQ hashes, one a line, blanks and a name behind it if you like; plait hash -r pdq-aa --list makes one.",
 	.examples =
@@ -124,6 +125,7 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 	step.options.across = !within_only;
 	step.options.cluster = (enum pl_cluster)cluster;
 	step.options.budget = budget;
+	step.options.plan = (enum pl_dedup_plan)plan;
 	step.memory = memory;
 	step.scratch = scratch;
 	st = step_dedup(t, &step, err);

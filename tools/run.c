@@ -8,6 +8,7 @@ static bool keep_going, dry_run, no_verify;
 
 static uint64_t memory;
 static const char *scratch;
+static int hash_plan;
 
 static const struct pl_opt options[] = {
 	{ 'o', "output", PL_OPT_STR, &out, "DIR", "directory of the data set; default: the recipe's", 0, 0, NULL },
@@ -16,6 +17,7 @@ static const struct pl_opt options[] = {
 	{ 0, "keep-going", PL_OPT_FLAG, &keep_going, NULL, "leave out shards that cannot be read, instead of failing", 0, 0, NULL },
 	{ 0, "memory", PL_OPT_SIZE, &memory, "SIZE", "memory that dedup may take on a node (default: 80 % of what there is)", 1e6, 1e15, NULL },
 	{ 0, "scratch", PL_OPT_STR, &scratch, "DIR", "directory on a local disk of each node for what dedup cannot hold in memory", 0, 0, NULL },
+	{ 0, "plan", PL_OPT_CHOICE, &hash_plan, "PLAN", "where dedup's hashes are: replicated on every node, partitioned over ranks, or auto (default): as memory allows", 0, 0, pl_plan_names },
 	{ 0, "no-verify", PL_OPT_FLAG, &no_verify, NULL, "leave the last check out", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
@@ -136,6 +138,7 @@ static enum pl_status dedup(struct job *j, struct pl_err *err)
 	step.nknown = r->dedup.known.n;
 	step.options.rules = r->dedup.rules;
 	step.options.budget = r->dedup.budget;
+	step.options.plan = (enum pl_dedup_plan)hash_plan;
 	step.memory = memory;
 	step.scratch = scratch;
 	step.options.near = r->dedup.near;

@@ -30,6 +30,7 @@ struct dedup {
 	struct dedup_parts parts;
 	uint64_t tickets;
 	double join_seconds;
+	enum pl_dedup_plan plan;
 	uint64_t digest[2];
 	struct near_text_counts texts;
 	bool done;
@@ -178,15 +179,33 @@ static enum pl_status predict(struct tool *t, struct dedup *d, struct pl_err *er
 	return st;
 }
 
+/* All ranks together. */
+static enum pl_status join_steps(struct tool *t, struct dedup *d, struct pl_err *err)
+{
+	uint64_t steps = pl_dedup_steps(d->work);
+	enum pl_status st = PL_OK;
+
+	for (uint64_t step = 0; step < steps && st == PL_OK; step++) {
+		st = pl_dedup_step(d->work, step, err);
+		if (tool_is_root(t))
+			pl_job_count(t->job, 1, 0, 0);
+	}
+	return pl_job_agree(t->job, st, err);
+}
+
 static enum pl_status join(struct tool *t, struct dedup *d, struct pl_err *err)
 {
 	uint64_t units = pl_dedup_units(d->work);
 	double began = pl_now();
 	enum pl_status st;
 
+	d->plan = pl_dedup_plan(d->work);
 	d->tickets = units < TICKETS ? units : TICKETS;
-	tool_stage(t, "compare images", d->tickets);
-	st = tool_for_units(t, d->tickets, join_ticket, d, err);
+	tool_stage(t, "compare images", d->plan == PL_PLAN_PARTITIONED ? pl_dedup_steps(d->work) : d->tickets);
+	if (d->plan == PL_PLAN_PARTITIONED)
+		st = join_steps(t, d, err);
+	else
+		st = tool_for_units(t, d->tickets, join_ticket, d, err);
 	d->join_seconds = pl_now() - began;
 	return st;
 }
@@ -394,7 +413,9 @@ static enum pl_status tell_rules(struct tool *t, const struct dedup *d, const st
 static enum pl_status tell_join(struct tool *t, struct dedup *d, const struct pl_dedup_stats *s, struct pl_buf *extra, struct pl_err *err)
 {
 	uint64_t held = pl_job_max(t->job, s->held), shared = pl_job_max(t->job, d->parts.shared_peak), filed = s->filed;
-	char a[24], b[24], c[24], n[24];
+	uint64_t sent = pl_job_max(t->job, d->parts.sent), peak = pl_job_max(t->job, pl_peak_rss());
+	uint64_t units = s->units + s->steps;
+	char a[24], b[24], c[24], n[24], m[24];
 
 	pl_job_node_sum(t->job, &filed, 1);
 	filed = pl_job_max(t->job, filed + d->parts.filed);
@@ -402,19 +423,19 @@ static enum pl_status tell_join(struct tool *t, struct dedup *d, const struct pl
 		pl_log(PL_LOG_INFO, "%llu images, %llu distinct hashes, %llu pairs within %u, %s in %llu rounds; %llu images of low quality compared by bytes",
 		    (unsigned long long)s->images, (unsigned long long)s->distinct_hashes, (unsigned long long)s->pairs, d->step->options.distance,
 		    pl_cluster_names[d->step->options.cluster], (unsigned long long)s->rounds, (unsigned long long)s->low_quality);
-		pl_log(PL_LOG_INFO, "join: %s keys, %s candidates and %.3g core seconds predicted, largest bucket %llu, %.1f s; a rank held %s beside %s a node",
-		    pl_human_count((double)s->keys, a, sizeof(a)), pl_human_count((double)s->candidates, b, sizeof(b)), (double)s->core_us / 1e6,
+		pl_log(PL_LOG_INFO, "join, %s: %s keys, %s candidates and %.3g core seconds predicted, largest bucket %llu, %.1f s; a rank held %s beside %s a "
+		    "node and sent %s", pl_plan_names[d->plan], pl_human_count((double)s->keys, a, sizeof(a)), pl_human_count((double)s->candidates, b, sizeof(b)), (double)s->core_us / 1e6,
 		    (unsigned long long)s->largest_bucket, d->join_seconds, pl_human_bytes((double)(held + s->scratch), c, sizeof(c)),
-		    pl_human_bytes((double)shared, n, sizeof(n)));
+		    pl_human_bytes((double)shared, n, sizeof(n)), pl_human_bytes((double)sent, m, sizeof(m)));
 	}
 	return pl_buf_addf(extra, err,
-	    "\"images\":%llu,\"low_quality\":%llu,\"distinct_hashes\":%llu,\"pairs\":%llu,\"rounds\":%llu,\"join\":{\"units\":%llu,\"keys\":%llu,"
-	    "\"predicted_candidates\":%llu,\"predicted_pairs\":%llu,\"predicted_seconds\":%.3f,\"largest_bucket\":%llu,\"seconds\":%.3f},\"memory\":{\"rank\":%llu,"
-	    "\"join\":%llu,\"node\":%llu,\"scratch_file\":%llu}",
+	    "\"images\":%llu,\"low_quality\":%llu,\"distinct_hashes\":%llu,\"pairs\":%llu,\"rounds\":%llu,\"join\":{\"plan\":\"%s\",\"units\":%llu,\"keys\":%llu,"
+	    "\"predicted_candidates\":%llu,\"predicted_pairs\":%llu,\"predicted_seconds\":%.3f,\"largest_bucket\":%llu,\"seconds\":%.3f,\"sent\":%llu},\"memory\":{\"rank\":%llu,"
+	    "\"join\":%llu,\"node\":%llu,\"scratch_file\":%llu,\"peak\":%llu}",
 	    (unsigned long long)s->images, (unsigned long long)s->low_quality, (unsigned long long)s->distinct_hashes, (unsigned long long)s->pairs,
-	    (unsigned long long)s->rounds, (unsigned long long)s->units, (unsigned long long)s->keys, (unsigned long long)s->candidates,
-	    (unsigned long long)s->expected_pairs, (double)s->core_us / 1e6, (unsigned long long)s->largest_bucket, d->join_seconds, (unsigned long long)held,
-	    (unsigned long long)s->scratch, (unsigned long long)shared, (unsigned long long)filed);
+	    (unsigned long long)s->rounds, pl_plan_names[d->plan], (unsigned long long)units, (unsigned long long)s->keys, (unsigned long long)s->candidates,
+	    (unsigned long long)s->expected_pairs, (double)s->core_us / 1e6, (unsigned long long)s->largest_bucket, d->join_seconds, (unsigned long long)sent, (unsigned long long)held,
+	    (unsigned long long)s->scratch, (unsigned long long)shared, (unsigned long long)filed, (unsigned long long)peak);
 }
 
 static enum pl_status end(struct tool *t, struct dedup *d, struct pl_err *err)

@@ -32,6 +32,8 @@ static enum pl_status parts_exchange(void *ctx, const struct pl_buf *to, struct 
 {
 	struct dedup_parts *p = ctx;
 
+	for (uint32_t r = 0; r < p->parts.parts; r++)
+		p->sent += r != p->parts.part ? to[r].len : 0;
 	return pl_job_exchange(p->tool->job, to, from, NULL, err);
 }
 
@@ -92,6 +94,15 @@ static void parts_unshare(void *ctx, struct pl_share *s)
 	memset(s, 0, sizeof(*s));
 }
 
+static bool parts_fits(void *ctx, uint64_t bytes, uint64_t held)
+{
+	struct dedup_parts *p = ctx;
+	uint64_t need = held;
+
+	pl_job_node_sum(p->tool->job, &need, 1);
+	return pl_job_max(p->tool->job, need + p->shared + bytes > p->memory) == 0;
+}
+
 /* The least of all nodes, so that all ranks plan the same join. */
 static uint64_t parts_room(void *ctx, uint64_t held)
 {
@@ -141,7 +152,7 @@ enum pl_status dedup_parts_open(struct dedup_parts *p, struct tool *t, uint64_t 
 	p->parts = (struct pl_parts){ .part = (uint32_t)pl_job_rank(job), .parts = (uint32_t)pl_job_size(job), .leaders = p->leaders, .nodes = n,
 		.leader = (uint32_t)pl_job_leader(job), .scratch = scratch, .ctx = p, .poll = parts_poll, .agree = parts_agree,
 		.exchange = parts_exchange, .sum = parts_sum, .share = parts_share, .settle = parts_settle, .unshare = parts_unshare,
-		.room = parts_room };
+		.fits = parts_fits, .room = parts_room };
 	return PL_OK;
 }
 

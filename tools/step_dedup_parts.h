@@ -11,6 +11,7 @@ struct dedup_parts {
 	struct tool *tool;
 	uint64_t memory;          /* bytes of this node */
 	uint64_t shared, shared_peak, filed;   /* bytes of this node: in shared memory, at most; in files of the scratch directory */
+	uint64_t sent;            /* bytes to other ranks */
 	uint32_t *leaders;
 };
 /* memory: bytes of a node, 0 = most of what the machine has; scratch: directory or NULL. Both are borrowed. Collective. */

@@ -7,11 +7,11 @@
 
 enum { AT_ONCE = 1 << 20 };   /* pairs */
 
-struct forest { uint32_t *node, *parent; size_t n; };   /* node: sorted; parent: index, never larger than one's own */
+struct forest { uint64_t *node, *parent; size_t n; };   /* node: sorted; parent: index, never larger than one's own */
 
-static int compare_u32(const void *x, const void *y)
+static int compare_u64(const void *x, const void *y)
 {
-	const uint32_t *a = x, *b = y;
+	const uint64_t *a = x, *b = y;
 
 	return (*a > *b) - (*a < *b);
 }
@@ -22,7 +22,7 @@ static void forest_free(struct forest *f)
 	free(f->parent);
 }
 
-static enum pl_status forest_new(struct forest *f, const struct pl_pair *pairs, size_t n, pl_poll *poll, void *ctx, struct pl_err *err)
+static enum pl_status forest_new(struct forest *f, const struct pl_link *pairs, size_t n, pl_poll *poll, void *ctx, struct pl_err *err)
 {
 	enum pl_status st;
 	size_t unique = 0;
@@ -33,9 +33,9 @@ static enum pl_status forest_new(struct forest *f, const struct pl_pair *pairs, 
 		return pl_fail_nomem(err);
 	for (size_t i = 0; i < n; i++) {
 		f->node[2 * i] = pairs[i].a;
-		f->node[2 * i + 1] = pairs[i].b;
+		f->node[2 * i + 1] = pl_link_b(&pairs[i]);
 	}
-	st = pl_sort(f->node, 2 * n, sizeof(*f->node), compare_u32, poll, ctx, err);
+	st = pl_sort(f->node, 2 * n, sizeof(*f->node), compare_u64, poll, ctx, err);
 	if (st != PL_OK) {
 		forest_free(f);
 		return st;
@@ -50,11 +50,11 @@ static enum pl_status forest_new(struct forest *f, const struct pl_pair *pairs, 
 		return pl_fail_nomem(err);
 	}
 	for (size_t i = 0; i < unique; i++)
-		f->parent[i] = (uint32_t)i;
+		f->parent[i] = i;
 	return PL_OK;
 }
 
-static uint32_t find_root(struct forest *f, uint32_t i)
+static uint64_t find_root(struct forest *f, uint64_t i)
 {
 	while (f->parent[i] != i) {
 		f->parent[i] = f->parent[f->parent[i]];
@@ -63,17 +63,17 @@ static uint32_t find_root(struct forest *f, uint32_t i)
 	return i;
 }
 
-static uint32_t index_of(const struct forest *f, uint32_t node)
+static uint64_t index_of(const struct forest *f, uint64_t node)
 {
-	const uint32_t *at = bsearch(&node, f->node, f->n, sizeof(node), compare_u32);
+	const uint64_t *at = bsearch(&node, f->node, f->n, sizeof(node), compare_u64);
 
-	return (uint32_t)(at - f->node);
+	return (uint64_t)(at - f->node);
 }
 
 /* Were they apart? */
-static bool join(struct forest *f, const struct pl_pair *p)
+static bool join(struct forest *f, const struct pl_link *p)
 {
-	uint32_t a = find_root(f, index_of(f, p->a)), b = find_root(f, index_of(f, p->b));
+	uint64_t a = find_root(f, index_of(f, p->a)), b = find_root(f, index_of(f, pl_link_b(p)));
 
 	if (a == b)
 		return false;
@@ -81,7 +81,7 @@ static bool join(struct forest *f, const struct pl_pair *p)
 	return true;
 }
 
-static enum pl_status thin(struct pl_pair *pairs, size_t *n, pl_poll *poll, void *ctx, struct pl_err *err)
+static enum pl_status thin(struct pl_link *pairs, size_t *n, pl_poll *poll, void *ctx, struct pl_err *err)
 {
 	struct forest f;
 	size_t left = 0;
@@ -97,7 +97,7 @@ static enum pl_status thin(struct pl_pair *pairs, size_t *n, pl_poll *poll, void
 	return poll ? poll(ctx, err) : PL_OK;
 }
 
-enum pl_status pl_components_thin(struct pl_pair *pairs, size_t *n, pl_poll *poll, void *ctx, struct pl_err *err)
+enum pl_status pl_components_thin(struct pl_link *pairs, size_t *n, pl_poll *poll, void *ctx, struct pl_err *err)
 {
 	size_t kept = 0, at = 0;
 	enum pl_status st = PL_OK;
@@ -114,7 +114,7 @@ enum pl_status pl_components_thin(struct pl_pair *pairs, size_t *n, pl_poll *pol
 	return st;
 }
 
-enum pl_status pl_components_first(struct pl_pair *pairs, size_t n, pl_poll *poll, void *ctx, struct pl_buf *out,
+enum pl_status pl_components_first(struct pl_link *pairs, size_t n, pl_poll *poll, void *ctx, struct pl_buf *out,
     struct pl_err *err)
 {
 	struct forest f;
@@ -125,8 +125,8 @@ enum pl_status pl_components_first(struct pl_pair *pairs, size_t n, pl_poll *pol
 	for (size_t i = 0; i < n; i++)
 		(void)join(&f, &pairs[i]);
 	for (size_t i = 0; i < f.n && st == PL_OK; i++) {
-		uint32_t root = find_root(&f, (uint32_t)i);
-		struct pl_pair p = {f.node[root], f.node[i], 0};
+		uint64_t root = find_root(&f, i);
+		struct pl_link p = pl_link(f.node[root], f.node[i], 0);
 		if (root != i)
 			st = pl_buf_add(out, &p, sizeof(p), err);
 	}

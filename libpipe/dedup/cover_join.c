@@ -23,7 +23,7 @@ enum {
 /* ---- what the hashes are like ---- */
 
 /* How often two strangers agree on 8 neighbouring (permuted) bits tells what a bit is worth: base^8. */
-static double measure_base(const struct pl_join *j)
+double pl_join_base(const struct pl_join *j)
 {
 	uint64_t n = j->n < SAMPLE ? j->n : SAMPLE, same = 0;
 	unsigned bytes = j->bits / 8;
@@ -214,7 +214,7 @@ static enum pl_status look_at_hashes(struct pl_join_plan *p, struct pl_err *err)
 		return st;
 	if (distance % 2 == 1 && pl_cover_even(pl_join_hashes(p), j->n))
 		distance--;
-	p->base = measure_base(j);
+	p->base = pl_join_base(j);
 	return p->how.nblocks > 0 ? pl_cover_make(&p->cover, j->bits, distance, p->how.nblocks, p->base, err)
 	                          : pl_cover_choose(&p->cover, j->bits, distance, j->n, p->base, err);
 }

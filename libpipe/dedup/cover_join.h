@@ -77,6 +77,9 @@ struct pl_tally { double pairs; uint64_t largest; };   /* sum of s(s-1)/2, large
 PL_MUST_CHECK enum pl_status pl_join_plan_with(struct pl_join_plan **p, const struct pl_join *j, const struct pl_join_how *how,
     uint64_t memory, struct pl_err *err);
 
+/* What a bit is worth: the probability that those of two strangers agree, 0.5 to 0.9, from a sample of the permuted hashes. */
+double pl_join_base(const struct pl_join *j);
+
 /* cover_scratch.c */
 enum {
 	PL_JOIN_CANDIDATES = 4096,   /* their hashes stay near the core from the check of the distance to that of the mask */

@@ -7,9 +7,12 @@
 #include <string.h>
 
 #include "internal.h"
+#include "partition.h"
 
 const char *const pl_cluster_names[] = {"stars", "components", NULL};
+const char *const pl_plan_names[] = {"auto", "replicated", "partitioned", NULL};
 
+enum { LINKS = 512 };                  /* made of pairs at once */
 #define PAIRS_BELIEVED 100             /* seen in a sample */
 #define ROOM_SLACK 1.25
 #define OUT_BYTES ((size_t)4 << 20)   /* of pairs of one unit that wait for the store */
@@ -105,10 +108,10 @@ uint32_t pl_dedup_owner(const struct pl_dedup *d, size_t corpus, size_t shard)
 uint64_t pl_dedup_held(const struct pl_dedup *d)
 {
 	uint64_t bytes = d->images.cap * sizeof(struct pl_item) + d->ntexts * sizeof(struct pl_text_drop) +
-	    d->found.memory.cap + d->pairs.memory.cap;
+	    d->found.memory.cap + d->pairs.memory.cap + d->own.memory.cap + d->nown * sizeof(*d->own_classes);
 
 	if (d->starts)
-		bytes += (uint64_t)pl_nodes_held(d) * (sizeof(struct pl_node) + sizeof(uint32_t) + sizeof(uint16_t));
+		bytes += (uint64_t)pl_nodes_held(d) * (sizeof(struct pl_node) + sizeof(uint64_t) + sizeof(uint16_t));
 	return bytes;
 }
 
@@ -163,6 +166,7 @@ enum pl_status pl_dedup_new(struct pl_dedup **out, struct pl_corpus *const *corp
 	pl_buf_init(&d->out, (size_t)1 << 46);
 	pl_spill_init(&d->found, UINT64_MAX, NULL);
 	pl_spill_init(&d->pairs, UINT64_MAX, NULL);
+	pl_spill_init(&d->own, UINT64_MAX, NULL);
 	st = check_recipes(d, err);
 	if (st == PL_OK)
 		st = number_places(d, err);
@@ -186,11 +190,14 @@ void pl_dedup_free(struct pl_dedup *d)
 	if (!d)
 		return;
 	pl_join_plan_free(d->plan);
+	pl_partition_free(d->partition);
 	d->parts.unshare(d->parts.ctx, &d->states);
 	d->parts.unshare(d->parts.ctx, &d->hashes);
 	pl_buf_release(&d->out);
 	pl_spill_release(&d->found);
 	pl_spill_release(&d->pairs);
+	pl_spill_release(&d->own);
+	free(d->own_classes);
 	free(d->places);
 	free(d->numbers);
 	free(d->bases);
@@ -214,10 +221,26 @@ static bool near_related(void *ctx, uint32_t a, uint32_t b)
 	return pl_classes_related(pl_hash_classes(d)[a], pl_hash_classes(d)[b]);
 }
 
+static enum pl_status take_links(void *ctx, const struct pl_link *links, size_t n, struct pl_err *err)
+{
+	struct pl_dedup *d = ctx;
+
+	return pl_spill_add(&d->found, links, n * sizeof(*links), err);
+}
+
 /* Pairs of a unit under way go to the store now and then: a bucket of copies gives more than memory may hold. */
 static enum pl_status take_out(struct pl_dedup *d, struct pl_err *err)
 {
-	enum pl_status st = pl_spill_add(&d->found, d->out.data, d->out.len, err);
+	const struct pl_pair *pairs = (const struct pl_pair *)(const void *)d->out.data;
+	size_t n = d->out.len / sizeof(*pairs);
+	enum pl_status st = PL_OK;
+
+	for (size_t at = 0, k; at < n && st == PL_OK; at += k) {
+		struct pl_link links[LINKS];
+		for (k = 0; k < LINKS && at + k < n; k++)
+			links[k] = pl_link(pairs[at + k].a, pairs[at + k].b, pairs[at + k].distance);
+		st = take_links(d, links, k, err);
+	}
 
 	pl_dedup_account(d, d->out.cap);
 	pl_buf_clear(&d->out);
@@ -236,12 +259,18 @@ static enum pl_status join_poll(void *ctx, struct pl_err *err)
 static enum pl_status plan_join(struct pl_dedup *d, struct pl_err *err)
 {
 	uint64_t room = d->parts.room(d->parts.ctx, pl_dedup_held(d));
-	struct pl_join j = {.hashes = pl_hashes(d), .n = d->nnear, .distance = d->o.distance, .bits = 256, .fixed = d->nfixed, .permuted = true, .workers = d->parts.parts,
-	    .budget = d->o.budget > 0 ? d->o.budget : pl_dedup_budget(d->nnear),
+	double budget = d->o.budget > 0 ? d->o.budget : pl_dedup_budget(d->nnear);
+	struct pl_join j = {.hashes = pl_hashes(d), .n = (uint32_t)d->nnear, .distance = d->o.distance, .bits = 256,
+	    .fixed = (uint32_t)d->nfixed, .permuted = true, .workers = d->parts.parts, .budget = budget,
 	    .related = d->classes ? near_related : NULL, .poll = join_poll, .ctx = d};
+	struct pl_partition_job job = {.parts = &d->parts, .hashes = (const uint64_t (*)[4])(void *)d->own.data,
+	    .classes = d->own_classes, .n = d->nown, .first = d->nown > 0 ? pl_nodes_first(d) : 0, .total = d->nnear, .fixed = d->nfixed,
+	    .distance = d->o.distance, .memory = room / 2, .budget = budget, .related = pl_classes_related, .found = take_links, .ctx = d};
 
 	d->found.ceiling = d->pairs.ceiling = room / 4;
 	d->found.dir = d->pairs.dir = d->parts.scratch;
+	if (d->partitioned)
+		return pl_partition_new(&d->partition, &job, &(struct pl_partition_how){0}, err);
 	return d->parts.agree(d->parts.ctx, pl_join_plan_new(&d->plan, &j, room / 2, err), err);
 }
 
@@ -269,15 +298,33 @@ enum pl_status pl_dedup_load(struct pl_dedup *d, struct pl_err *err)
 
 uint64_t pl_dedup_units(const struct pl_dedup *d)
 {
-	return d->loaded ? pl_join_plan_units(d->plan) : 0;
+	return d->loaded && d->plan ? pl_join_plan_units(d->plan) : 0;
+}
+
+uint64_t pl_dedup_steps(const struct pl_dedup *d)
+{
+	return d->loaded && d->partition ? pl_partition_steps(d->partition) : 0;
+}
+
+enum pl_dedup_plan pl_dedup_plan(const struct pl_dedup *d)
+{
+	return d->partitioned ? PL_PLAN_PARTITIONED : PL_PLAN_REPLICATED;
+}
+
+enum pl_status pl_dedup_step(struct pl_dedup *d, uint64_t step, struct pl_err *err)
+{
+	if (!d->partition)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "this join has no steps, or they are done");
+	pl_dedup_account(d, 0);
+	return pl_partition_step(d->partition, step, err);
 }
 
 enum pl_status pl_dedup_join(struct pl_dedup *d, uint64_t unit, struct pl_err *err)
 {
 	enum pl_status st;
 
-	if (!d->loaded || d->resolved)
-		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "%s", d->loaded ? "survivors were decided before" : "no images were loaded");
+	if (!d->plan)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "%s", d->partition ? "this join goes by steps" : d->loaded ? "survivors were decided before" : "no images were loaded");
 	st = pl_join_unit(d->plan, unit, &d->out, err);
 	return st == PL_OK ? take_out(d, err) : st;
 }
@@ -290,7 +337,7 @@ double pl_dedup_budget(uint64_t n)
 /* Would the pairs fill the memory that the parts have for them? An estimate from a few pairs is not believed. */
 static enum pl_status check_room(const struct pl_dedup *d, const struct pl_join_cost *c, struct pl_err *err)
 {
-	double room = (double)d->found.ceiling * d->parts.parts, bytes = c->pairs * sizeof(struct pl_pair);
+	double room = (double)d->found.ceiling * d->parts.parts, bytes = c->pairs * sizeof(struct pl_link);
 
 	if (d->found.dir || c->pairs_seen < PAIRS_BELIEVED || bytes < ROOM_SLACK * room)
 		return PL_OK;
@@ -303,8 +350,10 @@ static enum pl_status check_room(const struct pl_dedup *d, const struct pl_join_
 static enum pl_status predict(struct pl_dedup *d, struct pl_err *err)
 {
 	struct pl_join_cost c = {0};
-	enum pl_status st = pl_join_plan_cost(d->plan, &c, err);
+	enum pl_status st = d->partition ? pl_partition_cost(d->partition, &c, err) : pl_join_plan_cost(d->plan, &c, err);
 
+	if (d->parts.part != 0)   /* where all predict, one tells */
+		return st;
 	d->stats.keys = c.keys;
 	d->stats.candidates = (uint64_t)c.candidates;
 	d->stats.expected_pairs = (uint64_t)c.pairs;
@@ -316,7 +365,7 @@ static enum pl_status predict(struct pl_dedup *d, struct pl_err *err)
 
 enum pl_status pl_dedup_predict(struct pl_dedup *d, struct pl_err *err)
 {
-	return d->parts.agree(d->parts.ctx, d->parts.part == 0 ? predict(d, err) : PL_OK, err);
+	return d->parts.agree(d->parts.ctx, d->partition || d->parts.part == 0 ? predict(d, err) : PL_OK, err);
 }
 
 /* ---- survivors ---- */
@@ -347,9 +396,12 @@ enum pl_status pl_dedup_decide(struct pl_dedup *d, struct pl_err *err)
 	if ((st = d->parts.agree(d->parts.ctx, st, err)) != PL_OK)
 		return st;
 	/* its scratch makes room for what decides */
-	d->stats.units = pl_join_plan_units(d->plan);
+	d->stats.units = pl_dedup_units(d);
+	d->stats.steps = pl_dedup_steps(d);
 	pl_join_plan_free(d->plan);
 	d->plan = NULL;
+	pl_partition_free(d->partition);
+	d->partition = NULL;
 	st = pl_dedup_survivors(d, err);
 	if (st == PL_OK)
 		st = pl_dedup_fates(d, err);
@@ -359,6 +411,7 @@ enum pl_status pl_dedup_decide(struct pl_dedup *d, struct pl_err *err)
 		return st;
 	add_up(d);
 	d->parts.unshare(d->parts.ctx, &d->hashes);
+	pl_spill_release(&d->own);
 	d->resolved = true;
 	return PL_OK;
 }

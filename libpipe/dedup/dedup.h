@@ -37,6 +37,10 @@ PL_MUST_CHECK enum pl_status pl_near_text_set(struct pl_near_text_options *o, in
 enum pl_cluster { PL_CLUSTER_STARS, PL_CLUSTER_COMPONENTS };
 extern const char *const pl_cluster_names[];   /* ends with NULL */
 
+/* Where the hashes are while they are joined: on every node, or each where its node is held. README.md */
+enum pl_dedup_plan { PL_PLAN_AUTO, PL_PLAN_REPLICATED, PL_PLAN_PARTITIONED };
+extern const char *const pl_plan_names[];      /* ends with NULL */
+
 struct pl_hashlist;
 /* What stands among the evaluation sets and is none of their corpora. */
 struct pl_dedup_other {
@@ -52,6 +56,7 @@ struct pl_dedup_options {
 	struct pl_near_text_options near_text;   /* then pl_near_text_resolve comes before pl_dedup_load */
 	bool across;            /* between corpora too, not only within each */
 	enum pl_cluster cluster;
+	enum pl_dedup_plan plan;   /* decides nothing but time and memory */
 	double budget;          /* most candidate pairs of images that pl_dedup_predict lets pass; 0: pl_dedup_budget */
 	struct pl_dedup_rules rules;
 	const struct pl_dedup_other *others;     /* NULL, or what each of the evals is; borrowed */
@@ -70,15 +75,20 @@ PL_MUST_CHECK enum pl_status pl_dedup_new(struct pl_dedup **d, struct pl_corpus 
     size_t m, const struct pl_dedup_options *o, const struct pl_parts *parts, struct pl_err *err);
 /* NULL works. Collective. */
 void pl_dedup_free(struct pl_dedup *d);
-/* Read the images of what the texts left, number the different ones, bring their hashes to all nodes, plan the join. Collective. */
+/* Read the images of what the texts left, number the different ones, plan the join, bring their hashes to all nodes if that is the plan. Collective. */
 PL_MUST_CHECK enum pl_status pl_dedup_load(struct pl_dedup *d, struct pl_err *err);
-/* Units of the join: each is done by one part, in any order. */
+/* The plan that is followed. */
+enum pl_dedup_plan pl_dedup_plan(const struct pl_dedup *d);
+/* Units of the join, of hashes that are on every node: each is done by one part, in any order. */
 uint64_t pl_dedup_units(const struct pl_dedup *d);
 PL_MUST_CHECK enum pl_status pl_dedup_join(struct pl_dedup *d, uint64_t unit, struct pl_err *err);
+/* Or steps, where they are not: each is done by all parts, in order. Collective. */
+uint64_t pl_dedup_steps(const struct pl_dedup *d);
+PL_MUST_CHECK enum pl_status pl_dedup_step(struct pl_dedup *d, uint64_t step, struct pl_err *err);
 /* The candidates that are taken on unasked: 10^5 for each of n distinct hashes, and 10^12 for fewer than 10^7 of them. */
 double pl_dedup_budget(uint64_t n);
-/* What the join will cost and find (join.h), before any unit; the numbers enter the stats of part 0. More candidates than the budget, or
- * more pairs than there is memory for, without a scratch directory: PL_ERR_LIMIT, and the message says what helps. Collective. */
+/* What the join will cost and find (join.h), before any unit or step; the numbers enter the stats of part 0. More candidates than the
+ * budget, or more pairs than there is memory for, without a scratch directory: PL_ERR_LIMIT, and the message says what helps. Collective. */
 PL_MUST_CHECK enum pl_status pl_dedup_predict(struct pl_dedup *d, struct pl_err *err);
 /* Decide survivors from the pairs of all parts. Collective. */
 PL_MUST_CHECK enum pl_status pl_dedup_decide(struct pl_dedup *d, struct pl_err *err);
@@ -93,7 +103,7 @@ PL_MUST_CHECK enum pl_status pl_dedup_clusters(struct pl_dedup *d, size_t corpus
  * part, in memory and in files of pairs. */
 struct pl_dedup_stats { uint64_t images, low_quality, distinct_hashes, pairs, dropped_bytes, dropped_near, dropped_eval, dropped_text,
     near_texts, text_pairs, dropped_near_text, kept_captions, repeated_images, repeated_captions,
-    rounds, units, keys, candidates, expected_pairs, core_us, largest_bucket,
+    rounds, units, steps, keys, candidates, expected_pairs, core_us, largest_bucket,
     scratch, held, filed; };
 struct pl_dedup_stats pl_dedup_stats(const struct pl_dedup *d);
 

@@ -8,7 +8,7 @@
 #include "internal.h"
 
 /* What is asked of a node's holder: node, for element `index` of part `from`. */
-struct question { uint32_t from, index, node; };
+struct question { uint64_t node; uint32_t from, index; };
 struct answer {
 	uint32_t to, index;
 	struct pl_node node;      /* who stays: the node itself when it is kept */
@@ -26,12 +26,12 @@ static bool next_survivor(void *ctx, const void **record, uint32_t *to)
 	struct survivor_deal *x = ctx;
 	const struct pl_dedup *d = x->d;
 
-	while (x->at < pl_nodes_held(d) && d->survivor[x->at] == PL_STAR_KEPT)
+	while (x->at < pl_nodes_held(d) && d->survivor[x->at] == PL_NODE_NONE)
 		x->at++;
 	if (x->at == pl_nodes_held(d))
 		return false;
 	*to = pl_node_holder(d, d->survivor[x->at]);
-	x->record = (struct question){d->parts.part, x->at, d->survivor[x->at]};
+	x->record = (struct question){d->survivor[x->at], d->parts.part, x->at};
 	x->at++;
 	*record = &x->record;
 	return true;
@@ -53,9 +53,9 @@ static bool next_answer(void *ctx, const void **record, uint32_t *to)
 
 	if (x->at == x->n)
 		return false;
-	i = q->node - pl_nodes_first(x->d);
+	i = (uint32_t)(q->node - pl_nodes_first(x->d));
 	*to = q->from;
-	x->record = (struct answer){.to = q->from, .index = q->index, .kept = x->d->survivor[i] == PL_STAR_KEPT};
+	x->record = (struct answer){.to = q->from, .index = q->index, .kept = x->d->survivor[i] == PL_NODE_NONE};
 	if (x->record.kept || !x->survivors) {
 		x->record.node = x->d->nodes[i];
 	} else {
@@ -95,7 +95,7 @@ static enum pl_status find_survivors(struct pl_dedup *d, struct pl_node **surviv
 	pl_buf_init(&in, (size_t)1 << 46);
 	*slot = calloc((size_t)pl_nodes_held(d) + 1, sizeof(**slot));
 	for (uint32_t i = 0; *slot && i < pl_nodes_held(d); i++)
-		if (d->survivor[i] != PL_STAR_KEPT)
+		if (d->survivor[i] != PL_NODE_NONE)
 			(*slot)[i] = n++;
 	*survivors = calloc((size_t)n + 1, sizeof(**survivors));
 	if (!*slot || !*survivors)
@@ -119,14 +119,14 @@ static bool next_item(void *ctx, const void **record, uint32_t *to)
 {
 	struct item_deal *x = ctx;
 	const struct pl_items *it = &x->d->images;
-	uint32_t node;
+	uint64_t node;
 
 	if (x->at == it->n)
 		return false;
-	node = it->items[x->at].node;
+	node = pl_item_node(&it->items[x->at]);
 	*to = pl_node_holder(x->d, node);
-	x->record = (struct question){x->d->parts.part, (uint32_t)x->at, node};
-	while (x->at < it->n && it->items[x->at].node == node)
+	x->record = (struct question){node, x->d->parts.part, (uint32_t)x->at};
+	while (x->at < it->n && pl_item_node(&it->items[x->at]) == node)
 		x->at++;
 	*record = &x->record;
 	return true;
@@ -155,10 +155,10 @@ static void decide_items(struct pl_dedup *d, const struct pl_buf *answers)
 
 	for (size_t at = 0; at < answers->len; at += sizeof(struct answer)) {
 		struct answer a;
-		uint32_t node;
+		uint64_t node;
 		memcpy(&a, answers->data + at, sizeof(a));
-		node = it->items[a.index].node;
-		for (size_t i = a.index; i < it->n && it->items[i].node == node; i++)
+		node = pl_item_node(&it->items[a.index]);
+		for (size_t i = a.index; i < it->n && pl_item_node(&it->items[i]) == node; i++)
 			decide_item(&it->items[i], &a);
 	}
 	for (size_t i = 0; i < it->n; i++) {

@@ -4,6 +4,7 @@
 #define PL_DEDUP_INTERNAL_H
 
 #include "dedup.h"
+#include "link.h"
 #include "parts.h"
 #include "spill.h"
 #include "star.h"
@@ -47,14 +48,24 @@ struct pl_item {
 	uint32_t text_bytes;
 	uint32_t place, row, sample;   /* row in the images table; text: = sample */
 	uint32_t class;
-	uint32_t node;         /* on its way to another part: where the sender has it */
+	uint32_t node;         /* its number in the job, the lower bits; on its way to another part: where the sender has it */
 	uint8_t quality;
 	bool by_bytes;         /* compared by bytes only */
-	uint8_t pad[2];
+	uint16_t node_high;
 };
 _Static_assert(sizeof(struct pl_item) == 96, "README.md promises 96 bytes an item");
 
 struct pl_items { struct pl_item *items; size_t n, cap; };
+
+static inline uint64_t pl_item_node(const struct pl_item *it)
+{
+	return (uint64_t)it->node_high << 32 | it->node;
+}
+static inline void pl_item_set_node(struct pl_item *it, uint64_t node)
+{
+	it->node = (uint32_t)node;
+	it->node_high = (uint16_t)(node >> 32);
+}
 
 /* What is known of a node where it is held: the first, in the total order, of the equal items of one class. */
 struct pl_node {
@@ -96,16 +107,19 @@ struct pl_dedup {
 	struct pl_items images;                         /* of the places of this part */
 	/* Nodes are numbered 0..nnodes-1: those that join by their hashes first, each kind in the total order. Part p holds
 	 * starts[p]..starts[p + 1]-1. */
-	uint32_t *starts, nnodes, nnear;
-	uint32_t nfixed;                                /* the first of those that join: they only drop others */
+	uint64_t *starts, nnodes, nnear;
+	uint64_t nfixed;                                /* the first of those that join: they only drop others */
 	struct pl_node *nodes;                          /* held here */
+	bool partitioned;                               /* which plan: hashes stay where their nodes are held */
 	struct pl_share hashes;                         /* on every node of the job: nnear hashes, then nnear classes */
+	struct pl_spill own; uint32_t *own_classes; uint32_t nown;   /* or of the nodes held here, permuted; NULL: one class */
 	bool classes;                                   /* more than one class: not all nodes may drop one another */
 	struct pl_spill found, pairs;                   /* pairs found here; pairs of the nodes held here */
-	struct pl_join_plan *plan;
+	struct pl_join_plan *plan;                      /* or */
+	struct pl_partition *partition;
 	struct pl_buf out;                              /* pairs of the unit under way */
 	struct pl_share states;
-	uint32_t *survivor; uint16_t *distance;         /* of the nodes held here */
+	uint64_t *survivor; uint16_t *distance;         /* of the nodes held here; PL_NODE_NONE: it stays */
 	uint64_t held_peak;                             /* bytes, by our own account */
 	struct pl_dedup_stats stats;
 	bool loaded, resolved;
@@ -184,14 +198,14 @@ static inline bool pl_texts_everywhere(const struct pl_dedup *d)
 /* nodes.c. Collective: number the nodes, tell the items theirs, bring the hashes to all, note pairs of equal bytes. */
 PL_MUST_CHECK enum pl_status pl_nodes_make(struct pl_dedup *d, struct pl_err *err);
 /* The part that holds a node. */
-uint32_t pl_node_holder(const struct pl_dedup *d, uint32_t node);
-static inline uint32_t pl_nodes_first(const struct pl_dedup *d)
+uint32_t pl_node_holder(const struct pl_dedup *d, uint64_t node);
+static inline uint64_t pl_nodes_first(const struct pl_dedup *d)
 {
 	return d->starts[d->parts.part];
 }
 static inline uint32_t pl_nodes_held(const struct pl_dedup *d)
 {
-	return d->starts[d->parts.part + 1] - d->starts[d->parts.part];
+	return (uint32_t)(d->starts[d->parts.part + 1] - d->starts[d->parts.part]);
 }
 static inline uint64_t (*pl_hashes(const struct pl_dedup *d))[4]
 {
@@ -200,6 +214,11 @@ static inline uint64_t (*pl_hashes(const struct pl_dedup *d))[4]
 static inline uint32_t *pl_hash_classes(const struct pl_dedup *d)
 {
 	return (uint32_t *)(void *)((uint8_t *)d->hashes.data + (size_t)d->nnear * 32);
+}
+/* The hash of node pl_nodes_first(d) + i, of those that join. */
+static inline const uint64_t *pl_own_hash(const struct pl_dedup *d, uint32_t i)
+{
+	return d->partitioned ? ((uint64_t (*)[4])(void *)d->own.data)[i] : pl_hashes(d)[pl_nodes_first(d) + i];
 }
 /* Take note of what is held besides what is always there. */
 void pl_dedup_account(struct pl_dedup *d, uint64_t more);

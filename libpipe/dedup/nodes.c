@@ -10,10 +10,11 @@
 #include "cover.h"
 #include "internal.h"
 
+enum { KEEP_HASHES = 512 };   /* permuted at once */
 #define ITEMS_MAX ((size_t)UINT32_MAX * sizeof(struct pl_item))
 
 /* A number on its way back: element `index` of part `to` is `node`. */
-struct reply { uint32_t to, index, node; };
+struct reply { uint64_t node; uint32_t to, index; };
 
 static struct pl_item *items_of(const struct pl_buf *b)
 {
@@ -109,21 +110,21 @@ static enum pl_status share_out(struct pl_dedup *d, const struct pl_buf *held, s
 	}
 	d->parts.sum(d->parts.ctx, counts, (size_t)d->parts.parts + 3);
 	for (uint32_t p = 0; p < d->parts.parts; p++) {
-		d->starts[p] = (uint32_t)at;
+		d->starts[p] = at;
 		at += counts[p];
 	}
 	d->classes = counts[d->parts.parts + 1] > 0;
-	if (at >= UINT32_MAX)
-		st = pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "more than 2^32 - 2 different images to compare");
-	d->starts[d->parts.parts] = d->nnodes = (uint32_t)at;
-	d->nnear = (uint32_t)counts[d->parts.parts];
-	d->nfixed = (uint32_t)counts[d->parts.parts + 2];
+	if (at >= PL_NODES_MAX)
+		st = pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "more than 2^48 - 2 different images to compare");
+	d->starts[d->parts.parts] = d->nnodes = at;
+	d->nnear = counts[d->parts.parts];
+	d->nfixed = counts[d->parts.parts + 2];
 	d->stats.distinct_hashes = d->nnear;
 	free(counts);
 	return st;
 }
 
-uint32_t pl_node_holder(const struct pl_dedup *d, uint32_t node)
+uint32_t pl_node_holder(const struct pl_dedup *d, uint64_t node)
 {
 	uint32_t lo = 0, hi = d->parts.parts - 1;
 
@@ -139,7 +140,7 @@ uint32_t pl_node_holder(const struct pl_dedup *d, uint32_t node)
 
 /* ---- numbers back ---- */
 
-struct number_deal { const struct pl_item *items; size_t n, at; uint32_t first, parts; struct reply record; };
+struct number_deal { const struct pl_item *items; size_t n, at; uint64_t first; uint32_t parts; struct reply record; };
 
 static bool next_number(void *ctx, const void **record, uint32_t *to)
 {
@@ -148,14 +149,14 @@ static bool next_number(void *ctx, const void **record, uint32_t *to)
 	if (d->at == d->n)
 		return false;
 	*to = pl_item_judge(&d->items[d->at], d->parts);
-	d->record = (struct reply){*to, d->items[d->at].node, d->first + (uint32_t)d->at};
+	d->record = (struct reply){d->first + d->at, *to, d->items[d->at].node};
 	d->at++;
 	*record = &d->record;
 	return true;
 }
 
 /* From the holders of nodes to the judges: number[i] for the first of the run at i. */
-static enum pl_status number_judged(struct pl_dedup *d, const struct pl_buf *held, const struct pl_buf *judged, uint32_t **number,
+static enum pl_status number_judged(struct pl_dedup *d, const struct pl_buf *held, const struct pl_buf *judged, uint64_t **number,
     struct pl_err *err)
 {
 	struct number_deal deal = {.items = items_of(held), .n = held->len / sizeof(struct pl_item), .first = pl_nodes_first(d),
@@ -180,7 +181,7 @@ static enum pl_status number_judged(struct pl_dedup *d, const struct pl_buf *hel
 struct run_number_deal {
 	const struct pl_dedup *d;
 	const struct pl_item *items; size_t n, at, run;
-	const uint32_t *number;
+	const uint64_t *number;
 	struct reply record;
 };
 
@@ -193,14 +194,14 @@ static bool next_run_number(void *ctx, const void **record, uint32_t *to)
 	if (x->at > 0 && !pl_items_equal(&x->items[x->at - 1], &x->items[x->at]))
 		x->run = x->at;
 	*to = x->d->owner[x->items[x->at].place];
-	x->record = (struct reply){*to, x->items[x->at].node, x->number[x->run]};
+	x->record = (struct reply){x->number[x->run], *to, x->items[x->at].node};
 	x->at++;
 	*record = &x->record;
 	return true;
 }
 
 /* From the judges to where the items are. */
-static enum pl_status number_items(struct pl_dedup *d, const struct pl_buf *judged, const uint32_t *number, struct pl_err *err)
+static enum pl_status number_items(struct pl_dedup *d, const struct pl_buf *judged, const uint64_t *number, struct pl_err *err)
 {
 	struct run_number_deal deal = {.d = d, .items = items_of(judged), .n = judged->len / sizeof(struct pl_item), .number = number};
 	struct pl_items *own = &d->images;
@@ -213,7 +214,7 @@ static enum pl_status number_items(struct pl_dedup *d, const struct pl_buf *judg
 		struct reply r;
 		memcpy(&r, in.data + at, sizeof(r));
 		for (size_t i = r.index, end = r.index < own->n ? run_end(own->items, own->n, r.index) : 0; i < end; i++)
-			own->items[i].node = r.node;
+			pl_item_set_node(&own->items[i], r.node);
 	}
 	pl_buf_release(&in);
 	return st;
@@ -222,7 +223,7 @@ static enum pl_status number_items(struct pl_dedup *d, const struct pl_buf *judg
 /* Equal in bytes, compared by bytes only, in different classes that may drop one another: an evaluation image, and
  * one kept before, against the others of their content. One or two pairs for each of these, so a blank page costs no
  * more than any other picture. */
-static enum pl_status byte_pairs(struct pl_dedup *d, const struct pl_buf *judged, const uint32_t *number, struct pl_err *err)
+static enum pl_status byte_pairs(struct pl_dedup *d, const struct pl_buf *judged, const uint64_t *number, struct pl_err *err)
 {
 	const struct pl_item *items = items_of(judged);
 	size_t n = judged->len / sizeof(*items), fixed[2] = {SIZE_MAX, SIZE_MAX};   /* by class */
@@ -232,13 +233,15 @@ static enum pl_status byte_pairs(struct pl_dedup *d, const struct pl_buf *judged
 		if (items[i].by_bytes && pl_class_fixed(items[i].class))
 			fixed[items[i].class] = i;
 		for (uint32_t class = 0; items[i].by_bytes && class < 2 && st == PL_OK; class++) {
-			uint32_t a, b;
+			uint64_t a, b;
+			struct pl_link link;
 			if (fixed[class] == SIZE_MAX || !pl_classes_related(class, items[i].class) ||
 			    !pl_items_same_content(&items[fixed[class]], &items[i]))
 				continue;
 			a = number[fixed[class]];
 			b = number[i];
-			st = pl_spill_add(&d->found, &(struct pl_pair){a < b ? a : b, a < b ? b : a, 0}, sizeof(struct pl_pair), err);
+			link = pl_link(a < b ? a : b, a < b ? b : a, 0);
+			st = pl_spill_add(&d->found, &link, sizeof(link), err);
 		}
 	}
 	return st;
@@ -265,8 +268,8 @@ static enum pl_status keep_nodes(struct pl_dedup *d, const struct pl_buf *held, 
 static enum pl_status spread_hashes(struct pl_dedup *d, const struct pl_buf *held, struct pl_err *err)
 {
 	const struct pl_item *items = items_of(held);
-	uint32_t first = pl_nodes_first(d), n = 0;
-	uint64_t bytes = (uint64_t)d->nnear * (d->classes ? 36 : 32);
+	uint64_t first = pl_nodes_first(d), bytes = d->nnear * (d->classes ? 36 : 32);
+	uint32_t n = 0;
 	enum pl_status st = d->parts.share(d->parts.ctx, &d->hashes, bytes, pl_dedup_held(d) + held->len, "hashes", err);
 
 	if (st != PL_OK)
@@ -282,10 +285,52 @@ static enum pl_status spread_hashes(struct pl_dedup *d, const struct pl_buf *hel
 	st = pl_cover_permute(pl_cover_kernel_best(), 256, pl_hashes(d) + first, n, err);
 	if ((st = d->parts.agree(d->parts.ctx, st, err)) != PL_OK)
 		return st;
-	st = pl_parts_spread(&d->parts, &d->hashes, (uint64_t)first * 32, (uint64_t)n * 32, err);
+	st = pl_parts_spread(&d->parts, &d->hashes, first * 32, (uint64_t)n * 32, err);
 	if (st == PL_OK && d->classes)
-		st = pl_parts_spread(&d->parts, &d->hashes, (uint64_t)d->nnear * 32 + (uint64_t)first * 4, (uint64_t)n * 4, err);
+		st = pl_parts_spread(&d->parts, &d->hashes, d->nnear * 32 + first * 4, (uint64_t)n * 4, err);
 	return st;
+}
+
+/* Hashes go to all nodes where there is room for them; a job of one node would not need less memory otherwise. */
+static enum pl_status choose_plan(struct pl_dedup *d, const struct pl_buf *held, struct pl_err *err)
+{
+	uint64_t bytes = d->nnear * (d->classes ? 36 : 32) + d->nnodes / 4 + 1;
+	bool many = d->nnear > UINT32_MAX - 1, fits = d->parts.fits(d->parts.ctx, bytes, pl_dedup_held(d) + held->len);
+
+	if (d->o.plan == PL_PLAN_REPLICATED && many)
+		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "more than 2^32 - 2 different hashes: only the partitioned plan takes so many");
+	d->partitioned = d->o.plan == PL_PLAN_PARTITIONED || (d->o.plan == PL_PLAN_AUTO && (many || (d->parts.nodes > 1 && !fits)));
+	return PL_OK;
+}
+
+/* Hashes of the nodes held here stay, in a file where they take too much. */
+static enum pl_status keep_hashes(struct pl_dedup *d, const struct pl_buf *held, struct pl_err *err)
+{
+	const struct pl_item *items = items_of(held);
+	uint64_t room = d->parts.room(d->parts.ctx, pl_dedup_held(d) + held->len), some[KEEP_HASHES][4];
+	uint32_t n = 0, held_here = pl_nodes_held(d);
+	enum pl_status st = PL_OK;
+
+	d->own.dir = d->parts.scratch;
+	d->own.ceiling = d->parts.scratch ? room / 4 : UINT64_MAX;
+	while (n < held_here && !items[n].by_bytes)
+		n++;
+	d->nown = n;
+	if (d->classes && !(d->own_classes = malloc(((size_t)n + 1) * sizeof(*d->own_classes))))
+		st = pl_fail_nomem(err);
+	for (uint32_t i = 0, k; i < n && st == PL_OK; i += k) {
+		for (k = 0; k < KEEP_HASHES && i + k < n; k++) {
+			memcpy(some[k], items[i + k].pdq, sizeof(some[k]));
+			if (d->own_classes)
+				d->own_classes[i + k] = items[i + k].class;
+		}
+		st = pl_cover_permute(pl_cover_kernel_best(), 256, some, k, err);
+		if (st == PL_OK)
+			st = pl_spill_add(&d->own, some, k * sizeof(some[0]), err);
+	}
+	if (st == PL_OK)
+		st = pl_spill_seal(&d->own, err);
+	return d->parts.agree(d->parts.ctx, st, err);
 }
 
 /* ---- all of it ---- */
@@ -293,7 +338,7 @@ static enum pl_status spread_hashes(struct pl_dedup *d, const struct pl_buf *hel
 enum pl_status pl_nodes_make(struct pl_dedup *d, struct pl_err *err)
 {
 	struct pl_buf judged, held;
-	uint32_t *number = NULL;
+	uint64_t *number = NULL;
 	enum pl_status st;
 
 	pl_buf_init(&judged, ITEMS_MAX);
@@ -317,7 +362,9 @@ enum pl_status pl_nodes_make(struct pl_dedup *d, struct pl_err *err)
 	if (st == PL_OK)
 		st = d->parts.agree(d->parts.ctx, keep_nodes(d, &held, err), err);
 	if (st == PL_OK)
-		st = spread_hashes(d, &held, err);
+		st = choose_plan(d, &held, err);
+	if (st == PL_OK)
+		st = d->partitioned ? keep_hashes(d, &held, err) : spread_hashes(d, &held, err);
 	pl_buf_release(&held);
 	return st;
 }

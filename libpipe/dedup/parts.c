@@ -52,6 +52,12 @@ static void alone_unshare(void *ctx, struct pl_share *s)
 	*s = (struct pl_share){0};
 }
 
+static bool alone_fits(void *ctx, uint64_t bytes, uint64_t held)
+{
+	(void)ctx, (void)bytes, (void)held;
+	return true;
+}
+
 static uint64_t alone_room(void *ctx, uint64_t held)
 {
 	(void)ctx, (void)held;
@@ -70,7 +76,7 @@ void pl_parts_alone(struct pl_parts *p, enum pl_status (*poll)(void *ctx, struct
 
 	*p = (struct pl_parts){.parts = 1, .leaders = leaders, .nodes = 1, .ctx = ctx, .poll = poll ? poll : never, .agree = alone_agree,
 	    .exchange = alone_exchange, .sum = alone_sum, .share = alone_share, .settle = alone_settle, .unshare = alone_unshare,
-	    .room = alone_room};
+	    .fits = alone_fits, .room = alone_room};
 }
 
 /* ---- dealing ---- */
@@ -93,50 +99,79 @@ static void free_bufs(struct pl_buf *b, uint32_t n)
 	free(b);
 }
 
-/* Add up to a batch to the buffers; *more: there may be others. */
-static enum pl_status deal_batch(struct pl_buf *to, size_t size, pl_parts_next *next, void *ctx, uint64_t *more, struct pl_err *err)
+enum pl_status pl_parts_stream(const struct pl_parts *p, enum pl_status st, struct pl_parts_stream *s, struct pl_err *err)
 {
-	uint64_t left = BATCH / size + 1;
+	uint64_t more = 1;
+
+	if (!s->to) {
+		s->to = make_bufs(p->parts, err);
+		pl_buf_init(&s->from, UNBOUNDED);
+	}
+	if (st == PL_OK && !s->to)
+		st = PL_ERR_NOMEM;
+	for (uint32_t i = 0; s->to && i < p->parts; i++)
+		pl_buf_clear(&s->to[i]);
+	while (more > 0) {
+		more = 0;
+		if (st == PL_OK)
+			st = s->fill(s->ctx, s->to, &more, err);
+		if (st == PL_OK)
+			st = p->poll(p->ctx, err);
+		if ((st = p->agree(p->ctx, st, err)) != PL_OK)
+			break;
+		st = p->exchange(p->ctx, s->to, &s->from, err);
+		for (uint32_t i = 0; i < p->parts; i++)
+			pl_buf_clear(&s->to[i]);
+		if (st == PL_OK && s->from.len > 0)
+			st = s->take(s->ctx, &s->from, err);
+		p->sum(p->ctx, &more, 1);
+	}
+	return p->agree(p->ctx, st, err);
+}
+
+void pl_parts_stream_release(const struct pl_parts *p, struct pl_parts_stream *s)
+{
+	free_bufs(s->to, p->parts);
+	pl_buf_release(&s->from);
+	s->to = NULL;
+}
+
+struct deal { size_t size; pl_parts_next *next; void *ctx; struct pl_buf *in; };
+
+/* Add up to a batch to the buffers; *more: there may be others. */
+static enum pl_status deal_batch(void *ctx, struct pl_buf *to, uint64_t *more, struct pl_err *err)
+{
+	const struct deal *d = ctx;
+	uint64_t left = BATCH / d->size + 1;
 	enum pl_status st = PL_OK;
 	const void *record;
 	uint32_t part;
 
 	for (; left > 0 && st == PL_OK; left--) {
-		if (!next(ctx, &record, &part))
+		if (!d->next(d->ctx, &record, &part))
 			break;
-		st = pl_buf_add(&to[part], record, size, err);
+		st = pl_buf_add(&to[part], record, d->size, err);
 	}
 	*more = left == 0;
 	return st;
 }
 
+static enum pl_status take_batch(void *ctx, const struct pl_buf *from, struct pl_err *err)
+{
+	const struct deal *d = ctx;
+
+	return pl_buf_add(d->in, from->data, from->len, err);
+}
+
 enum pl_status pl_parts_deal(const struct pl_parts *p, enum pl_status st, size_t size, pl_parts_next *next, void *ctx, struct pl_buf *in,
     struct pl_err *err)
 {
-	struct pl_buf from, *to = make_bufs(p->parts, err);
-	uint64_t more = 1;
+	struct deal d = {size, next, ctx, in};
+	struct pl_parts_stream s = {.fill = deal_batch, .take = take_batch, .ctx = &d};
 
-	pl_buf_init(&from, UNBOUNDED);
-	if (st == PL_OK && !to)
-		st = PL_ERR_NOMEM;
-	while (more > 0) {
-		more = 0;
-		if (st == PL_OK)
-			st = deal_batch(to, size, next, ctx, &more, err);
-		if (st == PL_OK)
-			st = p->poll(p->ctx, err);
-		if ((st = p->agree(p->ctx, st, err)) != PL_OK)
-			break;
-		st = p->exchange(p->ctx, to, &from, err);
-		for (uint32_t i = 0; i < p->parts; i++)
-			pl_buf_clear(&to[i]);
-		if (st == PL_OK && from.len > 0)
-			st = pl_buf_add(in, from.data, from.len, err);
-		p->sum(p->ctx, &more, 1);
-	}
-	pl_buf_release(&from);
-	free_bufs(to, p->parts);
-	return p->agree(p->ctx, st, err);
+	st = pl_parts_stream(p, st, &s, err);
+	pl_parts_stream_release(p, &s);
+	return st;
 }
 
 /* ---- the same for all ---- */

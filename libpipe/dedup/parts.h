@@ -29,6 +29,8 @@ struct pl_parts {
 	void (*settle)(void *ctx, struct pl_share *s);
 	/* Works on a zeroed one. */
 	void (*unshare)(void *ctx, struct pl_share *s);
+	/* Would share() hold so many bytes in memory? The same for all. */
+	bool (*fits)(void *ctx, uint64_t bytes, uint64_t held);
 	/* Bytes that each part may still take; the same for all. */
 	uint64_t (*room)(void *ctx, uint64_t held);
 };
@@ -41,6 +43,16 @@ typedef bool pl_parts_next(void *ctx, const void **record, uint32_t *to);
 /* Bring records to parts, in batches: what comes to this one is appended to in. st: how this part fared so far. */
 PL_MUST_CHECK enum pl_status pl_parts_deal(const struct pl_parts *p, enum pl_status st, size_t size, pl_parts_next *next, void *ctx,
     struct pl_buf *in, struct pl_err *err);
+/* The same for whoever makes records by the batch and has no list of what comes. fill appends a batch to the buffers, one for each
+ * part, and says whether there is more; take gets what came of a batch. */
+struct pl_parts_stream {
+	enum pl_status (*fill)(void *ctx, struct pl_buf *to, uint64_t *more, struct pl_err *err);
+	enum pl_status (*take)(void *ctx, const struct pl_buf *from, struct pl_err *err);
+	void *ctx;
+	struct pl_buf *to, from;   /* zeroed at first; kept from one call to the next */
+};
+PL_MUST_CHECK enum pl_status pl_parts_stream(const struct pl_parts *p, enum pl_status st, struct pl_parts_stream *s, struct pl_err *err);
+void pl_parts_stream_release(const struct pl_parts *p, struct pl_parts_stream *s);   /* works on a zeroed one */
 /* Sort records over all parts: each ends up with a range of the order, the first part with the first. About twice the memory of
  * this part's records; parts end up about even. */
 PL_MUST_CHECK enum pl_status pl_parts_sort(const struct pl_parts *p, struct pl_buf *records, size_t size,

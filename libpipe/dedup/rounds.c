@@ -6,31 +6,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "star.h"
 
 enum { POLL_EVERY = 1 << 18 };   /* pairs */
 
 static int compare_pairs(const void *x, const void *y)
 {
-	const struct pl_pair *p = x, *q = y;
+	const struct pl_link *p = x, *q = y;
+	uint64_t b = pl_link_b(p), c = pl_link_b(q);
 
-	if (p->b != q->b)
-		return p->b < q->b ? -1 : 1;
+	if (b != c)
+		return b < c ? -1 : 1;
 	if (p->distance != q->distance)
 		return p->distance < q->distance ? -1 : 1;
 	return (p->a > q->a) - (p->a < q->a);
 }
 
-enum pl_status pl_star_sort(uint32_t first, uint32_t end, struct pl_pair *pairs, size_t npairs, uint64_t spare, pl_poll *poll,
+enum pl_status pl_star_sort(uint64_t first, uint64_t end, struct pl_link *pairs, size_t npairs, uint64_t spare, pl_poll *poll,
     void *ctx, struct pl_err *err)
 {
 	for (size_t i = 0; i < npairs; i++) {
 		enum pl_status st = poll && i % POLL_EVERY == POLL_EVERY - 1 ? poll(ctx, err) : PL_OK;
+		uint64_t b = pl_link_b(&pairs[i]);
 		if (st != PL_OK)
 			return st;
-		if (pairs[i].a >= pairs[i].b || pairs[i].b < first || pairs[i].b >= end || pairs[i].distance > 256)
-			return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "pair (%u, %u) at distance %u is none of items %u to %u",
-			    (unsigned)pairs[i].a, (unsigned)pairs[i].b, (unsigned)pairs[i].distance, (unsigned)first, (unsigned)end);
+		if (pairs[i].a >= b || b < first || b >= end || pairs[i].distance > 256)
+			return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "pair (%llu, %llu) at distance %u is none of items %llu to %llu",
+			    (unsigned long long)pairs[i].a, (unsigned long long)b, (unsigned)pairs[i].distance, (unsigned long long)first,
+			    (unsigned long long)end);
 	}
 	return pl_sort_within(pairs, npairs, sizeof(*pairs), compare_pairs, spare, poll, ctx, err);
 }
@@ -45,14 +47,14 @@ static enum pl_status tick(struct pl_star_part *p, uint64_t n, struct pl_err *er
 	return p->poll ? p->poll(p->ctx, err) : PL_OK;
 }
 
-static enum pl_status tell(struct pl_buf *news, uint32_t node, enum pl_star_state state, struct pl_err *err)
+static enum pl_status tell(struct pl_buf *news, uint64_t node, enum pl_star_state state, struct pl_err *err)
 {
-	pl_star_news n = (pl_star_news)node << 2 | (pl_star_news)state;
+	pl_star_news n = node << 2 | (pl_star_news)state;
 
 	return pl_buf_add(news, &n, sizeof(n), err);
 }
 
-enum pl_status pl_star_part_init(struct pl_star_part *p, uint32_t first, uint32_t end, const struct pl_pair *pairs, size_t npairs,
+enum pl_status pl_star_part_init(struct pl_star_part *p, uint64_t first, uint64_t end, const struct pl_link *pairs, size_t npairs,
     pl_poll *poll, void *ctx, struct pl_buf *news, struct pl_err *err)
 {
 	enum pl_status st = PL_OK;
@@ -60,7 +62,7 @@ enum pl_status pl_star_part_init(struct pl_star_part *p, uint32_t first, uint32_
 
 	*p = (struct pl_star_part){.first = first, .end = end, .pairs = pairs, .npairs = npairs, .poll = poll, .ctx = ctx};
 	for (size_t i = 0; i < npairs && st == PL_OK; i++) {
-		groups += i == 0 || pairs[i].b != pairs[i - 1].b;
+		groups += i == 0 || pl_link_b(&pairs[i]) != pl_link_b(&pairs[i - 1]);
 		st = tick(p, 1, err);
 	}
 	p->own = calloc((size_t)(end - first) + 1, 1);
@@ -68,11 +70,12 @@ enum pl_status pl_star_part_init(struct pl_star_part *p, uint32_t first, uint32_
 	if (st == PL_OK && (!p->own || !p->open))
 		st = pl_fail_nomem(err);
 	for (size_t i = 0; i < npairs && st == PL_OK; i++) {
-		if ((st = tick(p, 1, err)) != PL_OK || (i > 0 && pairs[i].b == pairs[i - 1].b))
+		uint64_t b = pl_link_b(&pairs[i]);
+		if ((st = tick(p, 1, err)) != PL_OK || (i > 0 && b == pl_link_b(&pairs[i - 1])))
 			continue;
 		p->open[p->nopen++] = i;
-		p->own[pairs[i].b - first] = PL_STATE_UNDECIDED;
-		st = tell(news, pairs[i].b, PL_STATE_UNDECIDED, err);
+		p->own[b - first] = PL_STATE_UNDECIDED;
+		st = tell(news, b, PL_STATE_UNDECIDED, err);
 	}
 	if (st != PL_OK)
 		pl_star_part_release(p);
@@ -86,7 +89,7 @@ void pl_star_part_release(struct pl_star_part *p)
 	*p = (struct pl_star_part){0};
 }
 
-static enum pl_star_state state_of(const struct pl_star_part *p, const uint8_t *states, uint32_t node)
+static enum pl_star_state state_of(const struct pl_star_part *p, const uint8_t *states, uint64_t node)
 {
 	return node >= p->first ? (enum pl_star_state)p->own[node - p->first] : pl_star_state(states, node);
 }
@@ -94,8 +97,9 @@ static enum pl_star_state state_of(const struct pl_star_part *p, const uint8_t *
 static enum pl_star_state judge(const struct pl_star_part *p, const uint8_t *states, size_t from)
 {
 	enum pl_star_state verdict = PL_STATE_KEPT;
+	uint64_t b = pl_link_b(&p->pairs[from]);
 
-	for (size_t i = from; i < p->npairs && p->pairs[i].b == p->pairs[from].b; i++) {
+	for (size_t i = from; i < p->npairs && pl_link_b(&p->pairs[i]) == b; i++) {
 		enum pl_star_state s = state_of(p, states, p->pairs[i].a);
 		if (s == PL_STATE_KEPT)
 			return PL_STATE_DROPPED;
@@ -112,7 +116,7 @@ enum pl_status pl_star_round(struct pl_star_part *p, const uint8_t *states, stru
 	uint64_t last = 0;
 
 	for (size_t i = 0; i < p->nopen && st == PL_OK; i++) {
-		uint32_t b = p->pairs[p->open[i]].b;
+		uint64_t b = pl_link_b(&p->pairs[p->open[i]]);
 		enum pl_star_state s = judge(p, states, p->open[i]);
 		uint64_t at = p->open[i];
 		st = tick(p, at - last, err);   /* those passed over are near those that were looked at, and come with them */
@@ -128,22 +132,22 @@ enum pl_status pl_star_round(struct pl_star_part *p, const uint8_t *states, stru
 	return st;
 }
 
-enum pl_status pl_star_part_end(struct pl_star_part *p, const uint8_t *states, uint32_t *survivor, uint16_t *distance, struct pl_err *err)
+enum pl_status pl_star_part_end(struct pl_star_part *p, const uint8_t *states, uint64_t *survivor, uint16_t *distance, struct pl_err *err)
 {
 	enum pl_status st = PL_OK;
 
-	for (uint32_t i = 0; i < p->end - p->first; i++) {
-		survivor[i] = PL_STAR_KEPT;
+	for (uint64_t i = 0; i < p->end - p->first; i++) {
+		survivor[i] = PL_NODE_NONE;
 		distance[i] = 0;
 	}
 	for (size_t i = 0; i < p->npairs && st == PL_OK; i++) {
-		uint32_t b = p->pairs[i].b - p->first;
+		uint64_t b = pl_link_b(&p->pairs[i]) - p->first;
 		st = tick(p, 1, err);
-		if (p->own[b] != PL_STATE_DROPPED || survivor[b] != PL_STAR_KEPT)
+		if (p->own[b] != PL_STATE_DROPPED || survivor[b] != PL_NODE_NONE)
 			continue;
 		if (state_of(p, states, p->pairs[i].a) == PL_STATE_KEPT) {
 			survivor[b] = p->pairs[i].a;
-			distance[b] = (uint16_t)p->pairs[i].distance;
+			distance[b] = p->pairs[i].distance;
 		}
 	}
 	return st;

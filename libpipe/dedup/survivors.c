@@ -9,6 +9,7 @@
 #include "rounds.h"
 
 #define SPARE_MIN ((uint64_t)1 << 20)   /* bytes to sort pairs with */
+#define NEWS_BYTES ((uint64_t)64 << 20)   /* that come to a node at once */
 
 static uint32_t hamming(const uint64_t a[4], const uint64_t b[4])
 {
@@ -22,7 +23,7 @@ static uint32_t hamming(const uint64_t a[4], const uint64_t b[4])
 
 /* ---- pairs to the holders ---- */
 
-struct pair_deal { const struct pl_dedup *d; const struct pl_pair *pairs; size_t n, at; };
+struct pair_deal { const struct pl_dedup *d; const struct pl_link *pairs; size_t n, at; };
 
 static bool next_pair(void *ctx, const void **record, uint32_t *to)
 {
@@ -31,7 +32,7 @@ static bool next_pair(void *ctx, const void **record, uint32_t *to)
 	if (x->at == x->n)
 		return false;
 	*record = &x->pairs[x->at];
-	*to = pl_node_holder(x->d, x->pairs[x->at++].b);
+	*to = pl_node_holder(x->d, pl_link_b(&x->pairs[x->at++]));
 	return true;
 }
 
@@ -68,14 +69,14 @@ static enum pl_status deal_pairs(struct pl_dedup *d, struct pl_err *err)
 	uint64_t step = (uint64_t)1 << 20, left = 1;
 	struct pl_buf in;
 	enum pl_status st = pl_spill_seal(&d->found, err);
-	size_t n = st == PL_OK ? (size_t)(d->found.len / sizeof(struct pl_pair)) : 0;
+	size_t n = st == PL_OK ? (size_t)(d->found.len / sizeof(struct pl_link)) : 0;
 
 	pl_buf_init(&in, (size_t)1 << 46);
-	deal.pairs = (const struct pl_pair *)(const void *)d->found.data;
+	deal.pairs = (const struct pl_link *)(const void *)d->found.data;
 	while (left > 0) {
 		deal.n = n - deal.at < step ? n : deal.at + (size_t)step;
 		pl_buf_clear(&in);
-		st = pl_parts_deal(&d->parts, st, sizeof(struct pl_pair), next_pair, &deal, &in, err);
+		st = pl_parts_deal(&d->parts, st, sizeof(struct pl_link), next_pair, &deal, &in, err);
 		if (st != PL_OK)
 			break;
 		st = pl_spill_add(&d->pairs, in.data, in.len, err);
@@ -92,23 +93,33 @@ static enum pl_status deal_pairs(struct pl_dedup *d, struct pl_err *err)
 	return d->parts.agree(d->parts.ctx, st, err);
 }
 
-static struct pl_pair *pairs_of(const struct pl_dedup *d, size_t *n)
+static struct pl_link *pairs_of(const struct pl_dedup *d, size_t *n)
 {
-	*n = (size_t)(d->pairs.len / sizeof(struct pl_pair));
-	return (struct pl_pair *)(void *)d->pairs.data;
+	*n = (size_t)(d->pairs.len / sizeof(struct pl_link));
+	return (struct pl_link *)(void *)d->pairs.data;
 }
 
 /* ---- stars ---- */
 
-/* Bring what the parts decided to the states on every node. */
+/* Bring what the parts decided to the states on every node, a batch of all parts at a time. */
 static enum pl_status spread_news(struct pl_dedup *d, enum pl_status st, struct pl_buf *news, struct pl_err *err)
 {
+	uint64_t step = NEWS_BYTES / d->parts.parts / sizeof(pl_star_news) * sizeof(pl_star_news) + sizeof(pl_star_news), at = 0, left = 1;
 	struct pl_buf all;
 
 	pl_buf_init(&all, (size_t)1 << 46);
-	st = pl_parts_tell(&d->parts, st, false, news->data, news->len, sizeof(pl_star_news), &all, err);
-	if (st == PL_OK && d->parts.part == d->parts.leader)
-		pl_star_apply(d->states.data, (const pl_star_news *)(const void *)all.data, all.len / sizeof(pl_star_news));
+	while (left > 0) {
+		uint64_t n = news->len - at < step ? news->len - at : step;
+		st = pl_parts_tell(&d->parts, st, false, n > 0 ? news->data + at : NULL, n, sizeof(pl_star_news), &all, err);
+		if (st != PL_OK)
+			break;
+		if (d->parts.part == d->parts.leader)
+			pl_star_apply(d->states.data, (const pl_star_news *)(const void *)all.data, all.len / sizeof(pl_star_news));
+		pl_buf_clear(&all);
+		at += n;
+		left = at < news->len;
+		d->parts.sum(d->parts.ctx, &left, 1);
+	}
 	d->parts.settle(d->parts.ctx, &d->states);
 	pl_buf_clear(news);
 	pl_buf_release(&all);
@@ -136,8 +147,8 @@ static enum pl_status play_rounds(struct pl_dedup *d, struct pl_star_part *part,
 static enum pl_status decide_stars(struct pl_dedup *d, struct pl_err *err)
 {
 	size_t n;
-	struct pl_pair *pairs = pairs_of(d, &n);
-	uint32_t first = pl_nodes_first(d), end = first + pl_nodes_held(d);
+	struct pl_link *pairs = pairs_of(d, &n);
+	uint64_t first = pl_nodes_first(d), end = first + pl_nodes_held(d);
 	struct pl_star_part part = {0};
 	struct pl_buf news;
 	enum pl_status st;
@@ -160,13 +171,72 @@ static enum pl_status decide_stars(struct pl_dedup *d, struct pl_err *err)
 
 /* ---- components ---- */
 
+/* The hash of a dropped node, on its way to who holds the first of its component; and how far apart they are, on the way back. */
+struct far { uint64_t survivor, hash[4]; uint32_t from, index; };
+struct apart { uint32_t to, index; uint64_t distance; };
+struct far_deal { const struct pl_dedup *d; uint32_t at; struct far record; };
+struct apart_deal { const struct pl_dedup *d; const struct far *asked; size_t n, at; struct apart record; };
+
+static bool next_far(void *ctx, const void **record, uint32_t *to)
+{
+	struct far_deal *x = ctx;
+	const struct pl_dedup *d = x->d;
+
+	while (x->at < pl_nodes_held(d) && (d->survivor[x->at] == PL_NODE_NONE || pl_nodes_first(d) + x->at >= d->nnear))
+		x->at++;
+	if (x->at == pl_nodes_held(d))
+		return false;
+	x->record = (struct far){.survivor = d->survivor[x->at], .from = d->parts.part, .index = x->at};
+	memcpy(x->record.hash, pl_own_hash(d, x->at++), sizeof(x->record.hash));
+	*to = pl_node_holder(d, x->record.survivor);
+	*record = &x->record;
+	return true;
+}
+
+static bool next_apart(void *ctx, const void **record, uint32_t *to)
+{
+	struct apart_deal *x = ctx;
+	const struct far *q = &x->asked[x->at];
+
+	if (x->at == x->n)
+		return false;
+	x->record = (struct apart){q->from, q->index, hamming(q->hash, pl_own_hash(x->d, (uint32_t)(q->survivor - pl_nodes_first(x->d))))};
+	*to = q->from;
+	x->at++;
+	*record = &x->record;
+	return true;
+}
+
+static enum pl_status measure_components(struct pl_dedup *d, enum pl_status st, struct pl_err *err)
+{
+	struct far_deal asking = {.d = d};
+	struct apart_deal answering = {.d = d};
+	struct pl_buf asked, in;
+
+	pl_buf_init(&asked, (size_t)1 << 46);
+	pl_buf_init(&in, (size_t)1 << 46);
+	st = pl_parts_deal(&d->parts, st, sizeof(struct far), next_far, &asking, &asked, err);
+	answering.asked = (const struct far *)(const void *)asked.data;
+	answering.n = asked.len / sizeof(struct far);
+	st = pl_parts_deal(&d->parts, st, sizeof(struct apart), next_apart, &answering, &in, err);
+	for (size_t at = 0; st == PL_OK && at < in.len; at += sizeof(struct apart)) {
+		struct apart a;
+		memcpy(&a, in.data + at, sizeof(a));
+		d->distance[a.index] = (uint16_t)a.distance;
+	}
+	pl_dedup_account(d, asked.len + in.len);
+	pl_buf_release(&asked);
+	pl_buf_release(&in);
+	return st;
+}
+
 /* Every part thins its pairs out, the first one puts them together and says who is first in each component. */
 static enum pl_status decide_components(struct pl_dedup *d, struct pl_err *err)
 {
 	size_t n;
-	struct pl_pair *pairs = pairs_of(d, &n);
+	struct pl_link *pairs = pairs_of(d, &n);
 	struct pair_deal deal = {.d = d, .pairs = pairs};
-	uint32_t first = pl_nodes_first(d);
+	uint64_t first = pl_nodes_first(d);
 	struct pl_buf all, out, in;
 	enum pl_status st = pl_components_thin(pairs, &n, pairs_poll, d, err);
 
@@ -174,21 +244,20 @@ static enum pl_status decide_components(struct pl_dedup *d, struct pl_err *err)
 	pl_buf_init(&out, (size_t)1 << 46);
 	pl_buf_init(&in, (size_t)1 << 46);
 	deal.n = n;
-	st = pl_parts_deal(&d->parts, st, sizeof(struct pl_pair), next_pair_to_first, &deal, &all, err);
+	st = pl_parts_deal(&d->parts, st, sizeof(struct pl_link), next_pair_to_first, &deal, &all, err);
 	if (st == PL_OK)
-		st = pl_components_first((struct pl_pair *)(void *)all.data, all.len / sizeof(struct pl_pair), d->parts.poll, d->parts.ctx, &out, err);
+		st = pl_components_first((struct pl_link *)(void *)all.data, all.len / sizeof(struct pl_link), d->parts.poll, d->parts.ctx, &out, err);
 	pl_dedup_account(d, 2 * all.len + out.len);
-	deal = (struct pair_deal){.d = d, .pairs = (struct pl_pair *)(void *)out.data, .n = out.len / sizeof(struct pl_pair)};
-	st = pl_parts_deal(&d->parts, st, sizeof(struct pl_pair), next_pair, &deal, &in, err);
+	deal = (struct pair_deal){.d = d, .pairs = (struct pl_link *)(void *)out.data, .n = out.len / sizeof(struct pl_link)};
+	st = pl_parts_deal(&d->parts, st, sizeof(struct pl_link), next_pair, &deal, &in, err);
 	for (uint32_t i = 0; i < pl_nodes_held(d); i++)
-		d->survivor[i] = PL_STAR_KEPT;
-	for (size_t at = 0; st == PL_OK && at < in.len; at += sizeof(struct pl_pair)) {
-		struct pl_pair p;
+		d->survivor[i] = PL_NODE_NONE;
+	for (size_t at = 0; st == PL_OK && at < in.len; at += sizeof(struct pl_link)) {
+		struct pl_link p;
 		memcpy(&p, in.data + at, sizeof(p));
-		d->survivor[p.b - first] = p.a;
-		if (p.b < d->nnear)
-			d->distance[p.b - first] = (uint16_t)hamming(pl_hashes(d)[p.a], pl_hashes(d)[p.b]);
+		d->survivor[pl_link_b(&p) - first] = p.a;
 	}
+	st = measure_components(d, st, err);
 	pl_buf_release(&all);
 	pl_buf_release(&out);
 	pl_buf_release(&in);
@@ -206,7 +275,7 @@ enum pl_status pl_dedup_survivors(struct pl_dedup *d, struct pl_err *err)
 		st = deal_pairs(d, err);
 	if (st != PL_OK)
 		return st;
-	d->stats.pairs = d->pairs.len / sizeof(struct pl_pair);
+	d->stats.pairs = d->pairs.len / sizeof(struct pl_link);
 	pl_dedup_account(d, 0);
 	st = d->o.cluster == PL_CLUSTER_COMPONENTS ? decide_components(d, err) : decide_stars(d, err);
 	d->parts.unshare(d->parts.ctx, &d->states);

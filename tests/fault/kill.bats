@@ -275,12 +275,13 @@ same_tables()
 	[ -z "$(ls -A scratch)" ] || fail "left in scratch: $(ls -A scratch)"
 }
 
-# start_dedup: three ranks on two nodes join, with files for what memory does not hold; returns when they are at it: some
+# start_dedup PLAN: three ranks on two nodes join, with files for what memory does not hold; returns when they are at it: some
 # tenths of a second after what comes before the join, which takes seconds.
 start_dedup()
 {
 	local tries=0
-	PLAIT_RANKS_PER_NODE=2 mpirun --oversubscribe -n 3 plait-dedup -d 44 --memory 1M --scratch scratch --progress json large >/dev/null 2>err &
+	PLAIT_RANKS_PER_NODE=2 mpirun --oversubscribe -n 3 plait-dedup -d 44 --plan "$1" --memory 1M --scratch scratch --progress json large \
+		>/dev/null 2>err &
 	job=$!
 	until grep -q '"stage":"dedup".*"end":true' err; do
 		sleep 0.01
@@ -289,22 +290,24 @@ start_dedup()
 	sleep 0.3
 }
 
-@test "dedup: SIGKILL of one rank in the middle of the join, and the rerun has the same bytes" {
+killed_dedup()     # PLAN
+{
 	local job
 	mkdir scratch
 	large_join
-	start_dedup
+	start_dedup "$1"
 	kill_a_rank "$job"
 	[ ! -e large/dedup.clusters.npy ]
-	mpirun --oversubscribe -n 2 plait-dedup -q -d 44 --memory 1M --scratch scratch large >/dev/null
+	mpirun --oversubscribe -n 2 plait-dedup -q -d 44 --plan "$1" --memory 1M --scratch scratch large >/dev/null
 	same_tables
 }
 
-@test "dedup: SIGTERM to one rank in the middle of the join stops all with 75 in time" {
+stopped_dedup()     # PLAN
+{
 	local job code=0 began
 	mkdir scratch
 	large_join
-	start_dedup
+	start_dedup "$1"
 	began=$(date +%s%N)
 	kill -TERM "$(pgrep -P "$job" | tail -n 1)"
 	wait "$job" || code=$?
@@ -312,4 +315,20 @@ start_dedup()
 	[ "$code" = 75 ] || { cat err >&2; fail "exit code $code, expected 75"; }
 	plait dedup -q -d 44 large >/dev/null
 	same_tables
+}
+
+@test "dedup: SIGKILL of one rank in the middle of the join, and the rerun has the same bytes" {
+	killed_dedup replicated
+}
+
+@test "dedup: SIGKILL of one rank where no node has all hashes" {
+	killed_dedup partitioned
+}
+
+@test "dedup: SIGTERM to one rank in the middle of the join stops all with 75 in time" {
+	stopped_dedup replicated
+}
+
+@test "dedup: SIGTERM to one rank where no node has all hashes" {
+	stopped_dedup partitioned
 }

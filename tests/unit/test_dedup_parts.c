@@ -232,6 +232,8 @@ static void whole(struct pl_parts *p, void *arg)
 	for (uint64_t u = 0; u < pl_dedup_units(d); u++)
 		if (u % p->parts == p->part)
 			EXPECT(pl_dedup_join(d, u, NULL) == PL_OK);
+	for (uint64_t step = 0; step < pl_dedup_steps(d); step++)
+		EXPECT(pl_dedup_step(d, step, NULL) == PL_OK);
 	EXPECT(pl_dedup_decide(d, NULL) == PL_OK);
 	for (size_t c = 0; c < 2; c++) {
 		for (size_t k = 0; k < in[c]->nshards; k++)
@@ -378,6 +380,12 @@ static void check_same(struct job *j, uint64_t want, const struct pl_dedup_stats
 	j->stats.rounds = stats->rounds;
 	j->stats.held = stats->held;
 	j->stats.filed = stats->filed;
+	if (j->stats.steps > 0) {   /* the other plan */
+		j->stats.units = stats->units;
+		j->stats.steps = stats->steps;
+		j->stats.scratch = stats->scratch;
+		j->stats.expected_pairs = stats->expected_pairs;
+	}
 	assert_memory_equal(&j->stats, stats, sizeof(*stats));
 	memset(j->accounts, 0, sizeof(j->accounts));
 }
@@ -407,8 +415,19 @@ static void test_whole(void **state)
 		memset(j.accounts, 0, sizeof(j.accounts));
 		for (uint32_t n = 2; n <= 5; n++) {
 			tp_run(n, 1, (uint64_t)1 << 30, NULL, whole, &j);
+			assert_int_equal(j.stats.steps, 0);
 			check_same(&j, want, &stats, &account);
-			tp_run(n, 2, 64, j.dir, whole, &j);   /* pairs past 16 bytes go to files */
+			j.o.plan = PL_PLAN_PARTITIONED;
+			tp_run(n, 1, (uint64_t)1 << 30, NULL, whole, &j);
+			assert_true(j.stats.steps > 0);
+			check_same(&j, want, &stats, &account);
+			j.o.plan = PL_PLAN_REPLICATED;
+			tp_run(n, 2, 64, j.dir, whole, &j);   /* pairs past 16 bytes go to files, hashes stay where they are */
+			assert_int_equal(j.stats.steps, 0);
+			check_same(&j, want, &stats, &account);
+			j.o.plan = PL_PLAN_AUTO;
+			tp_run(n, 2, 64, j.dir, whole, &j);
+			assert_int_equal(j.stats.steps > 0, n > 2);
 			check_same(&j, want, &stats, &account);
 		}
 	}

@@ -24,23 +24,24 @@ static void add(struct graph *g, uint32_t a, uint32_t b, uint32_t distance)
 	g->pairs[g->npairs++] = (struct pl_pair){a < b ? a : b, a < b ? b : a, distance};
 }
 
-/* Part p has the nodes from n * p / parts on. Returns the rounds. */
-static unsigned by_rounds(const struct graph *g, uint32_t parts, struct answer *a)
+/* Node i has the number base + i. Part p has the nodes from n * p / parts on. Returns the rounds. */
+static unsigned by_rounds(const struct graph *g, uint32_t parts, uint64_t base, struct answer *a)
 {
 	struct pl_star_part part[PARTS];
-	struct pl_pair *own[PARTS];
-	uint8_t *states = calloc(pl_star_bytes(g->n) + 1, 1);
+	struct pl_link *own[PARTS];
+	uint8_t *states = calloc(pl_star_bytes(base + g->n) + 1, 1);
 	struct pl_buf news = {0};
 	unsigned rounds = 0;
 	size_t open;
 
+	assert_non_null(states);
 	for (uint32_t p = 0; p < parts; p++) {
-		uint32_t first = g->n * p / parts, end = g->n * (p + 1) / parts;
+		uint64_t first = base + g->n * p / parts, end = base + g->n * (p + 1) / parts;
 		size_t n = 0;
 		own[p] = calloc(g->npairs + 1, sizeof(*own[p]));
 		for (size_t i = 0; i < g->npairs; i++)
-			if (g->pairs[i].b >= first && g->pairs[i].b < end)
-				own[p][n++] = g->pairs[i];
+			if (base + g->pairs[i].b >= first && base + g->pairs[i].b < end)
+				own[p][n++] = pl_link(base + g->pairs[i].a, base + g->pairs[i].b, g->pairs[i].distance);
 		assert_int_equal(pl_star_sort(first, end, own[p], n, UINT64_MAX, NULL, NULL, NULL), PL_OK);
 		assert_int_equal(pl_star_part_init(&part[p], first, end, own[p], n, NULL, NULL, &news, NULL), PL_OK);
 	}
@@ -58,7 +59,10 @@ static unsigned by_rounds(const struct graph *g, uint32_t parts, struct answer *
 	} while (open > 0);
 	pl_star_apply(states, (const pl_star_news *)(const void *)news.data, news.len / sizeof(pl_star_news));
 	for (uint32_t p = 0; p < parts; p++) {
-		assert_int_equal(pl_star_part_end(&part[p], states, a->survivor + part[p].first, a->distance + part[p].first, NULL), PL_OK);
+		uint64_t survivor[NODES], first = part[p].first - base, n = part[p].end - part[p].first;
+		assert_int_equal(pl_star_part_end(&part[p], states, survivor, a->distance + first, NULL), PL_OK);
+		for (uint64_t i = 0; i < n; i++)
+			a->survivor[first + i] = survivor[i] == PL_NODE_NONE ? PL_STAR_KEPT : (uint32_t)(survivor[i] - base);
 		pl_star_part_release(&part[p]);
 		free(own[p]);
 	}
@@ -67,7 +71,7 @@ static unsigned by_rounds(const struct graph *g, uint32_t parts, struct answer *
 	return rounds;
 }
 
-static void check(const struct graph *g)
+static void check(const struct graph *g, uint64_t base)
 {
 	struct graph copy = *g;
 	struct answer want, got;
@@ -75,7 +79,7 @@ static void check(const struct graph *g)
 	assert_int_equal(pl_star(g->n, copy.pairs, copy.npairs, want.survivor, want.distance, NULL), PL_OK);
 	for (uint32_t parts = 1; parts <= PARTS; parts++) {
 		memset(&got, 0xaa, sizeof(got));
-		by_rounds(g, parts, &got);
+		by_rounds(g, parts, base, &got);
 		assert_memory_equal(got.survivor, want.survivor, g->n * sizeof(got.survivor[0]));
 		assert_memory_equal(got.distance, want.distance, g->n * sizeof(got.distance[0]));
 	}
@@ -101,7 +105,7 @@ static void test_shapes(void **state)
 				for (uint32_t k = 0; shape == 4 && k < i; k++)
 					add(&g, k, i, (i + k) % 31);          /* a clique */
 			}
-			check(&g);
+			check(&g, 0);
 		}
 	}
 }
@@ -120,8 +124,8 @@ static void test_alternating(void **state)
 		if (i > 0)
 			add(&g, 19 + i, i, 1);
 	}
-	check(&g);
-	assert_true(by_rounds(&g, 2, &a) <= 41);
+	check(&g, 0);
+	assert_true(by_rounds(&g, 2, 0, &a) <= 41);
 }
 
 static void test_random(void **state)
@@ -137,13 +141,27 @@ static void test_random(void **state)
 			for (uint32_t b = a + 1; b < g.n; b++)
 				if (pl_draw64(seed, a, b) % (g.n * 4) < per && g.npairs < PAIRS)
 					add(&g, a, b, (uint32_t)(pl_draw64(seed + 7000, a, b) % 6));
-		check(&g);
+		check(&g, 0);
 	}
+}
+
+/* Numbers that 32 bits do not hold. */
+static void test_many(void **state)
+{
+	static struct graph g;
+
+	(void)state;
+	g.n = 50;
+	for (uint32_t i = 1; i < g.n; i++) {
+		add(&g, i - 1, i, 30);
+		add(&g, i / 3, i, i % 5);
+	}
+	check(&g, ((uint64_t)1 << 32) - 20);
 }
 
 static void test_refusals(void **state)
 {
-	struct pl_pair outside = {1, 9, 2}, backward = {3, 2, 1}, far = {2, 5, 257};
+	struct pl_link outside = pl_link(1, 9, 2), backward = pl_link(3, 2, 1), far = pl_link(2, 5, 257);
 
 	(void)state;
 	assert_int_equal(pl_star_sort(4, 8, &outside, 1, UINT64_MAX, NULL, NULL, NULL), PL_ERR_INVALID);
@@ -174,6 +192,7 @@ static void test_components(void **state)
 
 	(void)state;
 	for (uint64_t seed = 0; seed < 200; seed++) {
+		uint64_t base = seed % 2 << 40;
 		uint32_t root[NODES], parts = 1 + (uint32_t)(seed % PARTS);
 		struct pl_buf all = {0}, out = {0};
 		g.n = 60;
@@ -184,20 +203,22 @@ static void test_components(void **state)
 				add(&g, a, b, 1);
 		}
 		for (uint32_t p = 0; p < parts; p++) {
-			struct pl_pair own[PAIRS];
+			struct pl_link own[PAIRS];
 			size_t n = 0;
 			for (size_t i = 0; i < g.npairs; i++)
 				if (g.pairs[i].b % parts == p)
-					own[n++] = g.pairs[i];
+					own[n++] = pl_link(base + g.pairs[i].a, base + g.pairs[i].b, 1);
 			assert_int_equal(pl_components_thin(own, &n, NULL, NULL, NULL), PL_OK);
 			assert_true(n < g.n);
 			assert_int_equal(pl_buf_add(&all, own, n * sizeof(own[0]), NULL), PL_OK);
 		}
-		assert_int_equal(pl_components_first((struct pl_pair *)(void *)all.data, all.len / sizeof(struct pl_pair), NULL, NULL, &out, NULL), PL_OK);
+		assert_int_equal(pl_components_first((struct pl_link *)(void *)all.data, all.len / sizeof(struct pl_link), NULL, NULL, &out, NULL), PL_OK);
 		for (uint32_t i = 0; i < g.n; i++)
 			root[i] = i;
-		for (size_t i = 0; i < out.len / sizeof(struct pl_pair); i++)
-			root[((struct pl_pair *)(void *)out.data)[i].b] = ((struct pl_pair *)(void *)out.data)[i].a;
+		for (size_t i = 0; i < out.len / sizeof(struct pl_link); i++) {
+			const struct pl_link *l = (struct pl_link *)(void *)out.data + i;
+			root[pl_link_b(l) - base] = (uint32_t)(l->a - base);
+		}
 		for (uint32_t i = 0; i < g.n; i++) {
 			bool seen[NODES] = {false};
 			assert_int_equal(root[i], smallest(&g, i, seen));
@@ -213,6 +234,7 @@ int main(void)
 		cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_alternating),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_components),
 	};

@@ -108,6 +108,12 @@ static inline void tp_unshare(void *ctx, struct pl_share *s)
 	*s = (struct pl_share){0};
 }
 
+static inline bool tp_fits(void *ctx, uint64_t bytes, uint64_t held)
+{
+	(void)held;
+	return bytes <= ((struct tp_part *)ctx)->w->room;
+}
+
 static inline uint64_t tp_room(void *ctx, uint64_t held)
 {
 	(void)held;
@@ -127,7 +133,7 @@ static inline void *tp_main(void *arg)
 
 	p->parts = (struct pl_parts){.part = p->part, .parts = w->n, .leaders = w->leaders, .nodes = w->nodes,
 	    .leader = p->part / w->per_node * w->per_node, .scratch = w->scratch, .ctx = p, .poll = tp_poll, .agree = tp_agree,
-	    .exchange = tp_exchange, .sum = tp_sum, .share = tp_share, .settle = tp_settle, .unshare = tp_unshare, .room = tp_room};
+	    .exchange = tp_exchange, .sum = tp_sum, .share = tp_share, .settle = tp_settle, .unshare = tp_unshare, .fits = tp_fits, .room = tp_room};
 	w->work(&p->parts, w->arg);
 	return NULL;
 }
