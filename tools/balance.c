@@ -5,13 +5,14 @@
 static struct pl_common common = { .max_reject = -1 };
 static const char *recipe_path, *out, *work;
 static bool dry_run;
-static int64_t output;
+static int64_t output, fan_in = -1;
 
 static const struct pl_opt options[] = {
 	{ 'c', "recipe", PL_OPT_STR, &recipe_path, "RECIPE", "the recipe (required)", 0, 0, NULL },
 	{ 'o', "output", PL_OPT_STR, &out, "PLAN", "plan file to write; default: WORK/plan.json, plan-1.json, ...", 0, 0, NULL },
 	{ 0, "work", PL_OPT_STR, &work, "DIR", "where the corpora of the recipe's sources lie; default: the recipe's", 0, 0, NULL },
 	{ 'p', "output-number", PL_OPT_INT, &output, "N", "which of the recipe's outputs, from 0", 0, 1e6, NULL },
+	{ 0, "fan-in", PL_OPT_INT, &fan_in, "N", "input shards of a source that one output shard reads from, at most; 0: no bound; default: the recipe's", 0, 1048576, NULL },
 	{ 'n', "dry-run", PL_OPT_FLAG, &dry_run, NULL, "print the table, write no plan", 0, 0, NULL },
 	{ 0, NULL, PL_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL },
 };
@@ -50,6 +51,12 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 		goto done;
 	}
 	pl_recipe_use_output(&recipe, (size_t)output);
+	if (fan_in == 1) {
+		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "--fan-in is 0 (no bound) or at least 2");
+		goto done;
+	}
+	if (fan_in >= 0)
+		recipe.output.fan_in = (uint64_t)fan_in;
 	if (work == NULL)
 		work = recipe.output.work;
 	dirs = steps_corpus_dirs(&recipe, work);

@@ -80,6 +80,21 @@ static enum pl_status show_image(const json_t *segment, struct pl_err *err)
 	return st == PL_OK ? say(err, "]\n") : st;
 }
 
+/* Where a document of a packed sequence begins, say so. */
+static enum pl_status show_border(const json_t *documents, size_t segment, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+	json_t *d;
+	size_t i;
+
+	json_array_foreach(documents, i, d) {
+		const char *source = pl_json_str(d, "source"), *origin = pl_json_str(json_object_get(d, "origin"), "key");
+		if (st == PL_OK && (size_t)json_integer_value(json_object_get(d, "first_segment")) == segment)
+			st = say(err, "  -- %s %s, %.0f tokens\n", source != NULL ? source : "?", origin != NULL ? origin : "?", pl_json_num(d, "tokens", 0));
+	}
+	return st;
+}
+
 /* A document as plait's own shards hold it. */
 static enum pl_status show_own(const json_t *doc, struct pl_err *err)
 {
@@ -89,6 +104,8 @@ static enum pl_status show_own(const json_t *doc, struct pl_err *err)
 
 	json_array_foreach(json_object_get(doc, "segments"), i, segment) {
 		const char *type = pl_json_str(segment, "type"), *role = pl_json_str(segment, "role"), *text = pl_json_str(segment, "text");
+		if ((st = show_border(json_object_get(doc, "documents"), i, err)) != PL_OK)
+			break;
 		if (type != NULL && strcmp(type, "image") == 0) {
 			st = show_image(segment, err);
 			continue;

@@ -20,10 +20,11 @@ static enum pl_status digest_plan(struct pack *p, struct pl_err *err)
 	enum pl_status st;
 
 	pl_buf_init(&b, 0);
-	st = pl_buf_addf(&b, err, "%s\n%llu\n%llu\n%llu\n", PL_VERSION, (unsigned long long)plan->output, (unsigned long long)plan->seed, (unsigned long long)plan->shards);
+	st = pl_buf_addf(&b, err, "%s\n%llu\n%llu\n%llu\n%llu\n", PL_VERSION, (unsigned long long)plan->output, (unsigned long long)plan->seed,
+	    (unsigned long long)plan->shards, (unsigned long long)plan->fan_in);
 	for (size_t i = 0; i < plan->nsources && st == PL_OK; i++)
-		st = pl_buf_addf(&b, err, "%s %llu %016llx%016llx\n", plan->sources[i].name, (unsigned long long)plan->sources[i].quota,
-		    (unsigned long long)plan->sources[i].digest[1], (unsigned long long)plan->sources[i].digest[0]);
+		st = pl_buf_addf(&b, err, "%s %llu %llu %016llx%016llx\n", plan->sources[i].name, (unsigned long long)plan->sources[i].quota,
+		    (unsigned long long)plan->sources[i].groups, (unsigned long long)plan->sources[i].digest[1], (unsigned long long)plan->sources[i].digest[0]);
 	if (st == PL_OK)
 		st = pl_buf_adds(&b, plan->recipe_text, err);
 	if (st == PL_OK)
@@ -47,32 +48,44 @@ static enum pl_status check_sources(const struct pack *p, struct pl_err *err)
 	return PL_OK;
 }
 
-static enum pl_status open_pack(struct pack *p, const struct pack_step *s, struct pl_err *err)
+static enum pl_status open_plan(struct pack *p, const char *path, struct pl_err *err)
 {
-	const char **dirs = NULL;
-	enum pl_status st = pl_plan_load(&p->plan, s->plan, err);
+	enum pl_status st = pl_plan_load(&p->plan, path, err);
 
 	if (st == PL_OK)
 		st = pl_recipe_parse(&p->recipe, p->plan.recipe_path, p->plan.recipe_text, strlen(p->plan.recipe_text), err);
 	if (st == PL_OK && p->plan.output >= p->recipe.noutputs)
-		st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, s->plan, "its recipe has no output %llu", (unsigned long long)p->plan.output);
+		st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, path, "its recipe has no output %llu", (unsigned long long)p->plan.output);
 	if (st != PL_OK)
 		return st;
 	pl_recipe_use_output(&p->recipe, p->plan.output);
-	dirs = calloc(p->recipe.nsources + 1, sizeof(*dirs));
 	p->shards = json_array();
-	if (dirs == NULL || p->shards == NULL) {
-		free(dirs);
-		return pl_fail_nomem(err);
-	}
+	return p->shards == NULL ? pl_fail_nomem(err) : PL_OK;
+}
+
+/* The corpus of each source, from the plan's entries. */
+static enum pl_status name_dirs(const struct pack *p, const char *plan, const char **dirs, struct pl_err *err)
+{
 	for (size_t i = 0; i < p->plan.nsources; i++)
 		if (p->plan.sources[i].source < p->recipe.nsources)
 			dirs[p->plan.sources[i].source] = p->plan.sources[i].corpus;
-	for (size_t i = 0; i < p->recipe.nsources && st == PL_OK; i++)
+	for (size_t i = 0; i < p->recipe.nsources; i++)
 		if (dirs[i] == NULL)
-			st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, s->plan, "it does not know source '%s' of its recipe", p->recipe.sources[i].name);
+			return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, plan, "it does not know source '%s' of its recipe", p->recipe.sources[i].name);
+	return PL_OK;
+}
+
+/* Collective. */
+static enum pl_status open_pack(struct pack *p, const struct pack_step *s, struct pl_err *err)
+{
+	enum pl_status st = open_plan(p, s->plan, err);
+	const char **dirs = calloc(p->recipe.nsources + 1, sizeof(*dirs));
+
 	if (st == PL_OK)
-		st = pack_inputs_open(&p->in, &p->recipe, dirs, err);
+		st = dirs == NULL ? pl_fail_nomem(err) : name_dirs(p, s->plan, dirs, err);
+	st = pl_job_agree(p->tool->job, st, err);
+	if (st == PL_OK)
+		st = pack_inputs_open(p->tool, &p->in, &p->recipe, dirs, NULL, err);
 	free(dirs);
 	if (st == PL_OK)
 		st = check_sources(p, err);
@@ -80,7 +93,7 @@ static enum pl_status open_pack(struct pack *p, const struct pack_step *s, struc
 		st = digest_plan(p, err);
 	if (st == PL_OK)
 		st = pl_fetch_new(&p->fetch, p->in.corpus_list, p->in.n, 0, err);
-	return st;
+	return pl_job_agree(p->tool->job, st, err);
 }
 
 static void close_pack(struct pack *p)
@@ -230,6 +243,11 @@ static enum pl_status describe(struct pack *p, uint64_t k, const struct pack_sha
 	if (j == NULL)
 		return pl_fail_nomem(err);
 	*out = j;
+	if (p->recipe.output.pack.tokens > 0 &&
+	    (json_object_set_new(j, "documents", json_integer((json_int_t)s->packed.documents)) != 0 ||
+	        json_object_set_new(j, "filled", json_integer((json_int_t)s->packed.filled)) != 0 ||
+	        json_object_set_new(j, "longer", json_integer((json_int_t)s->packed.longer)) != 0))
+		return pl_fail_nomem(err);
 	return PL_OK;
 }
 
@@ -323,13 +341,31 @@ static enum pl_status pack_unit(struct tool *t, void *ctx, uint64_t k, const cha
 	return st;
 }
 
-static enum pl_status gather_shards(struct tool *t, struct pack *p, struct pl_err *err)
+/* "packing":{...} for the report */
+static enum pl_status report_packing(const struct pack *p, json_t *all, struct pl_buf *extra, struct pl_err *err)
+{
+	json_t *packing;
+	enum pl_status st;
+
+	if (p->recipe.output.pack.tokens == 0)
+		return PL_OK;
+	packing = pack_sequences_json(&p->recipe.output.pack, all);
+	st = packing == NULL ? pl_fail_nomem(err) : pl_buf_adds(extra, "\"packing\":", err);
+	if (st == PL_OK)
+		st = pl_json_dump(packing, false, extra, err);
+	json_decref(packing);
+	return st;
+}
+
+static enum pl_status gather_shards(struct tool *t, struct pack *p, struct pl_buf *extra, struct pl_err *err)
 {
 	json_t *all = NULL;
 	enum pl_status st = tool_gather_json(t, p->shards, &all, err);
 
 	if (st == PL_OK && tool_is_root(t))
 		st = pack_write_dataset(p, all, err);
+	if (st == PL_OK && tool_is_root(t))
+		st = report_packing(p, all, extra, err);
 	json_decref(all);
 	return pl_job_agree(t->job, st, err);
 }
@@ -337,13 +373,14 @@ static enum pl_status gather_shards(struct tool *t, struct pack *p, struct pl_er
 enum pl_status step_pack(struct tool *t, const struct pack_step *s, struct pl_err *err)
 {
 	struct pack p = { 0 };
+	struct pl_buf extra;
 	enum pl_status st;
 
+	pl_buf_init(&extra, 0);
 	p.tool = t;
 	p.dir = s->dir;
 	tool_step_begin(t, "pack", 0);
-	st = pl_job_agree(t->job, open_pack(&p, s, err), err);
-	if (st != PL_OK)
+	if ((st = open_pack(&p, s, err)) != PL_OK)
 		goto done;
 	if (p.dir == NULL)
 		p.dir = p.recipe.output.dir;
@@ -356,10 +393,11 @@ enum pl_status step_pack(struct tool *t, const struct pack_step *s, struct pl_er
 	tool_stage(t, "pack", p.plan.shards);
 	if ((st = tool_for_units(t, p.plan.shards, pack_unit, &p, err)) != PL_OK)
 		goto done;
-	if ((st = gather_shards(t, &p, err)) != PL_OK)
+	if ((st = gather_shards(t, &p, &extra, err)) != PL_OK)
 		goto done;
-	st = tool_step_end(t, NULL, err);
+	st = tool_step_end(t, (const char *)extra.data, err);
 done:
+	pl_buf_release(&extra);
 	close_pack(&p);
 	return st;
 }

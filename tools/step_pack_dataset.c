@@ -232,6 +232,38 @@ static json_t *dataset_json(const struct pack *p, const uint64_t sums[4], json_t
 	    p->plan.recipe_text);
 }
 
+json_t *pack_sequences_json(const struct pl_sequence_rule *rule, json_t *descriptions)
+{
+	uint64_t documents = 0, sequences = 0, filled = 0, longer = 0;
+	json_t *shard;
+	size_t i;
+
+	json_array_foreach(descriptions, i, shard) {
+		documents += (uint64_t)json_integer_value(json_object_get(shard, "documents"));
+		sequences += (uint64_t)json_integer_value(json_object_get(shard, "samples"));
+		filled += (uint64_t)json_integer_value(json_object_get(shard, "filled"));
+		longer += (uint64_t)json_integer_value(json_object_get(shard, "longer"));
+	}
+	return json_pack("{s:I,s:I,s:s,s:I,s:I,s:I,s:I,s:f}", "tokens", (json_int_t)rule->tokens, "window", (json_int_t)rule->window, "long",
+	    pl_long_names[rule->long_], "documents", (json_int_t)documents, "sequences", (json_int_t)sequences, "longer", (json_int_t)longer,
+	    "filled", (json_int_t)filled, "efficiency", sequences > 0 ? (double)filled / ((double)sequences * (double)rule->tokens) : 0.0);
+}
+
+/* What packing came to, into dataset.json and below the accounts. */
+static enum pl_status add_sequences(const struct pack *p, json_t *descriptions, json_t *dataset, struct pl_buf *table, struct pl_err *err)
+{
+	json_t *packing;
+
+	if (p->recipe.output.pack.tokens == 0)
+		return PL_OK;
+	packing = pack_sequences_json(&p->recipe.output.pack, descriptions);
+	if (packing == NULL || json_object_set_new(dataset, "packing", packing) != 0)
+		return pl_fail_nomem(err);
+	return pl_buf_addf(table, err, "%.0f documents in %.0f sequences of %llu tokens, %.2f %% filled; %.0f longer\n",
+	    pl_json_num(packing, "documents", 0), pl_json_num(packing, "sequences", 0), (unsigned long long)p->recipe.output.pack.tokens,
+	    100 * pl_json_num(packing, "efficiency", 0), pl_json_num(packing, "longer", 0));
+}
+
 enum pl_status pack_write_dataset(struct pack *p, json_t *descriptions, struct pl_err *err)
 {
 	json_t **list = sorted(descriptions);
@@ -252,6 +284,8 @@ enum pl_status pack_write_dataset(struct pack *p, json_t *descriptions, struct p
 		st = shards_json(list, n, shards, sums, err);
 	if (st == PL_OK && (all = dataset_json(p, sums, sources, shards)) == NULL)
 		st = pl_fail_nomem(err);
+	if (st == PL_OK)
+		st = add_sequences(p, descriptions, all, &table, err);
 	if (st == PL_OK)
 		st = pl_json_dump(all, true, &text, err);
 	if (st == PL_OK)

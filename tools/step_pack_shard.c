@@ -28,6 +28,7 @@ struct making {
 	struct tool_ring ring;
 	struct pending samples[TOOL_RING_DEPTH];
 	struct pl_stage_output rendered;
+	struct pl_sequences *sequences;    /* NULL: each document is a sample */
 };
 
 static struct pending *sample_of(struct making *m, uint64_t sample)
@@ -120,6 +121,30 @@ static enum pl_status take(void *ctx, uint64_t sample, size_t i, const struct pl
 	return PL_OK;
 }
 
+static enum pl_status write_sequence(void *ctx, const char *key, const struct shard_member *members, size_t n, struct pl_err *err)
+{
+	return shard_writer_add(((struct making *)ctx)->writer, key, members, n, err);
+}
+
+/* Is the rendered document one that packing leaves out? */
+static bool too_long(const struct making *m, uint64_t tokens)
+{
+	const struct pl_sequence_rule *rule = &m->p->recipe.output.pack;
+
+	return rule->tokens > 0 && rule->long_ == PL_LONG_DROP && tokens > rule->tokens;
+}
+
+/* Write the rendered document, or hold it for its sequence. */
+static enum pl_status write_document(struct making *m, const char *key, uint64_t tokens, struct pl_err *err)
+{
+	m->out->images += m->rendered.images;
+	m->out->tokens += tokens;
+	if (m->sequences != NULL)
+		return pl_sequences_add(m->sequences, m->rendered.members, m->rendered.nmembers, tokens, err);
+	m->out->samples++;
+	return shard_writer_add(m->writer, key, m->rendered.members, m->rendered.nmembers, err);
+}
+
 /* Write a sample, all of whose images are there. */
 static enum pl_status finish(void *ctx, uint64_t sample, struct pl_err *err)
 {
@@ -130,7 +155,7 @@ static enum pl_status finish(void *ctx, uint64_t sample, struct pl_err *err)
 	const struct pl_corpus *c = m->p->in.corpus_list[source];
 	enum pl_reason why = PL_REASON_KEEP;
 	struct pl_stage_input in = { 0 };
-	uint64_t alive = 0;
+	uint64_t alive = 0, tokens;
 	char key[48];
 	enum pl_status st;
 
@@ -152,11 +177,11 @@ static enum pl_status finish(void *ctx, uint64_t sample, struct pl_err *err)
 	}
 	for (size_t i = 0; i < s->sample.doc.nimages; i++)
 		alive += s->images[i].kept;
+	tokens = m->rendered.text_tokens + m->rendered.image_tokens;
+	if (why == PL_REASON_KEEP && too_long(m, tokens))
+		s->failed = why = PL_REASON_TOO_LONG;
 	if (why == PL_REASON_KEEP) {
-		st = shard_writer_add(m->writer, key, m->rendered.members, m->rendered.nmembers, err);
-		m->out->samples++;
-		m->out->images += m->rendered.images;
-		m->out->tokens += m->rendered.text_tokens + m->rendered.image_tokens;
+		st = write_document(m, key, tokens, err);
 		m->out->demoted[s->slot->source] += m->rendered.demoted;
 		a->samples_out++;
 		a->images_out += m->rendered.images;
@@ -253,6 +278,9 @@ enum pl_status pack_make_shard(struct pack *p, uint64_t k, struct pack_shard *ou
 		goto done;
 	if ((st = open_writer(m, err)) != PL_OK)
 		goto done;
+	if (p->recipe.output.pack.tokens > 0 &&
+	    (st = pl_sequences_new(&m->sequences, &p->recipe.output.pack, k, write_sequence, m, err)) != PL_OK)
+		goto done;
 	for (size_t i = 0; i < n && st == PL_OK; i++) {
 		st = add_slot(m, &slots[i], err);
 		if (st == PL_OK)
@@ -260,6 +288,10 @@ enum pl_status pack_make_shard(struct pack *p, uint64_t k, struct pack_shard *ou
 	}
 	if (st == PL_OK)
 		st = tool_ring_finish(&m->ring, err);
+	if (st == PL_OK && m->sequences != NULL) {
+		st = pl_sequences_finish(m->sequences, &out->packed, err);
+		out->samples = out->packed.sequences;
+	}
 	if (st != PL_OK)
 		goto done;
 	st = shard_writer_commit(m->writer, &written, err);
@@ -269,6 +301,7 @@ enum pl_status pack_make_shard(struct pack *p, uint64_t k, struct pack_shard *ou
 done:
 	tool_ring_release(&m->ring, st);
 	shard_writer_abort(m->writer);
+	pl_sequences_free(m->sequences);
 	pl_stage_output_release(&m->rendered);
 	free(slots);
 	free(m);

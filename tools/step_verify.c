@@ -108,6 +108,8 @@ static struct sample_check check_document(const struct shard_sample *s)
 		c.wrong = "it has members that no segment names";
 	if (c.wrong == NULL && (double)c.images != pl_json_num(j, "images", -1))
 		c.wrong = "its image count is wrong";
+	if (c.wrong == NULL)
+		c.wrong = pl_sequence_wrong(j);
 	json_decref(j);
 	return c;
 }

@@ -14,7 +14,7 @@ static const char *const kinds[] = { "all", "pairs", "interleaved", "chat", "tex
 static struct pl_common common = { .max_reject = -1 };
 static const char *out;
 static int kind;
-static uint64_t samples = 1000, shard_samples, hashes;
+static uint64_t samples = 1000, shard_samples, hashes, distinct;
 static int64_t size = 320;
 static double duplicates = 0.08, broken = 0.03;
 static double blank, near_blank;
@@ -30,6 +30,7 @@ static const struct pl_opt options[] = {
 	{ 0, "duplicates", PL_OPT_REAL, &duplicates, "SHARE", "share of samples that are copies; default: 0.08", 0, 0.9, NULL },
 	{ 0, "broken", PL_OPT_REAL, &broken, "SHARE", "share of samples with something wrong; default: 0.03", 0, 0.9, NULL },
 	{ 0, "hashes", PL_OPT_SIZE, &hashes, "N", "nothing but a corpus of N perceptual hashes, DIR/hashes: tables without shards, for plait dedup", 0, 4e9, NULL },
+	{ 0, "distinct-shards", PL_OPT_SIZE, &distinct, "N", "only the first N shards of --hashes are drawn, all others are hard links to these: for trials of planning", 0, 1e6, NULL },
 	{ 0, "blank", PL_OPT_REAL, &blank, "SHARE", "share of --hashes that are blank pictures: one hash, quality 0; default: 0", 0, 0.9, NULL },
 	{ 0, "near-blank", PL_OPT_REAL, &near_blank, "SHARE", "share of --hashes that are nearly blank; default: 0", 0, 0.9, NULL },
 	{ 0, "near-blank-bits", PL_OPT_INT, &near_blank_bits, "BITS", "how far from blank they are at most; default: 64", 0, 128, NULL },
@@ -88,6 +89,10 @@ static struct synth synth_of_options(void)
 		s.shard_samples = hashes > 0 ? 100000 : 250;
 	if (hashes > 0) {
 		s.samples[SYNTH_HASHES] = hashes;
+		if (distinct > 0 && distinct < hashes / s.shard_samples) {
+			s.samples[SYNTH_HASHES] = distinct * s.shard_samples;
+			s.linked = hashes / s.shard_samples - distinct;
+		}
 		s.blank = (uint32_t)(blank * 4294967296.0);
 		s.near_blank = (uint32_t)(near_blank * 4294967296.0);
 		s.near_blank_quality = (int)near_blank_quality;
@@ -171,6 +176,8 @@ static enum pl_status prepare(struct tool *t, struct run *r, struct pl_err *err)
 		len += snprintf(r->settings + len, sizeof(r->settings) - (size_t)len,
 		    ",\"hashes\":%" PRIu64 ",\"blank\":%.6f,\"near_blank\":%.6f,\"near_blank_bits\":%d,\"near_blank_quality\":%d", hashes, blank,
 		    near_blank, (int)near_blank_bits, (int)near_blank_quality);
+	if (r->s.linked > 0)
+		len += snprintf(r->settings + len, sizeof(r->settings) - (size_t)len, ",\"distinct_shards\":%" PRIu64, distinct);
 	snprintf(r->settings + len, sizeof(r->settings) - (size_t)len, "}\n");
 	pl_hash128(r->settings, strlen(r->settings), r->s.settings);
 	if (tool_is_root(t)) {
@@ -257,20 +264,18 @@ static enum pl_status synth_unit(struct tool *t, void *ctx, uint64_t unit, const
 static enum pl_status finish_hashes(struct tool *t, const struct synth *s, struct pl_err *err)
 {
 	char *dir = pl_path_join(out, synth_set_names[SYNTH_HASHES]);
-	enum pl_status st = dir != NULL ? synth_write_manifest(s, err) : pl_fail_nomem(err);
+	enum pl_status st = dir != NULL ? synth_link_hashes(s, t, err) : pl_fail_nomem(err);
 
+	if (st == PL_OK)
+		st = synth_write_manifest(s, err);
 	if (st == PL_OK)
 		st = tool_announce(t, dir, err);
 	free(dir);
 	return st;
 }
 
-static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *err)
+static enum pl_status check_options(int argc, char **argv, struct pl_err *err)
 {
-	struct run r = { 0 };
-	uint64_t units = 0;
-	enum pl_status st;
-
 	if (out == NULL)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "-o DIR is missing: the directory to make");
 	if (argc > 0)
@@ -279,6 +284,8 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "--hashes makes a corpus of hashes and nothing else: leave out --kind and --hostile");
 	if (hashes == 0 && (blank > 0 || near_blank > 0))
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "--blank and --near-blank are shares of --hashes");
+	if (distinct > 0 && (hashes == 0 || hashes % (shard_samples > 0 ? shard_samples : 100000) != 0))
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "--distinct-shards needs --hashes to be a multiple of --shard-samples");
 	if (duplicates + blank + near_blank > 0.9)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
 		    "--duplicates, --blank and --near-blank are %.4g together: at least a tenth must be pictures of their own",
@@ -286,6 +293,18 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 	if (duplicates + broken > 0.9)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
 		    "--duplicates and --broken are %.4g together: at least a tenth must stay sound", duplicates + broken);
+	return PL_OK;
+}
+
+static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *err)
+{
+	struct run r = { 0 };
+	uint64_t units = 0;
+	enum pl_status st;
+
+	st = check_options(argc, argv, err);
+	if (st != PL_OK)
+		return st;
 	r.s = synth_of_options();
 	for (int set = 0; set < SYNTH_SETS; set++)
 		units += synth_shards(&r.s, (enum synth_set)set);

@@ -19,6 +19,7 @@ struct synth {
 	const char *dir;
 	uint64_t seed, shard_samples;
 	uint64_t samples[SYNTH_SETS];     /* 0: this set is not made */
+	uint64_t linked;                  /* shards of hashes that are links to those that are made; 0: none */
 	uint32_t size;                    /* typical longer side, pixels */
 	uint32_t duplicates, broken;      /* shares of 2^32 */
 	uint32_t blank, near_blank;       /* of the hashes; likewise */
@@ -194,6 +195,8 @@ PL_MUST_CHECK enum pl_status synth_add_pair(struct synth_tar *tar, const struct 
 /* Tables of a shard of hashes; their corpus' manifest, once all are written (rank 0); a sample's line of truth, none when it is sound. */
 enum { SYNTH_FARTHEST = 40 };        /* bits between a copy and its original */
 PL_MUST_CHECK enum pl_status synth_write_hashes(struct synth_shard *sh, struct pl_err *err);
+/* The tables of the linked shards. Rank 0. */
+PL_MUST_CHECK enum pl_status synth_link_hashes(const struct synth *s, struct tool *t, struct pl_err *err);
 PL_MUST_CHECK enum pl_status synth_write_manifest(const struct synth *s, struct pl_err *err);
 void synth_hash_truth(const struct synth *s, uint64_t shard, uint64_t index, struct synth_text *t);
 

@@ -4,11 +4,13 @@
  * scale trials of dedup. */
 #include "synth.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libpipe/corpus/ingest_rows.h"
 #include "libpipe/corpus/corpus.h"
@@ -191,7 +193,7 @@ static enum pl_status fill_facts(const struct synth *s, uint64_t shard, struct p
 	char path[64];
 	uint64_t first;
 
-	synth_shard_range(s, SYNTH_HASHES, shard, &first, &f->samples);
+	synth_shard_range(s, SYNTH_HASHES, shard % synth_shards(s, SYNTH_HASHES), &first, &f->samples);
 	snprintf(path, sizeof(path), "%s/%05" PRIu64 ".tar", synth_set_names[SYNTH_HASHES], shard);
 	f->path = strdup(path);
 	snprintf(path, sizeof(path), "%05" PRIu64, shard);
@@ -203,9 +205,46 @@ static enum pl_status fill_facts(const struct synth *s, uint64_t shard, struct p
 	return f->path != NULL && f->unit != NULL ? PL_OK : pl_fail_nomem(err);
 }
 
+static enum pl_status link_table(const char *dir, uint64_t from, uint64_t to, const char *what, struct pl_err *err)
+{
+	char names[2][64], *paths[2];
+	enum pl_status st = PL_OK;
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(names[i], sizeof(names[i]), "%05" PRIu64 ".%s.npy", i == 0 ? from : to, what);
+		paths[i] = pl_path_join(dir, names[i]);
+	}
+	if (paths[0] == NULL || paths[1] == NULL)
+		st = pl_fail_nomem(err);
+	else if (unlink(paths[1]) != 0 && errno != ENOENT)
+		st = pl_fail_errno(err, PL_SEV_JOB, paths[1], "cannot replace");
+	else if (link(paths[0], paths[1]) != 0)
+		st = pl_fail_errno(err, PL_SEV_JOB, paths[1], "cannot link");
+	free(paths[0]);
+	free(paths[1]);
+	return st;
+}
+
+enum pl_status synth_link_hashes(const struct synth *s, struct tool *t, struct pl_err *err)
+{
+	char *dir = pl_path_join(s->dir, synth_set_names[SYNTH_HASHES]);
+	uint64_t n = synth_shards(s, SYNTH_HASHES);
+	enum pl_status st = dir == NULL ? pl_fail_nomem(err) : PL_OK;
+
+	for (uint64_t i = 0; i < s->linked && st == PL_OK; i++) {
+		st = link_table(dir, i % n, n + i, "samples", err);
+		if (st == PL_OK)
+			st = link_table(dir, i % n, n + i, "images", err);
+		if (st == PL_OK)
+			st = tool_poll(t, err);
+	}
+	free(dir);
+	return st;
+}
+
 enum pl_status synth_write_manifest(const struct synth *s, struct pl_err *err)
 {
-	uint64_t n = synth_shards(s, SYNTH_HASHES);
+	uint64_t n = synth_shards(s, SYNTH_HASHES) + s->linked;
 	struct pl_shard_facts *facts = calloc((size_t)n + 1, sizeof(*facts));
 	char *dir = pl_path_join(s->dir, synth_set_names[SYNTH_HASHES]);
 	struct pl_source source = source_of();

@@ -189,7 +189,7 @@ void tool_stage(struct tool *t, const char *stage, uint64_t units)
 static double broken_share(const struct pl_account *a)
 {
 	static const enum pl_reason unwanted[] = { PL_REASON_FILTERED, PL_REASON_DUPLICATE_BYTES, PL_REASON_NEAR_DUPLICATE,
-		PL_REASON_DUPLICATE_TEXT, PL_REASON_EVALUATION, PL_REASON_IMAGES_GONE, PL_REASON_NOT_DRAWN };
+		PL_REASON_DUPLICATE_TEXT, PL_REASON_EVALUATION, PL_REASON_IMAGES_GONE, PL_REASON_NOT_DRAWN, PL_REASON_TOO_LONG };
 	uint64_t broken = a->samples_in - a->samples_out;
 
 	for (size_t i = 0; i < PL_ARRAY_LEN(unwanted); i++)

@@ -40,7 +40,8 @@
 	X(29, REPEATED_IMAGE, "repeated_image", "the image stands in more samples, or with more texts, than the rule allows") \
 	X(30, REPEATED_CAPTION, "repeated_caption", "the caption stands on more images than the rule allows") \
 	X(31, NO_CONCEPT, "no_concept", "no entry of the concept list stands in the text") \
-	X(32, CONCEPT_CAPPED, "concept_capped", "its concepts are frequent, and the draw left it out")
+	X(32, CONCEPT_CAPPED, "concept_capped", "its concepts are frequent, and the draw left it out") \
+	X(33, TOO_LONG, "too_long", "the document alone has more tokens than a packed sequence")
 
 enum pl_reason {
 #define X(v, id, name, text) PL_REASON_##id = (v),

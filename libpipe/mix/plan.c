@@ -10,118 +10,52 @@
 #include "libpipe/base/hash.h"
 #include "plan_draw.h"
 
-/* ---- how far into a pass the draws go ---- */
-
-struct tally { uint64_t units, images, tokens; };
-
-/* A walk over the kept samples that finds, in the order of a pass, the first draws whose units reach
- * `target`. The pass is cut into buckets of `width` draws: a first walk weighs the buckets, a second
- * looks into the one where the target is met. Memory grows with the root of the samples only. */
-struct cut {
-	struct pl_perm perm;
-	enum pl_unit unit;
-	uint64_t width;
-	struct tally *buckets;
-	uint64_t from, to;      /* second walk: draws of the bucket looked into */
-	struct tally *draws;
+struct draw_plan {
+	struct pl_plan *p;
+	const struct pl_recipe *r;
+	struct pl_select *const *selects;
+	const struct pl_crew *crew;
 };
 
-static struct tally weigh(const struct cut *c, const struct pl_sample_cost *cost)
+/* The groups that a part of a pass is drawn from; 0: all of them. `draws` of the pass, `each` of them in an output shard, about. Where all
+ * groups would give less than an output shard's draws apiece, it would read from many; so fewer give more then, but no more than half
+ * of what they have, for their units are not known yet. A group gives its share of the draws less fan_in, at worst (README.md). */
+static uint64_t choose_groups(const struct pl_order *o, double draws, double each, uint64_t fan_in)
 {
-	struct tally t = {
-	    .images = cost->images, .tokens = cost->text_tokens + cost->image_tokens};
+	double groups = (double)pl_order_groups(o), smallest = (double)pl_order_smallest(o), mean = (double)pl_order_all(o) / groups;
+	double most = draws * smallest / mean / (each * 17 / 16 + (double)fan_in), least = ceil(2 * draws / smallest);
 
-	t.units = c->unit == PL_UNIT_SAMPLES ? 1 : c->unit == PL_UNIT_IMAGES ? t.images : t.tokens;
-	return t;
+	if (most < least)
+		most = least;
+	return most < groups ? most < 1 ? 1 : (uint64_t)most : 0;
 }
 
-static void add(struct tally *sum, const struct tally *t)
+/* From a target in units to draws, and what they hold. each: draws in one output shard, about. */
+static enum pl_status draw_source(struct draw_plan *d, size_t i, const struct pl_quota_source *q, double each, struct pl_err *err)
 {
-	sum->units += t->units;
-	sum->images += t->images;
-	sum->tokens += t->tokens;
-}
-
-static enum pl_status weigh_bucket(
-    void *ctx, uint64_t j, const struct pl_sample_cost *cost, struct pl_err *err)
-{
-	struct cut *c = ctx;
-	struct tally t = weigh(c, cost);
-
-	(void)err;
-	add(&c->buckets[pl_perm_inverse(&c->perm, j) / c->width], &t);
-	return PL_OK;
-}
-
-static enum pl_status weigh_draw(
-    void *ctx, uint64_t j, const struct pl_sample_cost *cost, struct pl_err *err)
-{
-	struct cut *c = ctx;
-	uint64_t i = pl_perm_inverse(&c->perm, j);
-
-	(void)err;
-	if (i >= c->from && i < c->to)
-		c->draws[i - c->from] = weigh(c, cost);
-	return PL_OK;
-}
-
-/* *draws: the least number of draws of the pass whose units reach target (> 0, <= all); *sum: what they
- * hold. */
-static enum pl_status find_cut(struct cut *c, struct pl_select *s, uint64_t target, uint64_t *draws,
-    struct tally *sum, struct pl_err *err)
-{
-	uint64_t n = c->perm.n, b = 0;
-	enum pl_status st;
-
-	for (c->width = 1; c->width < n / c->width; c->width *= 2)
-		continue;
-	c->buckets = calloc((size_t)(n / c->width + 1), sizeof(*c->buckets));
-	c->draws = calloc((size_t)c->width, sizeof(*c->draws));
-	st = c->buckets && c->draws ? pl_select_walk(s, weigh_bucket, c, err) : pl_fail_nomem(err);
-	if (st == PL_OK) {
-		*sum = (struct tally){0};
-		while (b < (n - 1) / c->width && sum->units + c->buckets[b].units < target)
-			add(sum, &c->buckets[b++]);
-		c->from = b * c->width;
-		c->to = n - c->from < c->width ? n : c->from + c->width;
-		st = pl_select_walk(s, weigh_draw, c, err);
-	}
-	if (st == PL_OK) {
-		for (*draws = c->from; *draws < c->to && sum->units < target; (*draws)++)
-			add(sum, &c->draws[*draws - c->from]);
-	}
-	free(c->buckets);
-	free(c->draws);
-	return st;
-}
-
-void pl_pass_perm(struct pl_perm *p, uint64_t n, uint64_t seed, const char *source, uint64_t pass)
-{
-	pl_perm_init(p, n, seed, pl_draw64(pl_hash64(source, strlen(source)), pass, 1));
-}
-
-/* From a target in units to draws, and what they hold. */
-static enum pl_status draw_source(struct pl_plan *p, size_t i, struct pl_select *s,
-    const struct pl_quota_source *q, struct pl_err *err)
-{
-	struct pl_plan_source *out = &p->sources[i];
-	struct cut c = {.unit = q->unit};
+	struct pl_plan_source *out = &d->p->sources[i];
+	struct pl_draw_rule rule = {.unit = q->unit};
 	uint64_t units = q->unit == PL_UNIT_SAMPLES ? q->samples : q->units;
-	uint64_t full = units ? q->target / units : 0, rest = units ? q->target % units : 0, draws = 0;
-	struct tally sum = {0};
-	enum pl_status st = PL_OK;
+	uint64_t full = units ? q->target / units : 0, rest = units ? q->target % units : 0;
+	struct pl_drawn drawn = {0};
 
 	if (rest > 0) {
-		pl_pass_perm(&c.perm, q->samples, p->seed, out->name, full);
-		st = find_cut(&c, s, rest, &draws, &sum, err);
+		struct pl_order *order = NULL;
+		struct pl_order_way way = {d->p->seed, out->name, full, d->p->fan_in, 0};
+		enum pl_status st = pl_crew_agree(d->crew, pl_select_order(d->selects[i], &way, 0, &order, err), err);
+		if (st == PL_OK) {
+			out->groups = choose_groups(order, ceil((double)rest / (double)units * (double)q->samples), each, d->p->fan_in);
+			rule.target = rest;
+			st = pl_draw_until(d->selects[i], &way, &out->groups, &rule, d->crew, &drawn, err);
+		}
+		if (st != PL_OK)
+			return st;
 	}
-	if (st != PL_OK)
-		return st;
-	out->quota = full * q->samples + draws;
-	out->images = full * out->available_images + sum.images;
-	out->tokens = full * out->available_tokens + sum.tokens;
+	out->quota = full * q->samples + drawn.samples;
+	out->images = full * out->available_images + drawn.images;
+	out->tokens = full * out->available_tokens + drawn.tokens;
 	out->epochs = q->samples ? (double)out->quota / (double)q->samples : 0;
-	p->samples += out->quota;
+	d->p->samples += out->quota;
 	return PL_OK;
 }
 
@@ -134,50 +68,113 @@ static enum pl_status start(struct pl_plan *p, const struct pl_recipe *r, struct
 	return p->recipe_path && p->recipe_text ? PL_OK : pl_fail_nomem(err);
 }
 
-/* K: as asked, or so that shards come out about as large as asked. */
-static enum pl_status count_shards(
-    struct pl_plan *p, const struct pl_recipe *r, struct pl_select *const *selects, struct pl_err *err)
+/* K: as asked, or so that shards come out about as large as asked. draws: of each of the n entries. */
+static double shards_for(const struct pl_recipe *r, struct pl_select *const *selects, size_t n, const double *draws)
 {
-	double bytes = 0, shards;
+	double bytes = 0, samples = 0, shards;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct pl_select_totals t = pl_select_totals(selects[i]);
+		samples += draws[i];
+		bytes += t.samples ? (double)t.output_bytes * (draws[i] / (double)t.samples) : 0;
+	}
+	if (r->output.shard_samples > 0)
+		shards = ceil(samples / (double)r->output.shard_samples);
+	else
+		shards = ceil(bytes / (double)r->output.shard_size);
+	if (shards > samples)
+		shards = samples;
+	return shards < 1 ? 1 : shards;
+}
+
+static enum pl_status count_shards(struct pl_plan *p, const struct pl_recipe *r, struct pl_select *const *selects, double *draws,
+    struct pl_err *err)
+{
+	double shards;
 
 	if (p->samples == 0)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, r->path,
 		    "no sample is left to draw: every one was dropped before (plait why and plait stat tell)");
-	if (r->output.shard_samples > 0) {
-		shards = ceil((double)p->samples / (double)r->output.shard_samples);
-	} else {
-		for (size_t i = 0; i < p->nsources; i++) {
-			uint64_t all = 0;
-			enum pl_status st = pl_select_output_bytes(selects[i], &r->image, &all, err);
-			if (st != PL_OK)
-				return st;
-			bytes += (double)all * p->sources[i].epochs;
-		}
-		shards = ceil(bytes / (double)r->output.shard_size);
-	}
-	if (shards > (double)p->samples)
-		shards = (double)p->samples;
+	for (size_t i = 0; i < p->nsources; i++)
+		draws[i] = (double)p->sources[i].quota;
+	shards = shards_for(r, selects, p->nsources, draws);
 	if (shards > UINT32_MAX)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, r->path,
 		    "%.0f output shards are more than 2^32 - 1: make them larger", shards);
-	p->shards = shards < 1 ? 1 : (uint64_t)shards;
+	p->shards = (uint64_t)shards;
 	return PL_OK;
 }
 
-enum pl_status pl_plan_make(struct pl_plan *p, const struct pl_recipe *r, const struct pl_group_parts *const *parts,
-    struct pl_select *const *selects, const char *const *corpus_dirs, uint64_t seed, struct pl_err *err)
+/* The most input shards that one output shard reads from this source. */
+static enum pl_status count_fan_in(struct pl_plan *p, size_t i, struct pl_select *select, struct pl_err *err)
 {
+	struct pl_plan_source *s = &p->sources[i];
+
+	s->fan_in = 0;
+	for (uint64_t k = 0; k < p->shards && s->quota > 0; k++) {
+		uint64_t from = pl_first_draw(s->quota, k, p->shards), to = pl_first_draw(s->quota, k + 1, p->shards), sum = 0;
+		while (from < to) {
+			struct pl_order *order = NULL;
+			uint64_t pass = from / s->available, start = pass * s->available;
+			uint64_t end = to - start < s->available ? to : start + s->available;
+			enum pl_status st = pl_pass_order(p, i, select, pass, &order, err);
+			if (st != PL_OK)
+				return st;
+			sum += pl_order_shards(order, from - start, end - start);
+			from = end;
+		}
+		s->fan_in = sum > s->fan_in ? sum : s->fan_in;
+	}
+	return PL_OK;
+}
+
+/* Draws of each entry as its averages have it, and so about how many of them one output shard takes. */
+static void estimate(struct draw_plan *d, const struct pl_quota_source *q, double *draws)
+{
+	double shards;
+
+	for (size_t i = 0; i < d->p->nsources; i++) {
+		uint64_t units = q[i].unit == PL_UNIT_SAMPLES ? q[i].samples : q[i].units;
+		draws[i] = units > 0 ? (double)q[i].target / (double)units * (double)q[i].samples : 0;
+	}
+	shards = shards_for(d->r, d->selects, d->p->nsources, draws);
+	for (size_t i = 0; i < d->p->nsources; i++)
+		draws[i] = ceil(draws[i] / shards);
+}
+
+/* From targets to draws, output shards, and what these read. */
+static enum pl_status fill(struct draw_plan *d, const struct pl_quota_source *q, struct pl_err *err)
+{
+	size_t n = d->p->nsources;
+	double *draws = calloc(n + 1, sizeof(*draws));
+	enum pl_status st = pl_crew_agree(d->crew, draws ? PL_OK : pl_fail_nomem(err), err);
+
+	if (st == PL_OK)
+		estimate(d, q, draws);
+	for (size_t i = 0; st == PL_OK && i < n; i++)
+		st = draw_source(d, i, &q[i], draws[i], err);
+	if (st == PL_OK)
+		st = count_shards(d->p, d->r, d->selects, draws, err);
+	for (size_t i = 0; st == PL_OK && i < n; i++)
+		st = count_fan_in(d->p, i, d->selects[i], err);
+	free(draws);
+	return st;
+}
+
+enum pl_status pl_plan_make(struct pl_plan *p, const struct pl_recipe *r, const struct pl_group_parts *const *parts,
+    struct pl_select *const *selects, const char *const *corpus_dirs, uint64_t seed, const struct pl_crew *crew, struct pl_err *err)
+{
+	struct draw_plan d = {p, r, selects, crew};
 	struct pl_quota_source *q = NULL;
 	enum pl_status st;
 
-	*p = (struct pl_plan){.seed = seed, .output = r->in_use};
+	*p = (struct pl_plan){.seed = seed, .output = r->in_use, .fan_in = r->output.fan_in};
 	st = start(p, r, err);
 	if (st == PL_OK)
 		st = pl_plan_targets(p, r, parts, selects, corpus_dirs, &q, err);
-	for (size_t i = 0; st == PL_OK && i < p->nsources; i++)
-		st = draw_source(p, i, selects[i], &q[i], err);
+	st = pl_crew_agree(crew, st, err);
 	if (st == PL_OK)
-		st = count_shards(p, r, selects, err);
+		st = fill(&d, q, err);
 	free(q);
 	if (st != PL_OK)
 		pl_plan_release(p);

@@ -11,7 +11,7 @@
 #include "plan.h"
 
 #define FORMAT "plait-plan"
-enum { VERSION = 2, MAX_BYTES = 64 << 20, MAX_SOURCES = 1 << 20 };
+enum { VERSION = 3, MAX_BYTES = 64 << 20, MAX_SOURCES = 1 << 20 };
 
 /* ---- writing ---- */
 
@@ -54,6 +54,8 @@ static json_t *dump_source(const struct pl_plan_source *s)
 	put_count(&to, "drawn", s->quota);
 	put_count(&to, "images", s->images);
 	put_count(&to, "tokens", s->tokens);
+	put_count(&to, "groups", s->groups);
+	put_count(&to, "fan_in", s->fan_in);
 	put(&to, "epochs", json_real(s->epochs));
 	if (!to.bad)
 		return to.o;
@@ -73,6 +75,7 @@ static json_t *dump_plan(const struct pl_plan *p)
 	put_count(&to, "seed", p->seed);
 	put_count(&to, "shards", p->shards);
 	put_count(&to, "samples", p->samples);
+	put_count(&to, "fan_in", p->fan_in);
 	for (size_t i = 0; i < p->nsources; i++) {
 		if (json_array_append_new(sources, dump_source(&p->sources[i])) != 0)
 			to.bad = true;
@@ -188,6 +191,8 @@ static void load_source(struct reader *r, const json_t *o, struct pl_plan_source
 	s->quota = get_count(r, o, "drawn");
 	s->images = get_count(r, o, "images");
 	s->tokens = get_count(r, o, "tokens");
+	s->groups = get_count(r, o, "groups");
+	s->fan_in = get_count(r, o, "fan_in");
 	s->epochs = get_real(r, o, "epochs");
 	if (s->quota > 0 && s->available == 0)
 		fail(r, "drawn", "0 where nothing is kept");
@@ -226,13 +231,14 @@ static void load_plan(struct reader *r, const json_t *j, struct pl_plan *p)
 	if (!format || strcmp(format, FORMAT) != 0)
 		fail(r, "format", "\"" FORMAT "\"");
 	if (get_count(r, j, "version") != VERSION)
-		fail(r, "version", "2");
+		fail(r, "version", "3 (make the plan again)");
 	if (r->st != PL_OK)
 		return;
 	p->output = get_count(r, j, "output");
 	p->seed = get_count(r, j, "seed");
 	p->shards = get_count(r, j, "shards");
 	p->samples = get_count(r, j, "samples");
+	p->fan_in = get_count(r, j, "fan_in");
 	if (p->shards < 1 || p->shards > UINT32_MAX || p->shards > p->samples)
 		fail(r, "shards", "between 1 and the number of samples");
 	p->recipe_path = get_text(r, j, "recipe_path");

@@ -33,14 +33,11 @@ static enum pl_status add_entry(struct pl_plan *p, const struct targets *t, size
     struct pl_err *err)
 {
 	size_t i = p->nsources++;
-	enum pl_status st = pl_select_count_tokens(t->selects[i], &t->r->image, err);
 	const struct pl_select_totals got = pl_select_totals(t->selects[i]);
 	struct pl_plan_source *s = &p->sources[i];
 	const char *name = t->r->sources[source].name;
 	size_t size = strlen(name) + (group ? strlen(group) : 0) + 2;
 
-	if (st != PL_OK)
-		return st;
 	s->name = calloc(size, 1);
 	s->corpus = strdup(corpus);
 	s->group = group ? strdup(group) : NULL;

@@ -82,10 +82,13 @@ enum pl_status pl_plan_text(const struct pl_plan *p, struct pl_buf *out, struct 
 {
 	struct pl_plan_source sum = {0}, of;
 	int width = width_of(p);
+	uint64_t fan_in = 0;
 	enum pl_status st;
 
-	for (size_t i = 0; i < p->nsources; i++)
+	for (size_t i = 0; i < p->nsources; i++) {
 		add(&sum, &p->sources[i]);
+		fan_in = p->sources[i].fan_in > fan_in ? p->sources[i].fan_in : fan_in;
+	}
 	st = pl_buf_addf(out, err, "%-*s %12s %12s %12s %12s %12s %8s %10s %14s %10s %16s %10s\n", width, "source", "available",
 	    "after filter", "after dedup", "kept", "drawn", "epochs", "share", "images", "share", "tokens", "share");
 	for (size_t i = 0, n; i < p->nsources && st == PL_OK; i += n) {
@@ -97,8 +100,9 @@ enum pl_status pl_plan_text(const struct pl_plan *p, struct pl_buf *out, struct 
 	if (st == PL_OK && sum.demoted > 0)
 		st = pl_buf_addf(out, err, "%llu of the samples kept have lost their images and are text\n", (unsigned long long)sum.demoted);
 	if (st == PL_OK)
-		st = pl_buf_addf(out, err, "%llu samples in %llu output shards, seed %llu\n", (unsigned long long)p->samples,
-		    (unsigned long long)p->shards, (unsigned long long)p->seed);
+		st = pl_buf_addf(out, err, "%llu samples in %llu output shards, seed %llu; an output shard reads from %llu input shards of a source at most\n",
+		    (unsigned long long)p->samples, (unsigned long long)p->shards,
+		    (unsigned long long)p->seed, (unsigned long long)fan_in);
 	return st;
 }
 

@@ -28,6 +28,8 @@ static struct pl_recipe_output output_of(const struct pl_recipe_output_raw *raw)
 		.shard_size = raw->shard_size,
 		.shard_samples = raw->shard_samples,
 		.frame_size = raw->frame_size,
+		.fan_in = raw->fan_in,
+		.pack = raw->pack,
 		.level = raw->level,
 		.level_set = raw->level_line != 0,
 		.max_images = raw->max_images,

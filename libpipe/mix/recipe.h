@@ -12,6 +12,7 @@
 #include "concept_rule.h"
 #include "quota.h"
 #include "select_rule.h"
+#include "sequence.h"
 #include "shards/writer.h"
 
 enum pl_stage { PL_STAGE_ALIGN, PL_STAGE_INSTRUCT };
@@ -94,10 +95,11 @@ struct pl_recipe_source {
 /* One data set that a recipe makes: the keys of 'output', or of one item of 'outputs'. */
 struct pl_recipe_output {
 	int stage, template_, container;
-	uint64_t shard_size, shard_samples, frame_size;
+	uint64_t shard_size, shard_samples, frame_size, fan_in;   /* fan_in: 0 = unbounded */
 	int64_t level, max_images, min_images;
 	bool level_set;
 	const char *dir, *work;                     /* work: the same for all outputs */
+	struct pl_sequence_rule pack;
 	struct pl_field_strs instructions;
 	struct pl_recipe_templates templates;
 	struct pl_recipe_tokens tokens;

@@ -100,9 +100,12 @@ enum pl_status pl_recipe_check_output(
 		return pl_recipe_bad(r, raw->min_images_line ? raw->min_images_line : raw->max_images_line, err,
 		    "'min_images' in output is %lld, more than 'max_images', %lld",
 		    (long long)r->output.min_images, (long long)r->output.max_images);
+	if (r->output.fan_in == 1)
+		return pl_recipe_bad(r, raw->fan_in_line, err,
+		    "'fan_in' in output must be 0 (no bound) or at least 2: an output shard may begin in one input shard and end in another");
 	for (size_t i = 0; i < r->output.instructions.n; i++) {
 		if (!*r->output.instructions.items[i])
 			return pl_recipe_bad(r, raw->instructions_line, err, "'instructions[%zu]' in output is empty", i);
 	}
-	return PL_OK;
+	return pl_recipe_check_pack(r, raw, err);
 }

@@ -25,6 +25,7 @@ static const struct pl_recipe_source source_defaults = {
 #define BALANCE_DEFAULTS {.unit = PL_UNIT_SAMPLES, .image_tokens = -1, .alpha = -1}
 static const struct pl_recipe_output_raw output_defaults = {
 	.stage = PL_STAGE_ALIGN, .template_ = PL_TEMPLATE_AUTO, .container = SHARD_TAR_ZST, .shard_size = (uint64_t)256 << 20,
+	.fan_in = 64, .pack = {.window = 1024},
 	.min_images = 1, .templates = PL_RECIPE_TEMPLATES, .tokens = {.separator = " "}, .image = IMAGE_DEFAULTS, .balance = BALANCE_DEFAULTS,
 };
 
@@ -146,6 +147,7 @@ static const struct pl_field output_fields[] = {
 	    .max = LARGEST_COUNT},
 	{.key = "shard_samples", .type = PL_FIELD_COUNT, .offset = OUT(shard_samples), .min = 1,
 	    .max = LARGEST_COUNT},
+	{.key = "fan_in", .type = PL_FIELD_COUNT, .offset = OUT(fan_in), .min = 0, .max = 1048576, .line_offset = OUT(fan_in_line)},
 	{.key = "frame_size", .type = PL_FIELD_SIZE, .offset = OUT(frame_size), .min = 512,
 	    .max = 1073741824.0},
 	{.key = "level", .type = PL_FIELD_INT, .offset = OUT(level), .min = -100, .max = 22,
@@ -175,6 +177,7 @@ static const struct pl_field output_fields[] = {
 	{.key = "tokens", .type = PL_FIELD_MAP, .offset = OUT(tokens), .sub = pl_recipe_tokens_fields, .line_offset = OUT(tokens_line)},
 	{.key = "sources", .type = PL_FIELD_STRLIST, .offset = OUT(sources), .line_offset = OUT(sources_line)},
 	{.key = "image", .type = PL_FIELD_MAP, .offset = OUT(image), .sub = pl_recipe_image_fields, .line_offset = OUT(image_line)},
+	{.key = "pack", .type = PL_FIELD_MAP, .offset = OUT(pack), .sub = pl_recipe_pack_fields, .line_offset = OUT(pack_line)},
 	{.key = "balance", .type = PL_FIELD_MAP, .offset = OUT(balance), .sub = pl_recipe_balance_fields,
 	    .line_offset = OUT(balance_line)},
 	{.key = NULL}

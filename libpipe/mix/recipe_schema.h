@@ -19,7 +19,7 @@ struct pl_recipe_image_raw {
 
 struct pl_recipe_output_raw {
 	int stage, template_, container;
-	uint64_t shard_size, shard_samples, frame_size;
+	uint64_t shard_size, shard_samples, frame_size, fan_in;
 	int64_t level, max_images, min_images;
 	const char *dir, *work;
 	struct pl_field_strs instructions, sources;
@@ -29,7 +29,8 @@ struct pl_recipe_output_raw {
 	    context_loss_line, system_line;
 	struct pl_recipe_image_raw image;     /* where image_line != 0, in place of the recipe's */
 	struct pl_recipe_balance balance;     /* where balance_line != 0, in place of the recipe's */
-	uint32_t dir_line, work_line, min_images_line, max_images_line, instructions_line, level_line, sources_line, image_line,
+	struct pl_sequence_rule pack;         /* where pack_line != 0 */
+	uint32_t fan_in_line, pack_line, dir_line, work_line, min_images_line, max_images_line, instructions_line, level_line, sources_line, image_line,
 	    balance_line;
 };
 
@@ -74,6 +75,7 @@ extern const struct pl_field pl_recipe_image_fields[];   /* into struct pl_recip
 extern const char *const pl_assignment_names[], *const pl_image_place_names[], *const pl_trailing_names[], *const pl_context_loss_names[];
 extern const struct pl_field pl_recipe_tokens_fields[];
 #define PL_RECIPE_TEMPLATES {.image_first = 1, .min_similarity = -1}
+extern const struct pl_field pl_recipe_pack_fields[];    /* into struct pl_sequence_rule */
 extern const char *const pl_recipe_format_names[];   /* "keep", "jpeg", "png", "webp" */
 /* Every default but those that depend on other keys. */
 void pl_recipe_defaults(struct pl_recipe_raw *raw);
@@ -93,5 +95,7 @@ PL_MUST_CHECK enum pl_status pl_recipe_check_kinds(const struct pl_recipe *r, st
 /* Checked, with published values where the recipe has none. line: of the map, for what is missing. */
 PL_MUST_CHECK enum pl_status pl_recipe_set_image(const struct pl_recipe *r, const struct pl_recipe_image_raw *raw, uint32_t line,
     struct pl_resize *z, struct pl_err *err);
+
+PL_MUST_CHECK enum pl_status pl_recipe_check_pack(const struct pl_recipe *r, const struct pl_recipe_output_raw *raw, struct pl_err *err);
 
 #endif

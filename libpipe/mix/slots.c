@@ -32,19 +32,31 @@ struct filler {
 	size_t at;                /* slots filled, before mixing */
 };
 
+enum pl_status pl_pass_order(const struct pl_plan *p, size_t i, struct pl_select *select, uint64_t pass, struct pl_order **order,
+    struct pl_err *err)
+{
+	const struct pl_plan_source *s = &p->sources[i];
+	uint64_t left = s->quota - pass * s->available;
+	bool whole = left >= s->available;
+	const struct pl_order_way way = {p->seed, s->name, pass, p->fan_in, whole ? 0 : s->groups};
+
+	return pl_select_order(select, &way, whole ? s->available : left, order, err);
+}
+
 /* The draws of source s in [from, to). Rows are looked up in the order of the tables. */
 static enum pl_status fill_source(struct filler *f, size_t s, uint64_t from, uint64_t to,
     struct pl_select *select, struct pl_err *err)
 {
 	const struct pl_plan_source *src = &f->p->sources[s];
 	size_t n = 0;
-	struct pl_perm perm = {0};
+	struct pl_order *order = NULL;
 
 	for (uint64_t i = from; i < to; i++) {
 		uint64_t pass = i / src->available;
-		if (n == 0 || i % src->available == 0)
-			pl_pass_perm(&perm, src->available, f->p->seed, src->name, pass);
-		f->draws[n++] = (struct draw){pl_perm_at(&perm, i % src->available), pass,
+		enum pl_status st = n == 0 || i % src->available == 0 ? pl_pass_order(f->p, s, select, pass, &order, err) : PL_OK;
+		if (st != PL_OK)
+			return st;
+		f->draws[n++] = (struct draw){pl_order_at(order, i % src->available), pass,
 		    (size_t)pl_perm_inverse(&f->mix, f->at++)};
 	}
 	if (n > 1)

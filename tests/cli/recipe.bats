@@ -57,6 +57,11 @@ refused()     # PHRASE...: r.yaml is refused with exit code 2 and nothing is wri
 	refused "seed" "'r.yaml':3:"
 }
 
+@test "a fan-in that cannot be kept" {
+	sed -i 's/^output: {/output: {fan_in: 1, /' r.yaml
+	refused "fan_in" "at least 2"
+}
+
 @test "a required key that is missing" {
 	sed -i '/^output:/d' r.yaml
 	refused "output"

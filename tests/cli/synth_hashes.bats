@@ -107,3 +107,20 @@ setup_file()
 	expect 2 "a tenth" -- plait synth --hashes 10 --blank 0.5 --near-blank 0.5 -o d
 	[ ! -e d ]
 }
+
+@test "shards that are links: as many samples as asked for, in little room, and a plan of them" {
+	plait synth -q --hashes 12K --shard-samples 1000 --distinct-shards 2 -o d >/dev/null
+	[ "$(find d/hashes -name '*.samples.npy' -links +1 | wc -l)" -eq 12 ]
+	jq -e '.samples == 12000 and (.shards | length) == 12' d/hashes/manifest.json >/dev/null
+	printf 'name: t\nseed: 3\nsources: [{name: hashes, shards: x, weight: 1}]\nbalance: {total: 5000, unit: tokens}\noutput: {dir: o, fan_in: 4, shard_samples: 20}\n' >r.yaml
+	local n
+	for n in 1 2 3 5; do
+		mpirun -n $n plait-balance -q -c r.yaml --work d -o plan.$n >/dev/null
+		cmp plan.1 plan.$n
+	done
+	jq -e '.fan_in == 4 and .sources[0].fan_in <= 4 and .sources[0].tokens >= 5000' plan.1 || { jq . plan.1 >&2; false; }
+	expect 2 "multiple of" -- plait synth --hashes 1500 --shard-samples 1000 --distinct-shards 1 -o e
+	expect 2 "at least 2" -- plait balance -c r.yaml --work d --fan-in 1
+	plait balance -q -c r.yaml --work d --fan-in 0 -o plan.free >/dev/null
+	jq -e '.fan_in == 0 and .sources[0].fan_in == 12' plan.free
+}

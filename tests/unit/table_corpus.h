@@ -17,7 +17,7 @@ struct tc_shard {
 	struct pl_sample_row samples[4096];
 	struct pl_image_row images[4096];
 	size_t nsamples, nimages;
-	char unit[32];
+	char unit[32], folder[16];   /* the shard is data/FOLDERUNIT.tar */
 };
 
 static inline int tc_remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
@@ -138,7 +138,7 @@ static inline void tc_write(
 		    sizeof(struct pl_sample_row), shards[i]->samples, shards[i]->nsamples);
 		tc_table(dir, shards[i]->unit, "images", pl_image_cols, pl_image_ncols,
 		    sizeof(struct pl_image_row), shards[i]->images, shards[i]->nimages);
-		snprintf(paths[i], sizeof(paths[i]), "data/%s.tar", shards[i]->unit);
+		snprintf(paths[i], sizeof(paths[i]), "data/%s%s.tar", shards[i]->folder, shards[i]->unit);
 		facts[i] = (struct pl_shard_facts){.path = paths[i],
 		    .unit = shards[i]->unit,
 		    .bytes = 1,

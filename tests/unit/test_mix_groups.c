@@ -202,20 +202,21 @@ static void test_select(void **state)
 		struct pl_select *s = NULL;
 		struct pl_select_totals t;
 		uint64_t j = 0, digest[2];
-		assert_int_equal(pl_select_new(&s, &f.c, &rule, NULL), PL_OK);
+		assert_int_equal(pl_select_new(&s, &f.c, &rule, NULL, NULL, NULL), PL_OK);
 		t = pl_select_totals(s);
 		assert_int_equal(t.samples, f.kept[g]);
 		assert_int_equal(t.text_tokens, f.tokens[g]);
 		for (uint32_t k = 0; k < SHARDS; k++)
 			for (uint64_t i = 0; i < ROWS; i++) {
 				uint32_t shard = 99;
-				uint64_t row = 0, images = 0, tokens = 0;
+				uint64_t row = 0;
+				struct pl_sample_cost cost = {0};
 				if (!kept_at(i) || group_of(k, i) != g)
 					continue;
 				assert_int_equal(pl_select_at(s, j, &shard, &row, NULL), PL_OK);
 				assert_true(shard == k && row == i);
-				assert_int_equal(pl_select_cost(s, j++, &images, &tokens, NULL), PL_OK);
-				assert_int_equal(tokens, 5 + i % 11);
+				assert_int_equal(pl_select_cost(s, j++, &cost, NULL), PL_OK);
+				assert_int_equal(cost.text_tokens, 5 + i % 11);
 			}
 		assert_int_equal(j, t.samples);
 		pl_select_digest(s, digest);
@@ -250,9 +251,9 @@ static enum pl_status make(const struct fixture *f, const char *groups, const ch
 	assert_int_equal(pl_group_parts_make(&q->parts, &f->g, g->weights.n ? g->weights.keys : NULL, g->weights.n, NULL), PL_OK);
 	for (; q->n < q->parts.n; q->n++) {
 		struct pl_select_rule rule = {.parts = &q->parts, .part = q->n};
-		assert_int_equal(pl_select_new(&q->select[q->n], &f->c, &rule, NULL), PL_OK);
+		assert_int_equal(pl_select_new(&q->select[q->n], &f->c, &rule, &q->r.image, NULL, NULL), PL_OK);
 	}
-	return pl_plan_make(&q->p, &q->r, parts, q->select, dirs, seed, err);
+	return pl_plan_make(&q->p, &q->r, parts, q->select, dirs, seed, NULL, err);
 }
 
 static void release(struct planned *q)
@@ -506,7 +507,7 @@ static void test_missing(void **state)
 			demoted += k == 2 && rows[i].demoted;
 		}
 		pl_rule_close(&v);
-		assert_int_equal(pl_select_new(&s, &c, &rules[k], NULL), PL_OK);
+		assert_int_equal(pl_select_new(&s, &c, &rules[k], NULL, NULL, NULL), PL_OK);
 		t = pl_select_totals(s);
 		assert_int_equal(t.samples, kept);
 		assert_int_equal(t.demoted, demoted);

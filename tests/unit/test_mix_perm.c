@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The permutation: a bijection at any size, with an inverse, without a
  * preference for positions, and the same for ever. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,20 @@
 #include <cmocka.h>
 
 #include "libpipe/mix/perm.h"
+
+/* Many inverses at once, in stretches of every length. */
+static void check_inverses(const struct pl_perm *p)
+{
+	uint64_t v[300] = {0}, at[300];
+
+	for (size_t n = 0, i = 0; n <= 300 && i + n <= p->n; i += n, n = n < 40 ? n + 1 : n + 37) {
+		for (size_t k = 0; k < n; k++)
+			v[k] = i + k;
+		pl_perm_inverses(p, v, at, n);
+		for (size_t k = 0; k < n; k++)
+			assert_int_equal(pl_perm_at(p, at[k]), v[k]);
+	}
+}
 
 static void check_bijection(uint64_t n, uint64_t seed)
 {
@@ -25,6 +40,7 @@ static void check_bijection(uint64_t n, uint64_t seed)
 		assert_int_equal(pl_perm_inverse(&p, v), i);
 	}
 	free(seen);
+	check_inverses(&p);
 }
 
 static void test_bijection(void **state)
@@ -103,6 +119,102 @@ static void test_order(void **state)
 	assert_int_equal(pl_perm_at(&a, 999), 565);
 }
 
+enum { MILLION = 1000000 };
+
+static uint32_t *million(uint64_t seed)
+{
+	uint32_t *v = malloc(MILLION * sizeof(*v));
+	struct pl_perm p;
+
+	assert_non_null(v);
+	pl_perm_init(&p, MILLION, seed, 5);
+	for (uint64_t i = 0; i < MILLION; i++)
+		v[i] = (uint32_t)pl_perm_at(&p, i);
+	return v;
+}
+
+/* Chi-square of a table of counts against equal ones, in standard deviations from its mean. */
+static double deviation(const uint32_t *counts, size_t cells, double n, double freedom)
+{
+	double due = n / (double)cells, chi = 0;
+
+	for (size_t i = 0; i < cells; i++)
+		chi += ((double)counts[i] - due) * ((double)counts[i] - due) / due;
+	return (chi - freedom) / sqrt(2 * freedom);
+}
+
+/* Where a stretch of positions lands, against all stretches: rows and columns of the table have fixed sums. And pairs at a lag. */
+static void check_tables(const uint32_t *v)
+{
+	enum { CELLS = 100, WIDTH = MILLION / CELLS, COARSE = 50 };
+	static const size_t lags[] = {1, 2, 3, 5, 64, 1000, 4096};
+	static uint32_t counts[CELLS * CELLS];
+
+	memset(counts, 0, sizeof(counts));
+	for (size_t i = 0; i < MILLION; i++)
+		counts[i / WIDTH * CELLS + v[i] / WIDTH]++;
+	assert_true(fabs(deviation(counts, CELLS * CELLS, MILLION, (CELLS - 1.0) * (CELLS - 1))) < 5);
+	for (size_t l = 0; l < sizeof(lags) / sizeof(lags[0]); l++) {
+		memset(counts, 0, sizeof(counts));
+		for (size_t i = 0; i + lags[l] < MILLION; i++)
+			counts[v[i] / (MILLION / COARSE) * COARSE + v[i + lags[l]] / (MILLION / COARSE)]++;
+		assert_true(fabs(deviation(counts, COARSE * COARSE, (double)(MILLION - lags[l]), (COARSE - 1.0) * (COARSE - 1))) < 5);
+	}
+	/* the low digits, position by value, as strides would show them */
+	memset(counts, 0, sizeof(counts));
+	for (size_t i = 0; i < MILLION; i++)
+		counts[i % CELLS * CELLS + v[i] % CELLS]++;
+	assert_true(fabs(deviation(counts, CELLS * CELLS, MILLION, (CELLS - 1.0) * (CELLS - 1))) < 5);
+}
+
+static double correlation(const uint32_t *v, size_t lag)
+{
+	double mean = (MILLION - 1) / 2.0, sum = 0, square = 0;
+
+	for (size_t i = 0; i < MILLION; i++) {
+		square += (v[i] - mean) * (v[i] - mean);
+		if (i + lag < MILLION)
+			sum += (v[i] - mean) * (v[i + lag] - mean);
+	}
+	return sum / square;
+}
+
+/* A million positions: no table of counts and no serial correlation is further out than chance has it (five sigma). */
+static void test_million(void **state)
+{
+	static const size_t lags[] = {1, 2, 3, 4, 7, 10, 100, 1000, 1024, 4096, 65536};
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 3; seed++) {
+		uint32_t *v = million(seed);
+		check_tables(v);
+		for (size_t l = 0; l < sizeof(lags) / sizeof(lags[0]); l++)
+			assert_true(fabs(correlation(v, lags[l])) < 5 / sqrt(MILLION));
+		free(v);
+	}
+}
+
+/* Seeds that differ in one bit give orders that agree in as many places as chance has it: one, Poisson. */
+static void test_seeds(void **state)
+{
+	uint32_t *a = million(42);
+
+	(void)state;
+	for (unsigned bit = 0; bit < 64; bit += 9) {
+		uint32_t *b = million(42 ^ (uint64_t)1 << bit);
+		unsigned same = 0;
+		double sum = 0, mean = (MILLION - 1) / 2.0;
+		for (size_t i = 0; i < MILLION; i++) {
+			same += a[i] == b[i];
+			sum += (a[i] - mean) * (b[i] - mean);
+		}
+		assert_true(same < 10);
+		assert_true(fabs(sum / ((double)MILLION * MILLION * MILLION / 12)) < 5 / sqrt(MILLION));
+		free(b);
+	}
+	free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -110,6 +222,8 @@ int main(void)
 		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_positions),
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_million),
+		cmocka_unit_test(test_seeds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plans over hand-written corpora: how often each sample is drawn, the mixture
  * of every output shard, and that nothing depends on who asks. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,6 +22,8 @@ struct fixture {
 	char paths[2][600];
 	uint64_t kept[2];
 };
+
+static const struct pl_resize as_they_are = {.policy = PL_POLICY_NONE, .format = PL_FORMAT_UNKNOWN};
 
 /* Corpus a: three shards, every seventh sample dropped, 0..2 images each. Corpus b: one shard of texts.
  */
@@ -51,7 +54,7 @@ static void begin(struct fixture *f)
 		snprintf(f->paths[i], sizeof(f->paths[i]), "%s/%c", f->dir, (char)('a' + i));
 		f->dirs[i] = f->paths[i];
 		tc_write(&f->corpus[i], f->paths[i], i ? "b" : "a", i ? &b : a, i ? 1 : A_SHARDS);
-		assert_int_equal(pl_select_new(&f->select[i], &f->corpus[i], NULL, NULL), PL_OK);
+		assert_int_equal(pl_select_new(&f->select[i], &f->corpus[i], NULL, &as_they_are, NULL, NULL), PL_OK);
 	}
 	for (size_t k = 0; k < A_SHARDS; k++)
 		free(a[k]);
@@ -67,8 +70,8 @@ static void end(struct fixture *f)
 	tc_remove(f->dir);
 }
 
-/* A plan from the recipe's balance and output lines. */
-static enum pl_status make(const struct fixture *f, const char *weights, const char *balance,
+/* A plan from the recipe's balance and output lines, over samples counted as its images are to be. */
+static enum pl_status make(struct fixture *f, const char *weights, const char *balance,
     const char *output, struct pl_plan *p, struct pl_recipe *r, struct pl_err *err)
 {
 	char text[1024], wa[32], wb[32];
@@ -79,7 +82,11 @@ static enum pl_status make(const struct fixture *f, const char *weights, const c
 	    "  - {name: b, shards: b, weight: %s}\nbalance: {%s}\noutput: {dir: o, %s}\n",
 	    wa, wb, balance, output);
 	assert_int_equal(pl_recipe_parse(r, "r.yaml", text, strlen(text), NULL), PL_OK);
-	return pl_plan_make(p, r, NULL, f->select, f->dirs, r->seed, err);
+	for (size_t i = 0; i < 2; i++) {
+		pl_select_free(f->select[i]);
+		assert_int_equal(pl_select_new(&f->select[i], &f->corpus[i], NULL, &r->image, NULL, NULL), PL_OK);
+	}
+	return pl_plan_make(p, r, NULL, f->select, f->dirs, r->seed, NULL, err);
 }
 
 static void test_select(void **state)
@@ -96,17 +103,18 @@ static void test_select(void **state)
 	for (uint32_t k = 0; k < A_SHARDS; k++) {
 		for (uint64_t i = 0; i < A_ROWS; i++) {
 			uint32_t shard = 99;
-			uint64_t row = 0, im = 0, tk = 0;
+			uint64_t row = 0;
+			struct pl_sample_cost cost = {0};
 			if (i % 7 == 3)
 				continue;
 			assert_int_equal(pl_select_at(f.select[0], j, &shard, &row, NULL), PL_OK);
 			assert_int_equal(shard, k);
 			assert_int_equal(row, i);
-			assert_int_equal(pl_select_cost(f.select[0], j++, &im, &tk, NULL), PL_OK);
-			assert_int_equal(im, i % 3);
-			assert_int_equal(tk, 5 + i % 11);
-			images += im;
-			tokens += tk;
+			assert_int_equal(pl_select_cost(f.select[0], j++, &cost, NULL), PL_OK);
+			assert_int_equal(cost.images, i % 3);
+			assert_int_equal(cost.text_tokens, 5 + i % 11);
+			images += cost.images;
+			tokens += cost.text_tokens;
 		}
 	}
 	assert_int_equal(j, t.samples);
@@ -200,13 +208,13 @@ static uint64_t count_draws(
 	uint64_t n = f->kept[0], i = 0, sum = 0;
 
 	for (; sum < total; i++) {
-		struct pl_perm perm;
-		uint64_t images = 0, tokens = 0;
-		pl_pass_perm(&perm, n, 42, "a", i / n);
+		const struct pl_order_way way = {42, "a", i / n, 64, 0};
+		struct pl_order *order = NULL;
+		struct pl_sample_cost cost = {0};
+		assert_int_equal(pl_select_order(f->select[0], &way, n, &order, NULL), PL_OK);
 		assert_int_equal(
-		    pl_select_cost(f->select[0], pl_perm_at(&perm, i % n), &images, &tokens, NULL),
-		    PL_OK);
-		sum += by_images ? images : tokens + images * image_tokens;
+		    pl_select_cost(f->select[0], pl_order_at(order, i % n), &cost, NULL), PL_OK);
+		sum += by_images ? cost.images : cost.text_tokens + cost.images * image_tokens;
 	}
 	return i;
 }
@@ -291,8 +299,8 @@ static void test_independence(void **state)
 		struct pl_select *fresh[2] = {NULL, NULL};
 		struct pl_slot *x = NULL, *y = NULL;
 		size_t nx = 0, ny = 0;
-		assert_int_equal(pl_select_new(&fresh[0], &f.corpus[0], NULL, NULL), PL_OK);
-		assert_int_equal(pl_select_new(&fresh[1], &f.corpus[1], NULL, NULL), PL_OK);
+		assert_int_equal(pl_select_new(&fresh[0], &f.corpus[0], NULL, NULL, NULL, NULL), PL_OK);
+		assert_int_equal(pl_select_new(&fresh[1], &f.corpus[1], NULL, NULL, NULL, NULL), PL_OK);
 		assert_int_equal(pl_plan_slots(&p, k, f.select, &x, &nx, NULL), PL_OK);
 		assert_int_equal(pl_plan_slots(&q, k, fresh, &y, &ny, NULL), PL_OK);
 		assert_int_equal(nx, ny);
@@ -310,6 +318,135 @@ static void test_independence(void **state)
 	pl_plan_release(&q);
 	pl_recipe_release(&r);
 	end(&f);
+}
+
+enum { MANY = 15 };
+
+/* A corpus of so many shards of unequal size that fan_in counts, in the order of units or against it. */
+static void begin_many(struct fixture *f, bool backwards)
+{
+	struct tc_shard *s[MANY];
+
+	*f = (struct fixture){.dir = tc_tempdir()};
+	for (size_t k = 0; k < MANY; k++) {
+		char unit[8];
+		snprintf(unit, sizeof(unit), "u%02zu", backwards ? MANY - 1 - k : k);
+		s[k] = tc_new(unit);
+		snprintf(s[k]->folder, sizeof(s[k]->folder), "%02zu/", k);
+		for (size_t i = 0, n = 40 + strtoul(unit + 1, NULL, 10) * 7 % 120; i < n; i++) {
+			tc_sample(s[k], PL_KIND_PAIRS, unit, i + 1)->text_tokens = (uint32_t)(3 + i % 50);
+			tc_image(s[k], i, i, 100);
+			f->kept[0]++;
+		}
+	}
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(f->paths[i], sizeof(f->paths[i]), "%s/%c", f->dir, (char)('a' + i));
+		f->dirs[i] = f->paths[i];
+		tc_write(&f->corpus[i], f->paths[i], i ? "b" : "a", s, MANY);
+		assert_int_equal(pl_select_new(&f->select[i], &f->corpus[i], NULL, &as_they_are, NULL, NULL), PL_OK);
+	}
+	for (size_t k = 0; k < MANY; k++)
+		free(s[k]);
+}
+
+/* Every draw of source 0: how often each (shard, row) came, and that no output shard reads from more than the plan says. */
+static uint64_t check_fan_in(const struct fixture *f, const struct pl_plan *p, unsigned (*drawn)[200])
+{
+	uint64_t most = 0, tokens = 0;
+
+	for (uint64_t k = 0; k < p->shards; k++) {
+		struct pl_slot *slots = NULL;
+		size_t n = 0;
+		bool seen[MANY] = {false};
+		uint64_t distinct = 0;
+		assert_int_equal(pl_plan_slots(p, k, f->select, &slots, &n, NULL), PL_OK);
+		for (size_t i = 0; i < n; i++) {
+			if (slots[i].source != 0)
+				continue;
+			distinct += !seen[slots[i].shard];
+			seen[slots[i].shard] = true;
+			drawn[slots[i].shard][slots[i].row]++;
+			tokens += 3 + slots[i].row % 50 + 10;
+		}
+		free(slots);
+		most = distinct > most ? distinct : most;
+	}
+	assert_true(most <= p->sources[0].fan_in);
+	assert_int_equal(tokens, p->sources[0].tokens);
+	return most;
+}
+
+/* Whole passes and a part of one, in every unit: sums, counts, and the bound on input shards. */
+static void test_fan_in(void **state)
+{
+	static const struct { const char *balance, *output; uint64_t bound; } cases[] = {
+		{"image_tokens: 10", "shard_samples: 25, fan_in: 4", 4},
+		{"image_tokens: 10, total: 700", "shard_samples: 20, fan_in: 4", 4},
+		{"image_tokens: 10, total: 3100, max_epochs: 9", "shard_samples: 25, fan_in: 6", 6},
+		{"image_tokens: 10, unit: tokens, total: 40000, max_epochs: 9", "shard_samples: 30, fan_in: 6", 6},
+		{"image_tokens: 10, unit: images, total: 300", "shard_samples: 20, fan_in: 4", 4},
+		{"image_tokens: 10, total: 900", "shard_samples: 1000, fan_in: 4", MANY},
+		{"image_tokens: 10, total: 900", "shard_samples: 50, fan_in: 0", MANY},
+	};
+	struct fixture f;
+
+	(void)state;
+	begin_many(&f, false);
+	for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
+		unsigned (*drawn)[200] = calloc(MANY, sizeof(*drawn)), low = UINT_MAX, high = 0;
+		struct pl_plan p;
+		struct pl_recipe r;
+		struct pl_err err = {0};
+		assert_non_null(drawn);
+		if (make(&f, "1 0", cases[i].balance, cases[i].output, &p, &r, &err) != PL_OK)
+			fail_msg("%s", err.text);
+		assert_true(check_fan_in(&f, &p, drawn) <= cases[i].bound);
+		for (size_t k = 0; k < MANY; k++) {
+			for (uint64_t row = 0; row < f.corpus[0].shards[k].samples; row++) {
+				low = drawn[k][row] < low ? drawn[k][row] : low;
+				high = drawn[k][row] > high ? drawn[k][row] : high;
+			}
+		}
+		assert_true(high <= low + 1);
+		assert_int_equal(high, (p.sources[0].quota + f.kept[0] - 1) / f.kept[0]);
+		assert_int_equal(low, p.sources[0].quota / f.kept[0]);
+		pl_plan_release(&p);
+		pl_recipe_release(&r);
+		free(drawn);
+	}
+	end(&f);
+}
+
+/* Shards are taken by their units' names: where they lie, and so in which order they are listed, changes nothing. */
+static void test_shard_order(void **state)
+{
+	struct fixture f[2];
+	struct pl_plan p[2];
+	struct pl_recipe r[2];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		begin_many(&f[i], i == 1);
+		assert_int_equal(make(&f[i], "1 0", "total: 700", "shard_samples: 50, fan_in: 4", &p[i], &r[i], NULL), PL_OK);
+	}
+	for (uint64_t k = 0; k < p[0].shards; k++) {
+		struct pl_slot *x = NULL, *y = NULL;
+		size_t nx = 0, ny = 0;
+		assert_int_equal(pl_plan_slots(&p[0], k, f[0].select, &x, &nx, NULL), PL_OK);
+		assert_int_equal(pl_plan_slots(&p[1], k, f[1].select, &y, &ny, NULL), PL_OK);
+		assert_int_equal(nx, ny);
+		for (size_t i = 0; i < nx; i++) {
+			assert_string_equal(f[0].corpus[x[i].source].shards[x[i].shard].unit, f[1].corpus[y[i].source].shards[y[i].shard].unit);
+			assert_true(x[i].row == y[i].row && x[i].pass == y[i].pass);
+		}
+		free(x);
+		free(y);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		pl_plan_release(&p[i]);
+		pl_recipe_release(&r[i]);
+		end(&f[i]);
+	}
 }
 
 static void test_shard_size(void **state)
@@ -334,24 +471,27 @@ static void test_shard_size(void **state)
 	end(&f);
 }
 
+static void check_estimate(struct fixture *f, enum pl_format format, uint64_t per_image)
+{
+	const struct pl_resize how = {.policy = PL_POLICY_CENTER_CROP, .size = 40, .format = format};
+	struct pl_select *s = NULL;
+	struct pl_select_totals t;
+
+	assert_int_equal(pl_select_new(&s, &f->corpus[0], NULL, &how, NULL, NULL), PL_OK);
+	t = pl_select_totals(s);
+	assert_int_equal(t.output_bytes, t.text_bytes + t.images * per_image);
+	pl_select_free(s);
+}
+
 static void test_estimate(void **state)
 {
 	struct fixture f;
-	struct pl_select_totals t;
-	struct pl_resize how = {.policy = PL_POLICY_CENTER_CROP, .size = 40, .format = PL_FORMAT_WEBP};
-	uint64_t bytes = 0;
 
 	(void)state;
 	begin(&f);
-	t = pl_select_totals(f.select[0]);
-	assert_int_equal(pl_select_output_bytes(f.select[0], &how, &bytes, NULL), PL_OK);
-	assert_int_equal(bytes, t.text_bytes + t.images * 560);   /* 40 x 40 x 0.35 */
-	how.format = PL_FORMAT_JPEG;
-	assert_int_equal(pl_select_output_bytes(f.select[0], &how, &bytes, NULL), PL_OK);
-	assert_int_equal(bytes, t.text_bytes + t.images * 960);
-	how.format = PL_FORMAT_PNG;                               /* 3200, but the input is smaller */
-	assert_int_equal(pl_select_output_bytes(f.select[0], &how, &bytes, NULL), PL_OK);
-	assert_int_equal(bytes, t.text_bytes + t.images * 1000);
+	check_estimate(&f, PL_FORMAT_WEBP, 560);   /* 40 x 40 x 0.35 */
+	check_estimate(&f, PL_FORMAT_JPEG, 960);
+	check_estimate(&f, PL_FORMAT_PNG, 1000);   /* 3200, but the input is smaller */
 	end(&f);
 }
 
@@ -408,7 +548,7 @@ static void test_text(void **state)
 	assert_int_equal(pl_plan_text(&p, &out, NULL), PL_OK);
 	assert_non_null(
 	    strstr((const char *)out.data, "b               130          130          130          130          100    0.769     50.00%"));
-	assert_non_null(strstr((const char *)out.data, "200 samples in 2 output shards, seed 42\n"));
+	assert_non_null(strstr((const char *)out.data, "200 samples in 2 output shards, seed 42; an output shard reads from 3 input shards of a source at most\n"));
 	pl_buf_release(&out);
 	pl_plan_release(&p);
 	pl_recipe_release(&r);
@@ -422,6 +562,8 @@ int main(void)
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_units),
 		cmocka_unit_test(test_independence),
+		cmocka_unit_test(test_fan_in),
+		cmocka_unit_test(test_shard_order),
 		cmocka_unit_test(test_shard_size),
 		cmocka_unit_test(test_estimate),
 		cmocka_unit_test(test_errors),

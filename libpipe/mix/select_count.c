@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the tables once: what is kept of every shard, by all ranks together. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libpipe/base/hash.h"
+#include "select_priv.h"
+
+#define CACHE_BYTES ((size_t)64 << 20)   /* for all parts of a source together */
+
+static uint64_t tokens_of(const struct pl_select *s, const struct pl_image_row *im)
+{
+	if (s->same || !s->counted)
+		return s->each;
+	return pl_image_tokens(&s->image, im->width, im->height);
+}
+
+struct pl_sample_cost pl_select_cost_of(const struct pl_select *s, const struct pl_rule_view *v, uint64_t row)
+{
+	const struct pl_sample_row *p = pl_sample(&v->t, row);
+	struct pl_sample_cost c = {.text_tokens = p->text_tokens};
+
+	if (pl_rule_demotes(v, row))
+		return c;
+	for (uint64_t k = p->first_image; k < p->first_image + p->images; k++) {
+		if (pl_image_verdict(&v->t, k) != PL_REASON_KEEP)
+			continue;
+		c.images++;
+		c.image_tokens += tokens_of(s, pl_image_at(&v->t, k));
+	}
+	return c;
+}
+
+/* Thousandths of a byte per pixel of a format at the usual qualities. */
+static uint64_t rate_of(enum pl_format format)
+{
+	if (format == PL_FORMAT_WEBP)
+		return 350;
+	return format == PL_FORMAT_JPEG ? 600 : 2000;
+}
+
+static uint64_t image_output_bytes(const struct pl_image_row *im, const struct pl_resize *image)
+{
+	enum pl_format format =
+	    image->format != PL_FORMAT_UNKNOWN ? image->format : (enum pl_format)im->format;
+	uint64_t bytes, pixels;
+
+	if (image->policy == PL_POLICY_NONE && image->format == PL_FORMAT_UNKNOWN)
+		return im->length;
+	pixels = pl_resize_pixels(image, im->width, im->height);
+	bytes = pixels / 1000 * rate_of(format) + pixels % 1000 * rate_of(format) / 1000;
+	return bytes < im->length || pl_policy_tiles(image->policy) ? bytes : im->length;
+}
+
+/* ---- one shard ---- */
+
+/* What every rank must know of a shard. */
+struct shard_count { uint64_t place, kept, hash[2]; };
+
+/* The verdicts of a sample's images go into `verdicts`, for the digest. */
+static void count_images(
+    struct pl_select *s, const struct pl_rule_view *v, uint64_t row, const struct pl_resize *image, uint8_t *verdicts)
+{
+	const struct pl_sample_row *p = pl_sample(&v->t, row);
+	bool demoted = pl_rule_demotes(v, row);
+
+	s->totals.demoted += demoted;
+	for (uint64_t k = p->first_image; k < p->first_image + p->images; k++) {
+		const struct pl_image_row *im = pl_image_at(&v->t, k);
+		enum pl_reason why = pl_image_verdict(&v->t, k);
+		*verdicts++ = (uint8_t)why;
+		if (why != PL_REASON_KEEP || demoted)
+			continue;
+		s->totals.images++;
+		s->totals.image_bytes += im->length;
+		s->totals.image_tokens += tokens_of(s, im);
+		if (image)
+			s->totals.output_bytes += image_output_bytes(im, image);
+	}
+}
+
+static uint64_t count_rows(struct pl_select *s, const struct pl_rule_view *v, const struct pl_resize *image, uint8_t *verdicts)
+{
+	uint64_t kept = 0;
+
+	for (uint64_t i = 0; i < v->t.samples.nrows; i++) {
+		const struct pl_sample_row *p = pl_sample(&v->t, i);
+		enum pl_reason why;
+		if (!pl_rule_mine(v, i))
+			continue;
+		why = pl_rule_verdict(v, i);
+		*verdicts++ = (uint8_t)why;
+		s->totals.rows++;
+		if (why != PL_REASON_KEEP) {
+			s->dropped[(unsigned)why < PL_REASON_COUNT ? why : PL_REASON_FILTERED]++;
+			s->totals.filtered += pl_rule_passes_filter(v, i);
+			s->totals.deduped += pl_rule_passes_dedup(v, i);
+			continue;
+		}
+		kept++;
+		s->totals.filtered++;
+		s->totals.deduped++;
+		s->totals.text_tokens += p->text_tokens;
+		s->totals.text_bytes += p->text_bytes;
+		s->totals.output_bytes += image ? p->text_bytes : 0;
+		count_images(s, v, i, image, verdicts);
+		verdicts += p->images;
+	}
+	return kept;
+}
+
+/* verdicts: room for one of every row and image, zeroed. */
+static enum pl_status count_view(struct pl_select *s, const struct pl_rule_view *v, const struct pl_resize *image, uint8_t *verdicts,
+    struct shard_count *out, struct pl_err *err)
+{
+	struct pl_hasher *h = verdicts ? pl_hasher_new() : NULL;
+
+	if (!h)
+		return pl_fail_nomem(err);
+	out->kept = count_rows(s, v, image, verdicts);
+	/* the verdicts of a part alone do not tell which rows they are of */
+	if (s->rule.parts)
+		pl_hasher_add(h, v->groups.rows, v->groups.nrows * v->groups.row_size);
+	pl_hasher_add(h, verdicts, (size_t)(v->t.samples.nrows + v->t.images.nrows));
+	pl_hasher_digest(h, out->hash);
+	pl_hasher_free(h);
+	return PL_OK;
+}
+
+static enum pl_status count_shard(
+    struct pl_select *s, size_t place, const struct pl_resize *image, struct shard_count *out, struct pl_err *err)
+{
+	size_t shard = s->shard_at[place];
+	struct pl_rule_view v;
+	bool none = false;
+	uint8_t *verdicts;
+	enum pl_status st = pl_rule_open(&v, &s->rule, s->c, shard, &none, err);
+
+	out->place = place;
+	if (st != PL_OK || none)
+		return st;
+	verdicts = calloc(v.t.samples.nrows + v.t.images.nrows + 1, 1);
+	if (v.t.samples.nrows > UINT32_MAX)
+		st = pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, s->c->shards[shard].path, "more than 2^32 - 1 samples");
+	else
+		st = count_view(s, &v, image, verdicts, out, err);
+	free(verdicts);
+	pl_rule_close(&v);
+	return st;
+}
+
+/* ---- all shards ---- */
+
+/* What all ranks counted becomes one and the same on every rank. */
+static enum pl_status combine(struct pl_select *s, const struct shard_count *all, size_t n, struct pl_err *err)
+{
+	uint64_t (*hashes)[2] = calloc(s->c->nshards + 2, sizeof(*hashes));
+
+	if (!hashes)
+		return pl_fail_nomem(err);
+	memcpy(hashes[0], s->c->digest, sizeof(hashes[0]));
+	if (s->rule.parts)
+		pl_hash128(s->rule.parts->part_of, s->rule.parts->groups->n * sizeof(*s->rule.parts->part_of), hashes[s->c->nshards + 1]);
+	for (size_t i = 0; i < n; i++) {
+		s->first[all[i].place + 1] = all[i].kept;
+		memcpy(hashes[all[i].place + 1], all[i].hash, sizeof(hashes[0]));
+	}
+	for (size_t i = 0; i < s->c->nshards; i++)
+		s->first[i + 1] += s->first[i];
+	s->totals.samples = s->first[s->c->nshards];
+	pl_hash128(hashes, (s->c->nshards + 2) * sizeof(*hashes), s->digest);
+	free(hashes);
+	return PL_OK;
+}
+
+static enum pl_status count_all(
+    struct pl_select *s, const struct pl_resize *image, const struct pl_crew *crew, struct pl_err *err)
+{
+	size_t step = pl_crew_size(crew), n = 0;
+	struct shard_count *mine = calloc(s->c->nshards / step + 1, sizeof(*mine));
+	struct pl_buf all;
+	enum pl_status st = mine ? PL_OK : pl_fail_nomem(err);
+
+	pl_buf_init(&all, SIZE_MAX);
+	for (size_t i = pl_crew_rank(crew); st == PL_OK && i < s->c->nshards; i += step) {
+		st = count_shard(s, i, image, &mine[n++], err);
+		if (st == PL_OK)
+			st = pl_crew_poll(crew, err);
+	}
+	st = pl_crew_agree(crew, st, err);
+	if (st == PL_OK)
+		st = pl_crew_gather(crew, mine, n * sizeof(*mine), &all, err);
+	if (st == PL_OK) {
+		pl_crew_sum(crew, (uint64_t *)&s->totals, sizeof(s->totals) / sizeof(uint64_t));
+		pl_crew_sum(crew, s->dropped, PL_REASON_COUNT);
+		st = combine(s, (const struct shard_count *)(const void *)all.data, all.len / sizeof(*mine), err);
+	}
+	pl_buf_release(&all);
+	free(mine);
+	return pl_crew_agree(crew, st, err);
+}
+
+struct named { const char *unit; uint32_t shard; };
+
+static int by_unit(const void *x, const void *y)
+{
+	const struct named *a = x, *b = y;
+
+	return strcmp(a->unit, b->unit);
+}
+
+static enum pl_status sort_shards(struct pl_select *s, struct pl_err *err)
+{
+	size_t n = s->c->nshards;
+	struct named *list = calloc(n + 1, sizeof(*list));
+
+	if (!list || !s->shard_at || n > UINT32_MAX) {
+		free(list);
+		return pl_fail_nomem(err);
+	}
+	for (size_t i = 0; i < n; i++)
+		list[i] = (struct named){s->c->shards[i].unit, (uint32_t)i};
+	qsort(list, n, sizeof(*list), by_unit);
+	for (size_t i = 0; i < n; i++)
+		s->shard_at[i] = list[i].shard;
+	free(list);
+	return PL_OK;
+}
+
+enum pl_status pl_select_new(struct pl_select **out, const struct pl_corpus *c, const struct pl_select_rule *rule,
+    const struct pl_resize *image, const struct pl_crew *crew, struct pl_err *err)
+{
+	struct pl_select *s = calloc(1, sizeof(*s));
+	enum pl_status st = PL_OK;
+
+	if (s) {
+		s->c = c;
+		s->rule = rule ? *rule : (struct pl_select_rule){0};
+		s->cache_max = CACHE_BYTES / (s->rule.parts ? s->rule.parts->n : 1);
+		s->open_shard = SIZE_MAX;
+		s->shard_at = calloc(c->nshards + 1, sizeof(*s->shard_at));
+		s->first = calloc(c->nshards + 1, sizeof(*s->first));
+		s->rows = calloc(c->nshards + 1, sizeof(*s->rows));
+		if (image) {
+			s->image = *image;
+			s->counted = true;
+			s->same = pl_image_tokens_same(image, &s->each);
+		}
+	}
+	st = pl_crew_agree(crew, s && s->first && s->rows ? sort_shards(s, err) : pl_fail_nomem(err), err);
+	if (st == PL_OK)
+		st = count_all(s, image, crew, err);
+	if (st != PL_OK) {
+		pl_select_free(s);
+		return st;
+	}
+	*out = s;
+	return PL_OK;
+}
+
+/* ---- walks ---- */
+
+static enum pl_status walk_shard(
+    struct pl_select *s, size_t place, pl_select_each_fn *each, void *ctx, struct pl_err *err)
+{
+	struct pl_sample_cost costs[PL_SELECT_BATCH];
+	struct pl_rule_view v;
+	bool none = false;
+	uint64_t j = s->first[place];
+	size_t n = 0;
+	enum pl_status st = pl_rule_open(&v, &s->rule, s->c, s->shard_at[place], &none, err);
+
+	if (st != PL_OK || none)
+		return st;
+	for (uint64_t i = 0; st == PL_OK && i < v.t.samples.nrows && j + n < s->first[place + 1]; i++) {
+		if (!pl_rule_mine(&v, i) || pl_rule_verdict(&v, i) != PL_REASON_KEEP)
+			continue;
+		costs[n++] = pl_select_cost_of(s, &v, i);
+		if (n == PL_SELECT_BATCH) {
+			st = each(ctx, j, costs, n, err);
+			j += n;
+			n = 0;
+		}
+	}
+	if (st == PL_OK && n > 0)
+		st = each(ctx, j, costs, n, err);
+	pl_rule_close(&v);
+	return st;
+}
+
+enum pl_status pl_select_walk(struct pl_select *s, const struct pl_order *order, const struct pl_crew *crew, pl_select_each_fn *each,
+    void *ctx, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+
+	for (size_t i = pl_crew_rank(crew); st == PL_OK && i < s->c->nshards; i += pl_crew_size(crew)) {
+		if (!pl_order_touches(order, s->first[i], s->first[i + 1]))
+			continue;
+		st = walk_shard(s, i, each, ctx, err);
+		if (st == PL_OK)
+			st = pl_crew_poll(crew, err);
+	}
+	return pl_crew_agree(crew, st, err);
+}
+
+void pl_select_account(const struct pl_select *s, struct pl_account *account)
+{
+	for (size_t r = 0; r < PL_REASON_COUNT; r++) {
+		account->samples_in += s->dropped[r];
+		account->samples_dropped[r] += s->dropped[r];
+	}
+}
