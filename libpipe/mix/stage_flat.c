@@ -108,8 +108,7 @@ static const char *role_token(const struct pl_recipe_tokens *t, enum pl_role rol
 
 static void add_image(struct flat *f)
 {
-	if (f->images++ > 0)
-		add_token(f, f->t->end_of_chunk);
+	f->images++;
 	add_token(f, f->t->image_begin);
 	add_token(f, f->t->image);
 	add_token(f, f->t->image_end);
@@ -128,6 +127,8 @@ static void add_branch(struct flat *f, const struct pl_chosen *c, enum pl_branch
 		turn = before == NULL || before->role != s->role || before->turn != s->turn;
 		if (turn && before != NULL && before->role != PL_ROLE_NONE)
 			add_token(f, f->t->end_of_turn);
+		if (s->is_image && f->images > 0)
+			add_token(f, f->t->end_of_chunk);   /* before the marker of a turn that the image opens */
 		if (turn)
 			add_token(f, role_token(f->t, s->role));
 		if (s->is_image)

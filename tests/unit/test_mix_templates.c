@@ -401,6 +401,10 @@ static void test_flat_turns(void **state)
 	assert_string_equal(flat_of(&s, "text"),
 	    "SYS: S.<eot>USER: <image>q1<eot>BOT: a1<eot>USER: <image>q2<eot>BOT: a2<eot>");
 	end(&s);
+	begin_shots(&s, ", tokens: {image: <image>, user: 'USER: ', assistant: 'BOT: ', end_of_chunk: <eoc>}");
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_string_equal(flat_of(&s, "text"), "USER: <image>q1BOT: a1<eoc>USER: <image>q2BOT: a2<eoc>");
+	end(&s);
 	begin_preference(&s, ", tokens: {image: <image>, user: 'USER: ', assistant: 'BOT: ', begin: <s>, end: </s>}");
 	assert_int_equal(render(&s), PL_REASON_KEEP);
 	assert_string_equal(flat_of(&s, "text"), "<s>USER: <image>q");
