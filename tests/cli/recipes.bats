@@ -43,6 +43,26 @@ run_recipe()     # NAME [RANKS]
 @test "configs/qwen2-vl.yaml" { run_recipe qwen2-vl; }
 @test "configs/show-o.yaml" { run_recipe show-o; }
 
+@test "recipes whose kinds the shared data have, on these" {
+	shared_data
+	local config code=0 ran=0
+	for config in "$CONFIGS"/*.yaml; do
+		[ "$config" != "$CONFIGS/demo.yaml" ] || continue
+		mkdir "$(basename "$config" .yaml)"
+		cd "$(basename "$config" .yaml)" || return 1
+		code=0
+		PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 "$CLI_DIR/recipes.py" make "$config" "$PLAIT_SHARED_DATA" || code=$?
+		if [ "$code" = 0 ]; then
+			plait run -q -j2 --no-verify r.yaml >names 2>err || { cat err >&2; fail "$config failed"; }
+			PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 "$CLI_DIR/recipes.py" check || fail "$config"
+			ran=$((ran + 1))
+		fi
+		[ "$code" = 0 ] || [ "$code" = 3 ] || fail "$config: exit code $code"
+		cd ..
+	done
+	[ "$ran" -ge 9 ] || fail "$ran recipes ran"
+}
+
 @test "every recipe is tested here, and has its row in the table" {
 	diff <(cd "$CONFIGS" && ls ./*.yaml | sed 's,^\./,,; /^demo/d') <(grep -o 'run_recipe [a-z0-9-]\+' "$BATS_TEST_FILENAME" | awk '{ print $2 ".yaml" }' | sort -u)
 	diff <(cd "$CONFIGS" && ls ./*.yaml | sed 's,^\./,,') <(grep -o '`[a-z0-9-]*\.yaml`' "$CONFIGS/README.md" | tr -d '`' | sort -u)

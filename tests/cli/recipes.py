@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The published systems' recipes on small data: makes what a recipe reads, and holds what came out against what it says.
 
-usage: recipes.py make RECIPE     the recipe's sources under the working directory, by plait synth, and the recipe as r.yaml with small shards
-       recipes.py check           the data sets of r.yaml: shares, epochs, repeats, and what stands in the samples
+usage: recipes.py make RECIPE [SHARED]   the recipe's sources under the working directory, by plait synth or from the shared data, and the recipe
+                                         as r.yaml with small shards; exit code 3: the shared data lack a kind of it
+       recipes.py check                  the data sets of r.yaml: shares, epochs, repeats, and what stands in the samples
 """
 import glob
 import io
@@ -109,10 +110,53 @@ def make(recipe):
         make_source(source, 100 + number)
     if not glob.glob("data/evals/*.tar"):
         make_source({"name": "evals", "kind": "pairs", "shards": "data/evals/*.tar"}, 99)
+    lists(recipe)
+
+
+def lists(recipe):
     if any("metadata.json" in (s.get("concepts") or {}).get("entries", "") for s in recipe["sources"]):
         os.makedirs("data/metaclip", exist_ok=True)
         with open("data/metaclip/metadata.json", "w", encoding="utf-8") as f:
             json.dump(["a", "red", "blue", "circle", "a red", "picture", "zebra"], f)
+
+
+def put(path, target):
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if not os.path.lexists(target):
+        os.symlink(path, target)
+
+
+def take_shared(source, number, shared):
+    """One file of the source's form; False: there is none."""
+    kind, shards = source["kind"], source["shards"]
+    if source.get("filter") in ("laion", "coyo", "mmc4"):   # these data have no scores
+        return False
+    if kind == "pairs" and shards.endswith(".tar"):
+        put(f"{shared}/cc3m/0000{1 + number % 3}.tar", shards.replace("*", f"{source['name']}-0"))
+    elif kind == "interleaved" and "mmc4" in shards:
+        put(f"{shared}/mmc4/docs_no_face_shard_151_v3.sample.jsonl", shards.replace("*", "docs"))
+        put(f"{shared}/mmc4/standin-00000.tar", source["images"].replace("*", "standin"))
+    elif kind == "text":
+        put(f"{shared}/llava/text/c4_demo.jsonl.zst", shards.replace("*", "c4"))
+    elif kind == "chat" and shards.endswith(".jsonl") and "images" in source:
+        os.makedirs(os.path.dirname(shards), exist_ok=True)
+        with open(f"{shared}/llava/owleval.json", encoding="utf-8") as f, open(shards.replace("*", "owleval"), "w", encoding="utf-8") as to:
+            to.writelines(json.dumps(record) + "\n" for record in json.load(f))
+        put(f"{shared}/llava/images.tar", source["images"].replace("*", "images"))
+    elif kind == "chat" and shards.endswith(".jsonl"):
+        subprocess.run(f"mkdir -p {os.path.dirname(shards)} && zstd -qdc {shared}/llava/text/xtuner-openai_sft.jsonl.zst >{shards.replace('*', 'text')}",
+                       shell=True, check=True)
+    else:
+        return False
+    return True
+
+
+def make_shared(recipe, shared):
+    for number, source in enumerate(recipe["sources"]):
+        if not take_shared(source, number, shared):
+            raise SystemExit(3)
+    put(f"{shared}/cc3m/00000.tar", "data/evals/00000.tar")
+    lists(recipe)
 
 
 # ---- checking ----
@@ -236,8 +280,8 @@ def check_output(recipe, output):
 
 
 def main():
-    if sys.argv[1:2] == ["make"] and len(sys.argv) == 3:
-        make(load(sys.argv[2]))
+    if sys.argv[1:2] == ["make"] and len(sys.argv) in (3, 4):
+        make(load(sys.argv[2])) if len(sys.argv) == 3 else make_shared(load(sys.argv[2]), sys.argv[3])
         with open(sys.argv[2], encoding="utf-8") as f, open("r.yaml", "w", encoding="utf-8") as to:
             to.write(f.read().replace("shard_size: 256MiB", "shard_samples: 40"))
     elif sys.argv[1:] == ["check"]:
