@@ -7,6 +7,7 @@ PREFIX    ?= /usr/local
 ifeq ($(origin CC),default)
 CC        := gcc
 endif
+CXX       := $(if $(findstring clang,$(CC)),clang++,g++)
 MPICC     ?= mpicc
 VERSION   := 0.1.0
 SOVERSION := 0
@@ -43,13 +44,14 @@ SO        := $(B)/lib/libplaitshards.so.$(SOVERSION)
 PKGS_PIPE  := libwebp libwebpdemux libjpeg spng jansson yaml-0.1 sqlite3 libseccomp libutf8proc
 PKGS_SHARD := libarchive libzstd libxxhash jansson
 # Optional, left out where they are not: colour profiles (lcms2), AVIF (libavif), scripts (libunistring, which has no pkg-config
-# file) and, by script, languages (libexttextcat).
+# file) and, by script, languages (libexttextcat); models of tokens (SentencePiece, which needs a C++ compiler).
 HAVE_LCMS2 := $(shell pkg-config --exists lcms2 2>/dev/null && echo 1)
 HAVE_AVIF  := $(shell pkg-config --exists libavif 2>/dev/null && echo 1)
 HAVE_UNISTRING := $(shell echo '\#include <unictype.h>' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1)
 HAVE_TEXTCAT   := $(if $(HAVE_UNISTRING),$(shell pkg-config --exists libexttextcat 2>/dev/null && echo 1))
-PKGS_PIPE  += $(if $(HAVE_TEXTCAT),libexttextcat) $(if $(HAVE_LCMS2),lcms2) $(if $(HAVE_AVIF),libavif)
-HAVE       := $(if $(HAVE_LCMS2),-DHAVE_LCMS2) $(if $(HAVE_AVIF),-DHAVE_AVIF) $(if $(HAVE_UNISTRING),-DHAVE_UNISTRING) \
+HAVE_SPM   := $(shell pkg-config --exists sentencepiece 2>/dev/null && command -v $(CXX) >/dev/null 2>&1 && echo 1)
+PKGS_PIPE  += $(if $(HAVE_SPM),sentencepiece) $(if $(HAVE_TEXTCAT),libexttextcat) $(if $(HAVE_LCMS2),lcms2) $(if $(HAVE_AVIF),libavif)
+HAVE       := $(if $(HAVE_LCMS2),-DHAVE_LCMS2) $(if $(HAVE_AVIF),-DHAVE_AVIF) $(if $(HAVE_SPM),-DHAVE_SENTENCEPIECE) $(if $(HAVE_UNISTRING),-DHAVE_UNISTRING) \
               $(if $(HAVE_TEXTCAT),-DHAVE_TEXTCAT -DLANGUAGES_DIR=$(shell pkg-config --variable=pkgdatadir libexttextcat))
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
         -Wcast-qual -Wswitch-enum -Wformat=2 -Wundef $(if $(DEVELOPER),-Werror)
@@ -65,7 +67,8 @@ LINK_fuzz    := -fsanitize=fuzzer,address,undefined
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fPIC -ffp-contract=off $(HARD_$(VARIANT)) $(WARN) \
              -I. $(HAVE) $(CPPFLAGS) $(CFLAGS)
 PKG        = $(shell pkg-config $(1) $(2) 2>/dev/null)
-PIPE_LIBS  = $(call PKG,--libs,$(PKGS_PIPE)) -lgif $(if $(HAVE_UNISTRING),-lunistring) $(SHARD_LIBS) -lm
+PIPE_LIBS  = $(call PKG,--libs,$(PKGS_PIPE)) -lgif $(if $(HAVE_UNISTRING),-lunistring) $(if $(HAVE_SPM),-lstdc++) $(SHARD_LIBS) -lm
+CXX_FLAGS  = -std=c++17 -fPIC $(HARD_$(VARIANT)) -Wall -Wextra -Wshadow -Wconversion $(if $(DEVELOPER),-Werror) -I. $(CPPFLAGS) $(CXXFLAGS)
 SHARD_LIBS = $(call PKG,--libs,$(PKGS_SHARD)) -lpthread
 MPI_FLAGS  = $(patsubst -I%,-isystem %,$(shell $(MPICC) --showme:compile 2>/dev/null))
 MPI_LIBS   = $(shell $(MPICC) --showme:link 2>/dev/null)
@@ -89,6 +92,11 @@ $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+$(B)/obj/%.o: %.cc $(B)/flags
+	$(SAY) CXX $<
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(CXX_FLAGS) -MMD -MP -c -o $@ $<
+
 # Rebuild everything when the compiler or its flags change.
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
@@ -96,7 +104,7 @@ $(B)/flags: FORCE
 .PHONY: FORCE
 FORCE:
 
-$(B)/lib/libpipe.a: $(call obj,$(PIPE_SRC))
+$(B)/lib/libpipe.a: $(call obj,$(PIPE_SRC)) $(if $(HAVE_SPM),$(B)/obj/libpipe/corpus/sentencepiece.o)
 $(B)/lib/libdist.a: $(call obj,$(DIST_SRC))
 $(B)/lib/libsteps.a: $(call obj,$(STEP_SRC))
 $(B)/lib/libplaitshards.a: $(call obj,$(SHARD_SRC) $(SHARD_BASE))

@@ -10,6 +10,7 @@
 
 #include "kinds.h"
 #include "libpipe/base/hash.h"
+#include "tokens.h"
 
 /* Text is normalised in pieces of about this size, cut before an ASCII byte, where nothing composes
  * across. */
@@ -17,28 +18,6 @@ enum { PIECE = 16 << 10, PIECE_MAX = 1 << 20 };
 /* So much normalised text is held; more goes into the hash at once (a code point can become eleven
  * times as long). */
 enum { HELD = 64 << 10 };
-
-struct counts { uint64_t bytes, ascii, others, words; };
-
-static void count(struct counts *c, const char *s, size_t len)
-{
-	bool in_word = false;
-
-	c->bytes += len;
-	for (size_t i = 0; i < len;) {
-		size_t n = pl_space_at(s + i, len - i);
-		if (n == 0 && !in_word)
-			c->words++;
-		in_word = n == 0;
-		if (n == 0)
-			n = 1;
-		if ((unsigned char)s[i] < 0x80)
-			c->ascii++;
-		else if (((unsigned char)s[i] & 0xC0) == 0xC0)
-			c->others++;
-		i += n;
-	}
-}
 
 /* The normalised text that is not hashed yet; a space is written only once something follows it. */
 struct normal {
@@ -162,7 +141,7 @@ static uint32_t clamp(uint64_t x)
 enum pl_status pl_document_text_stats(const struct pl_document *d, struct pl_text_stats *out,
     struct pl_err *err)
 {
-	struct counts c = {0};
+	struct pl_token_sum c = {0};
 	struct normal n = {.hashed = NULL};
 	enum pl_status st = PL_OK;
 
@@ -171,14 +150,14 @@ enum pl_status pl_document_text_stats(const struct pl_document *d, struct pl_tex
 		const struct pl_segment *s = &d->segments[i];
 		if (s->is_image)
 			continue;
-		count(&c, s->text, s->text_len);
+		pl_text_count(&c.counts, s->text, s->text_len);
 		n.space = true;   /* the line break between segments */
 		st = add_normal(&n, s->text, s->text_len, err);
 	}
 	if (st == PL_OK) {
-		out->bytes = c.bytes;
-		out->words = clamp(c.words);
-		out->tokens = clamp((c.ascii + 3) / 4 + (7 * c.others + 9) / 10);
+		out->bytes = c.counts.bytes;
+		out->words = clamp(c.counts.words);
+		out->tokens = clamp(pl_tokens_total(NULL, &c));
 		out->hash = finish(&n);
 	}
 	pl_buf_release(&n.text);
