@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 static struct pl_common common = { .max_reject = -1 };
-static const char *out, *name, *images, *caption, *text, *answers;
-static int kind, hash, captions;
+static const char *out, *name, *images, *caption, *text, *answers, *model;
+static int kind, hash, captions, tokens_by = -1;
 static int64_t shots = PL_SHOTS_DEFAULT;
 static bool keep_going, image_after_text;
 static struct pl_strlist columns;
@@ -30,6 +30,8 @@ static const struct pl_opt options[] = {
 	{ 0, "shots", PL_OPT_INT, &shots, "N", "in-context: most examples before an instruction; default: 4", 0, PL_SHOTS_MAX, NULL },
 	{ 0, "image-after-text", PL_OPT_FLAG, &image_after_text, NULL, "interleaved: put an image behind its sentence", 0, 0, NULL },
 	{ 'c', "column", PL_OPT_LIST, &columns, "FIELD", "keep this number of the sample's JSON as a column (may repeat)", 0, 0, NULL },
+	{ 0, "tokens-by", PL_OPT_CHOICE, &tokens_by, "HOW", "how tokens of texts are counted; default: bytes, an estimate; with --tokenizer sentencepiece", 0, 0, pl_tokens_by_names },
+	{ 0, "tokenizer", PL_OPT_STR, &model, "MODEL", "count tokens as this SentencePiece model does", 0, 0, NULL },
 	{ 0, "keep-going", PL_OPT_FLAG, &keep_going, NULL, "leave out shards that cannot be read, instead of failing at the end", 0, 0, NULL },
 	{ 0, "max-bytes", PL_OPT_SIZE, &max_bytes, "SIZE", "largest encoded image", 1, 1e10, NULL },
 	{ 0, "max-pixels", PL_OPT_SIZE, &max_pixels, "N", "most pixels of an image", 1, 1e10, NULL },
@@ -77,6 +79,8 @@ static struct pl_source source_of_options(const char *stem)
 	s.ncolumns = columns.len;
 	s.id_field = id_field;
 	s.hash = (enum pl_hash_recipe)hash;
+	s.tokens.by = tokens_by >= 0 ? (enum pl_tokens_by)tokens_by : model != NULL ? PL_TOKENS_SENTENCEPIECE : PL_TOKENS_BYTES;
+	s.tokens.model = model;
 	s.limits = pl_img_limits_default();
 	s.limits.max_bytes = max_bytes != 0 ? max_bytes : s.limits.max_bytes;
 	s.limits.max_pixels = max_pixels != 0 ? max_pixels : s.limits.max_pixels;

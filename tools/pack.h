@@ -35,6 +35,7 @@ struct pack {
 	struct pl_recipe recipe;
 	struct pack_inputs in;
 	struct pl_fetch *fetch;
+	struct pl_token_counter *tokens; /* NULL = by bytes */
 	uint64_t digest[2];              /* of everything that decides the bytes */
 	json_t *shards;                  /* descriptions of the shards this rank made or found */
 };

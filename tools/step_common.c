@@ -158,3 +158,15 @@ enum pl_status steps_scores_digest(const struct pl_corpus *c, uint64_t digest[2]
 	free(path);
 	return st == PL_ERR_NOTFOUND ? PL_OK : st;
 }
+
+enum pl_status steps_open_tokens(struct tool *t, struct pl_tokens_settings *s, struct pl_token_counter **c, struct pl_err *err)
+{
+	enum pl_status st = pl_job_agree(t->job, pl_token_counter_new(c, s, err), err);
+	uint64_t hash = pl_hash64(s->model_hash, sizeof(s->model_hash));
+
+	if (st != PL_OK)
+		return st;
+	if (pl_job_max(t->job, hash) != hash || pl_job_max(t->job, ~hash) != ~hash)
+		st = pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, s->model, "is not the same model on every node: put the same there");
+	return pl_job_agree(t->job, st, err);
+}

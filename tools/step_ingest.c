@@ -17,6 +17,7 @@ struct ingest {
 	const struct ingest_step *step;
 	struct ingest_step own;            /* the step, with what tells scripts and languages filled in */
 	struct pl_language *language;
+	struct pl_token_counter *tokens;
 	char script[40];
 	struct pl_names stores;            /* image tars */
 	bool folder;                       /* source.images is a folder */
@@ -196,7 +197,7 @@ static enum pl_status forget_manifest(const struct ingest *in, struct pl_err *er
 
 static enum pl_status make_unit(struct tool *t, struct ingest *in, const char *path, const struct pl_record *record, struct pl_err *err)
 {
-	struct pl_ingest_env env = { t->pool, in->index, tool_poll, t, in->language };
+	struct pl_ingest_env env = { t->pool, in->index, tool_poll, t, in->language, in->tokens };
 	struct pl_source source = in->step->source;
 	struct pl_shard_facts facts = { 0 };
 	struct pl_account account = { 0 };
@@ -336,6 +337,8 @@ static enum pl_status prepare(struct tool *t, struct ingest *in, struct pl_err *
 		st = tool_check_stems(in->step->shards, err);
 	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
 		return st;
+	if ((st = steps_open_tokens(t, &in->own.source.tokens, &in->tokens, err)) != PL_OK)
+		return st;
 	if ((st = tool_output_dir(t, in->step->dir, err)) != PL_OK)
 		return st;
 	if ((st = open_language(t, in, err)) != PL_OK)
@@ -376,6 +379,7 @@ enum pl_status step_ingest(struct tool *t, const struct ingest_step *s, struct p
 done:
 	pl_image_index_close(in.index);
 	pl_language_close(in.language);
+	pl_token_counter_free(in.tokens);
 	json_decref(in.facts);
 	pl_names_release(&in.stores);
 	pl_buf_release(&in.settings);

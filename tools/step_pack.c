@@ -85,6 +85,8 @@ static enum pl_status open_pack(struct pack *p, const struct pack_step *s, struc
 		st = dirs == NULL ? pl_fail_nomem(err) : name_dirs(p, s->plan, dirs, err);
 	st = pl_job_agree(p->tool->job, st, err);
 	if (st == PL_OK)
+		st = steps_open_tokens(p->tool, &p->recipe.tokenizer, &p->tokens, err);
+	if (st == PL_OK)
 		st = pack_inputs_open(p->tool, &p->in, &p->recipe, dirs, NULL, err);
 	free(dirs);
 	if (st == PL_OK)
@@ -99,6 +101,7 @@ static enum pl_status open_pack(struct pack *p, const struct pack_step *s, struc
 static void close_pack(struct pack *p)
 {
 	pl_fetch_free(p->fetch);
+	pl_token_counter_free(p->tokens);
 	pack_inputs_close(&p->in);
 	json_decref(p->shards);
 	pl_recipe_release(&p->recipe);

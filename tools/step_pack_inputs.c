@@ -87,6 +87,25 @@ static enum pl_status open_selects(struct pack_inputs *in, const struct pl_recip
 	return st;
 }
 
+/* Tokens of all corpora and of what is written are counted alike. Pack has read the model of the recipe, balance has not: to it the first
+ * corpus' is the one. */
+static enum pl_status check_tokens(const struct pack_inputs *in, const struct pl_recipe *r, struct pl_err *err)
+{
+	struct pl_tokens_settings want = r->tokenizer;
+
+	if (in->n > 0 && want.model_hash[0] == 0 && want.model_hash[1] == 0)
+		memcpy(want.model_hash, in->corpora[0].source.tokens.model_hash, sizeof(want.model_hash));
+	for (size_t i = 0; i < in->n; i++) {
+		const struct pl_tokens_settings *has = &in->corpora[i].source.tokens;
+		if (!pl_tokens_same(&want, has))
+			return pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, in->corpora[i].dir,
+			    "its tokens are counted by %s%s, those of the recipe by %s: ingest again, or give both the same 'tokenizer'",
+			    pl_tokens_by_names[has->by], has->by == want.by && has->by == PL_TOKENS_SENTENCEPIECE ? " with another model" : "",
+			    pl_tokens_by_names[want.by]);
+	}
+	return PL_OK;
+}
+
 /* All but the selections. Local. */
 static enum pl_status open_alone(struct pack_inputs *in, const struct pl_recipe *r, const char *const *dirs, struct pl_err *err)
 {
@@ -96,6 +115,8 @@ static enum pl_status open_alone(struct pack_inputs *in, const struct pl_recipe 
 	if (st != PL_OK)
 		return st;
 	in->n = n;
+	if ((st = check_tokens(in, r, err)) != PL_OK)
+		return st;
 	in->corpus_list = calloc(n + 1, sizeof(struct pl_corpus *));
 	in->groups = calloc(n + 1, sizeof(*in->groups));
 	in->parts = calloc(n + 1, sizeof(*in->parts));

@@ -167,6 +167,7 @@ static enum pl_status finish(void *ctx, uint64_t sample, struct pl_err *err)
 	in.origin_key = s->sample.key;
 	in.key = key;
 	in.pass = s->slot->pass;
+	in.tokens = m->p->tokens;
 	in.missing_image = (enum pl_missing)m->p->recipe.sources[source].missing_image;
 	in.missing_text = (enum pl_missing)m->p->recipe.sources[source].missing_text;
 	in.draw = pl_draw64(m->p->plan.seed, pl_hash64(s->sample.key, strlen(s->sample.key)), s->slot->pass);

@@ -10,6 +10,7 @@
 #include "libpipe/img/image.h"
 #include "libpipe/img/pdq.h"
 #include "rows.h"
+#include "tokens.h"
 
 /* How a source is read: the settings that decide the tables' bytes. */
 struct pl_source {
@@ -23,6 +24,7 @@ struct pl_source {
 	const char *script, *language;    /* what told them (pl_script_name, pl_language_name); NULL = not told */
 	enum pl_hash_recipe hash;
 	struct pl_img_limits limits;
+	struct pl_tokens_settings tokens; /* how text_tokens are counted; its model's path decides nothing */
 };
 /* Canonical text of the settings (for content records and the manifest). */
 PL_MUST_CHECK enum pl_status pl_source_describe(const struct pl_source *s, struct pl_buf *out, struct pl_err *err);

@@ -88,7 +88,7 @@ enum pl_status pl_shard_facts_dump(const struct pl_shard_facts *f, json_t **out,
 	return PL_OK;
 }
 
-static bool parse_hash(const char *hex, uint64_t hash[2])
+bool pl_hash128_parse(const char *hex, uint64_t hash[2])
 {
 	char half[17] = "";
 
@@ -121,7 +121,7 @@ static enum pl_status load_strings(const json_t *j, struct pl_shard_facts *f, st
 		return damaged("path", err);
 	if (!unit_ok(unit))
 		return damaged("unit", err);
-	if (!parse_hash(pl_json_str(j, "xxh3"), f->hash))
+	if (!pl_hash128_parse(pl_json_str(j, "xxh3"), f->hash))
 		return damaged("xxh3", err);
 	f->path = strdup(path);
 	f->unit = strdup(unit);

@@ -226,6 +226,8 @@ static enum pl_status add_sample(struct ingest *in, const char *key, uint64_t of
 	for (i = 0; i < in->source->ncolumns; i++)
 		in->meta[i] = pl_ingest_number(in->doc.meta, in->source->columns[i]);
 	st = pl_ingest_measure(in->meter, &in->doc, &row, err);
+	if (st == PL_OK && in->env->tokens != NULL)
+		st = pl_ingest_tokens(in->env->tokens, &in->doc, &row, err);
 	if (st == PL_OK)
 		st = pl_rows_push(&in->rows, &row, in->meta, narrow(in->doc.nimages), err);
 	/* Images of broken samples are scanned, too: an evaluation set may be pictures without

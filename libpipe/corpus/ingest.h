@@ -14,6 +14,7 @@ struct pl_ingest_env {
 	enum pl_status (*poll)(void *ctx, struct pl_err *err);   /* called at every sample: serves tickets; PL_ERR_STOPPED ends the shard */
 	void *poll_ctx;
 	struct pl_language *language;            /* NULL = not told */
+	const struct pl_token_counter *tokens;   /* NULL = by bytes */
 };
 
 /* Read shard path and commit DIR/UNIT.samples.npy and DIR/UNIT.images.npy. Every sample becomes a row, every broken one with a reason.

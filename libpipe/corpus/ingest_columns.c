@@ -62,3 +62,16 @@ enum pl_status pl_ingest_measure(struct pl_text_meter *m, const struct pl_docume
 	row->language_margin = t.language_margin;
 	return PL_OK;
 }
+
+enum pl_status pl_ingest_tokens(const struct pl_token_counter *c, const struct pl_document *d, struct pl_sample_row *row, struct pl_err *err)
+{
+	struct pl_token_sum sum = {0};
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i < d->nsegments && st == PL_OK; i++)
+		if (!d->segments[i].is_image)
+			st = pl_tokens_add(c, &sum, d->segments[i].text, d->segments[i].text_len, err);
+	if (st == PL_OK)
+		row->text_tokens = narrow(pl_tokens_total(c, &sum));
+	return st;
+}

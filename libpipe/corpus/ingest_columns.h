@@ -6,6 +6,7 @@
 
 #include "rows.h"
 #include "text_measure.h"
+#include "tokens.h"
 
 /* A number, or text that is wholly a number; NAN for everything else. */
 double pl_ingest_number(const json_t *meta, const char *name);
@@ -13,6 +14,9 @@ double pl_ingest_number(const json_t *meta, const char *name);
 uint64_t pl_ingest_id(const json_t *meta, const char *field);
 /* Fill the row's columns of text_measure.h. */
 PL_MUST_CHECK enum pl_status pl_ingest_measure(struct pl_text_meter *m, const struct pl_document *d, struct pl_sample_row *row,
+    struct pl_err *err);
+/* Fill the row's text_tokens by the counter. */
+PL_MUST_CHECK enum pl_status pl_ingest_tokens(const struct pl_token_counter *c, const struct pl_document *d, struct pl_sample_row *row,
     struct pl_err *err);
 
 #endif

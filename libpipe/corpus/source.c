@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "libpipe/base/hash.h"
+
 static bool is_row_field(const char *name)
 {
 	size_t i;
@@ -100,11 +102,30 @@ static json_t *columns_json(const struct pl_source *s)
 	return a;
 }
 
+/* NULL = no memory. */
+static json_t *tokens_json(const struct pl_tokens_settings *t, bool with_paths)
+{
+	json_t *j = json_pack("{s:s}", "by", pl_tokens_by_names[t->by]);
+	char hex[33];
+	int bad = 0;
+
+	if (j == NULL || t->by != PL_TOKENS_SENTENCEPIECE)
+		return j;
+	pl_hash128_hex(t->model_hash, hex);
+	bad |= json_object_set_new(j, "xxh3", json_string(hex));
+	if (with_paths && t->model != NULL)
+		bad |= json_object_set_new(j, "model", json_string(t->model));
+	if (bad == 0)
+		return j;
+	json_decref(j);
+	return NULL;
+}
+
 enum pl_status pl_source_dump(
     const struct pl_source *s, bool with_paths, json_t **out, struct pl_err *err)
 {
 	const char *const texts[] = { s->name, s->read.caption_field, s->read.text_field,
-		s->images, s->answers, s->id_field };
+		s->images, s->answers, s->id_field, s->tokens.model };
 	json_t *j;
 	size_t i;
 	int bad = 0;
@@ -112,7 +133,7 @@ enum pl_status pl_source_dump(
 	for (i = 0; i < PL_ARRAY_LEN(texts); i++)
 		if (texts[i] != NULL && !pl_utf8_valid(texts[i], strlen(texts[i]), NULL))
 			return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL,
-			    "'%.200s': names of sources, fields and images must be UTF-8",
+			    "'%.200s': names of sources, fields, images and models must be UTF-8",
 			    texts[i]);
 	j = json_object();
 	if (j == NULL)
@@ -127,6 +148,8 @@ enum pl_status pl_source_dump(
 		bad |= json_object_set_new(j, "captions_per_image", json_string(pl_captions_names[s->read.captions_per_image]));
 	if (s->read.shots != 0)
 		bad |= json_object_set_new(j, "shots", json_integer((json_int_t)s->read.shots));
+	if (s->tokens.by != PL_TOKENS_BYTES)
+		bad |= json_object_set_new(j, "tokens", tokens_json(&s->tokens, with_paths));
 	if (with_paths && s->answers != NULL)
 		bad |= json_object_set_new(j, "answers", json_string(s->answers));
 	if (with_paths)
@@ -148,11 +171,13 @@ enum pl_status pl_source_dump(
 
 enum pl_status pl_source_describe(const struct pl_source *s, struct pl_buf *out, struct pl_err *err)
 {
+	struct pl_source source = *s;
 	json_t *j;
 	enum pl_status st = pl_source_check(s, err);
 
+	source.tokens.model = NULL;   /* the same model elsewhere makes the same tables */
 	if (st == PL_OK)
-		st = pl_source_dump(s, true, &j, err);
+		st = pl_source_dump(&source, true, &j, err);
 	if (st != PL_OK)
 		return st;
 	st = pl_json_dump(j, false, out, err);
@@ -199,6 +224,18 @@ static bool load_uint(const json_t *j, const char *key, uint64_t max, uint64_t *
 		return false;
 	*out = (uint64_t)json_integer_value(v);
 	return true;
+}
+
+static bool load_tokens(const json_t *j, struct pl_arena *arena, struct pl_tokens_settings *t)
+{
+	int by = choice(pl_tokens_by_names, pl_json_str(j, "by"));
+
+	if (j == NULL)
+		return true;   /* by bytes */
+	if (by < 0 || !load_text(j, "model", arena, &t->model))
+		return false;
+	t->by = (enum pl_tokens_by)by;
+	return t->by != PL_TOKENS_SENTENCEPIECE || pl_hash128_parse(pl_json_str(j, "xxh3"), t->model_hash);
 }
 
 static bool load_limits(const json_t *j, struct pl_img_limits *l)
@@ -282,6 +319,8 @@ enum pl_status pl_source_load(const json_t *j, const char *path, struct pl_arena
 	if (!load_text(j, "id", arena, &s->id_field) || !load_text(j, "script", arena, &s->script) ||
 	    !load_text(j, "language", arena, &s->language))
 		return damaged(path, "id, script and language", err);
+	if (!load_tokens(json_object_get(j, "tokens"), arena, &s->tokens))
+		return damaged(path, "tokens", err);
 	if (!load_limits(json_object_get(j, "limits"), &s->limits))
 		return damaged(path, "limits", err);
 	return load_columns(json_object_get(j, "columns"), path, arena, s, err);

@@ -17,6 +17,11 @@ const char *const pl_tokens_by_names[] = {"bytes", "words", "sentencepiece", NUL
 
 struct pl_token_counter { enum pl_tokens_by by; void *spm; };
 
+bool pl_tokens_same(const struct pl_tokens_settings *a, const struct pl_tokens_settings *b)
+{
+	return a->by == b->by && a->model_hash[0] == b->model_hash[0] && a->model_hash[1] == b->model_hash[1];
+}
+
 bool pl_tokens_sentencepiece(void)
 {
 #ifdef HAVE_SENTENCEPIECE
@@ -58,6 +63,8 @@ static enum pl_status load_model(struct pl_token_counter *c, struct pl_tokens_se
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, s->model,
 		    "this plait was built without SentencePiece: install libsentencepiece-dev and build again, or count tokens by bytes or words");
 	st = pl_file_read(s->model, MODEL_MAX, &bytes, &len, err);
+	if (st == PL_ERR_NOTFOUND)
+		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, s->model, "there is no such model to count tokens with");
 	if (st != PL_OK)
 		return st;
 	pl_hash128(bytes, len, s->model_hash);
@@ -75,6 +82,8 @@ enum pl_status pl_token_counter_new(struct pl_token_counter **out, struct pl_tok
 	if ((s->by == PL_TOKENS_SENTENCEPIECE) != (s->model != NULL))
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, s->model ? "a model of tokens does nothing unless they are counted by sentencepiece"
 		    : "tokens by sentencepiece need the file of a model");
+	if (s->by == PL_TOKENS_BYTES)
+		return PL_OK;
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return pl_fail_nomem(err);

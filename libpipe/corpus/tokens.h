@@ -23,14 +23,16 @@ struct pl_text_counts { uint64_t bytes, ascii, others, words; };
 void pl_text_count(struct pl_text_counts *c, const char *s, size_t len);
 
 struct pl_token_counter;
-/* Fills s->model_hash where there is a model. PL_ERR_USAGE: a model is missing or superfluous, is none, or this build has no
- * SentencePiece. Not for two threads at a time. The caller frees. */
+/* *c: NULL where tokens are counted by bytes. Fills s->model_hash where there is a model. PL_ERR_USAGE: a model is missing or superfluous, is
+ * none, or this build has no SentencePiece. Not for two threads at a time. The caller frees. */
 PL_MUST_CHECK enum pl_status pl_token_counter_new(struct pl_token_counter **c, struct pl_tokens_settings *s, struct pl_err *err);
 void pl_token_counter_free(struct pl_token_counter *c);   /* NULL works */
 /* Tokens of the texts added so far; texts are taken apart from one another. c NULL: by bytes. */
 struct pl_token_sum { struct pl_text_counts counts; uint64_t pieces; };
 PL_MUST_CHECK enum pl_status pl_tokens_add(const struct pl_token_counter *c, struct pl_token_sum *sum, const char *s, size_t len, struct pl_err *err);
 uint64_t pl_tokens_total(const struct pl_token_counter *c, const struct pl_token_sum *sum);
+/* Do both count the same tokens of every text? The models' paths may differ; their hashes must be filled. */
+bool pl_tokens_same(const struct pl_tokens_settings *a, const struct pl_tokens_settings *b);
 /* Can this build read SentencePiece models? */
 bool pl_tokens_sentencepiece(void);
 

@@ -225,6 +225,8 @@ static enum pl_status fill(struct pl_recipe *r, struct pl_err *err)
 		st = set_near_text(r, &raw, err);
 	if (st == PL_OK)
 		st = set_rules(r, &raw, err);
+	if (st == PL_OK)
+		st = pl_recipe_set_tokenizer(r, &raw.tokenizer, err);
 	return st == PL_OK ? add_outputs(r, &raw, err) : st;
 }
 
@@ -282,5 +284,6 @@ void pl_recipe_corpus_source(const struct pl_recipe *r, size_t i, struct pl_sour
 		.id_field = s->id,
 		.hash = (enum pl_hash_recipe)r->dedup.hash,
 		.limits = r->limits,
+		.tokens = r->tokenizer,
 	};
 }

@@ -125,6 +125,7 @@ struct pl_recipe {
 	struct pl_resize image;                     /* policy, size, format, quality, ..., and how tokens are counted */
 	struct pl_recipe_output output;
 	struct pl_img_limits limits;
+	struct pl_tokens_settings tokenizer;        /* the model's hash is not filled */
 	struct pl_arena arena;
 	struct pl_recipe_variant *variants;         /* private: noutputs of them */
 };

@@ -195,6 +195,7 @@ const struct pl_field pl_recipe_fields[] = {
 	{.key = "dedup", .type = PL_FIELD_MAP, .sub = dedup_fields},
 	{.key = "balance", .type = PL_FIELD_MAP, .offset = AT(balance), .sub = pl_recipe_balance_fields},
 	{.key = "image", .type = PL_FIELD_MAP, .offset = AT(image), .sub = pl_recipe_image_fields, .line_offset = AT(line.image)},
+	{.key = "tokenizer", .type = PL_FIELD_MAP, .offset = AT(tokenizer), .sub = pl_recipe_tokenizer_fields, .line_offset = AT(tokenizer.line)},
 	{.key = "limits", .type = PL_FIELD_MAP, .sub = limits_fields},
 	{.key = "output", .type = PL_FIELD_MAP, .offset = AT(output), .sub = output_fields, .line_offset = AT(line.output)},
 	{.key = "outputs", .type = PL_FIELD_LIST, .offset = AT(outputs), .sub = output_fields,
@@ -217,6 +218,7 @@ void pl_recipe_defaults(struct pl_recipe_raw *raw)
 	raw->dedup.text_jaccard = PL_TEXT_JACCARD_DEFAULT;
 	raw->dedup.text_max_pairs = PL_TEXT_PAIRS_DEFAULT;
 	raw->dedup.captions = 1;
+	raw->tokenizer.by = -1;
 	raw->dedup.document_share = raw->dedup.against_hash = -1;
 	raw->dedup.enabled = raw->dedup.near = raw->dedup.text = raw->dedup.across = true;
 	raw->balance = output_defaults.balance;

@@ -34,6 +34,8 @@ struct pl_recipe_output_raw {
 	    balance_line;
 };
 
+struct pl_recipe_tokenizer_raw { int by; const char *model; uint32_t line, by_line, model_line; };   /* by -1 = not given */
+
 struct pl_recipe_raw {
 	const char *name;
 	uint64_t seed;
@@ -53,6 +55,7 @@ struct pl_recipe_raw {
 	} dedup;
 	struct pl_recipe_balance balance;
 	struct pl_recipe_image_raw image;
+	struct pl_recipe_tokenizer_raw tokenizer;
 	struct { uint64_t max_bytes, max_pixels, max_memory; int64_t max_side, timeout_ms; double max_missing; } limits;
 	struct pl_recipe_output_raw output;
 	struct pl_field_list outputs;   /* of struct pl_recipe_output_raw */
@@ -70,6 +73,7 @@ struct pl_recipe_variant {
 extern const struct pl_field pl_recipe_balance_fields[];   /* of struct pl_recipe_balance */
 extern const struct pl_field pl_recipe_groups_fields[];    /* of struct pl_recipe_groups */
 extern const struct pl_field pl_recipe_fields[];
+extern const struct pl_field pl_recipe_tokenizer_fields[];   /* into struct pl_recipe_tokenizer_raw */
 extern const struct pl_field pl_recipe_image_fields[];   /* into struct pl_recipe_image_raw */
 /* recipe_templates.c: choices, and the fields of output.tokens. */
 extern const char *const pl_assignment_names[], *const pl_image_place_names[], *const pl_trailing_names[], *const pl_context_loss_names[];
@@ -85,6 +89,8 @@ enum pl_status pl_recipe_bad(const struct pl_recipe *r, uint32_t line, struct pl
 /* Strategy, weights, caps and groups of an output: filled where they were not given, and held against one another. */
 PL_MUST_CHECK enum pl_status pl_recipe_set_balance(const struct pl_recipe *r, struct pl_recipe_variant *v, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_recipe_check_missing(const struct pl_recipe *r, const struct pl_recipe_source *s, struct pl_err *err);
+/* r->tokenizer from its map. */
+PL_MUST_CHECK enum pl_status pl_recipe_set_tokenizer(struct pl_recipe *r, const struct pl_recipe_tokenizer_raw *raw, struct pl_err *err);
 /* The filter of one source. */
 PL_MUST_CHECK enum pl_status pl_recipe_check_filter(const struct pl_recipe *r, const struct pl_recipe_source *s, struct pl_err *err);
 /* One key against another; the last two for the output in use. */

@@ -88,19 +88,17 @@ static enum pl_status choose(const struct pl_recipe *r, const struct pl_stage_in
 
 /* ---- writing ---- */
 
-/* As pl_document_text_stats estimates: ASCII bytes / 4 + 0.7 per other code point, both rounded up. */
-static uint64_t count_tokens(const struct pl_chosen *c)
+/* As ingest counts those of a document. */
+static enum pl_status count_tokens(const struct pl_token_counter *counter, const struct pl_chosen *c, uint64_t *tokens, struct pl_err *err)
 {
-	uint64_t ascii = 0, other = 0;
+	struct pl_token_sum sum = {0};
+	enum pl_status st = PL_OK;
 
-	for (size_t i = 0; i < c->n; i++) {
-		for (size_t k = 0; k < c->s[i].text_len; k++) {
-			unsigned char b = (unsigned char)c->s[i].text[k];
-			ascii += b < 0x80;
-			other += b >= 0xC0;
-		}
-	}
-	return (ascii + 3) / 4 + (other * 7 + 9) / 10;
+	for (size_t i = 0; i < c->n && st == PL_OK; i++)
+		if (!c->s[i].is_image)
+			st = pl_tokens_add(counter, &sum, c->s[i].text, c->s[i].text_len, err);
+	*tokens = pl_tokens_total(counter, &sum);
+	return st;
 }
 
 static void add_member(struct pl_stage_output *out, const void *data, size_t len)
@@ -146,8 +144,7 @@ static enum pl_status make_members(
 		out->image_tokens += in->images[c->s[i].image].tokens;
 	}
 	out->images = at;
-	out->text_tokens = count_tokens(c);
-	return PL_OK;
+	return count_tokens(in->tokens, c, &out->text_tokens, err);
 }
 
 /* Was the sample dropped for what the recipe forgives? Only then is it here at all. */

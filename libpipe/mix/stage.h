@@ -6,6 +6,7 @@
 #define PL_MIX_STAGE_H
 
 #include "libpipe/corpus/document.h"
+#include "libpipe/corpus/tokens.h"
 #include "recipe.h"
 
 struct pl_stage_image {
@@ -23,6 +24,7 @@ struct pl_stage_input {
 	uint64_t draw;                         /* keyed draw of this slot: chooses an instruction */
 	uint64_t pass;
 	enum pl_missing missing_image, missing_text;
+	const struct pl_token_counter *tokens; /* NULL = by bytes */
 };
 struct pl_stage_output {
 	struct pl_buf json;

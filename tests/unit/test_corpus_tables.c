@@ -137,6 +137,77 @@ static void test_facts(void **state)
 	pl_shard_facts_release(&f);
 }
 
+/* The digest of an empty corpus whose tokens are counted so; it is read back as written. */
+static void digest_by(enum pl_tokens_by by, const char *model, uint64_t hash, uint64_t digest[2])
+{
+	struct pl_source s = source_make();
+	struct pl_corpus c;
+	struct pl_buf text;
+	struct pl_err err;
+
+	s.tokens = (struct pl_tokens_settings){.by = by, .model = model, .model_hash = {hash, ~hash}};
+	pl_buf_init(&text, 0);
+	OK(pl_source_describe(&s, &text, &err));
+	assert_true((strstr((char *)text.data, "\"tokens\":") != NULL) == (by != PL_TOKENS_BYTES));
+	assert_null(strstr((char *)text.data, "\"model\":"));
+	pl_buf_release(&text);
+	OK(pl_corpus_write_manifest(scratch, &s, NULL, 0, NULL, 0, &err));
+	OK(pl_corpus_open(&c, scratch, &err));
+	assert_int_equal(c.source.tokens.by, by);
+	if (by == PL_TOKENS_SENTENCEPIECE) {
+		assert_string_equal(c.source.tokens.model, model);
+		assert_true(pl_tokens_same(&c.source.tokens, &s.tokens));
+	}
+	memcpy(digest, c.digest, sizeof(c.digest));
+	pl_corpus_close(&c);
+	unlink(in_scratch("manifest.json"));
+}
+
+static void test_tokens(void **state)
+{
+	uint64_t bytes[2], words[2], model[2], moved[2], other[2];
+
+	(void)state;
+	digest_by(PL_TOKENS_BYTES, NULL, 0, bytes);
+	digest_by(PL_TOKENS_WORDS, NULL, 0, words);
+	digest_by(PL_TOKENS_SENTENCEPIECE, "a.model", 0x0123456789abcdefu, model);
+	digest_by(PL_TOKENS_SENTENCEPIECE, "b/c.model", 0x0123456789abcdefu, moved);
+	digest_by(PL_TOKENS_SENTENCEPIECE, "a.model", 0x0123456789abcdeeu, other);
+	assert_memory_equal(model, moved, sizeof(model));
+	assert_memory_not_equal(bytes, words, sizeof(words));
+	assert_memory_not_equal(words, model, sizeof(words));
+	assert_memory_not_equal(model, other, sizeof(model));
+}
+
+static void test_bad_tokens(void **state)
+{
+	static const char *const changes[][2] = {
+		{ "\"sentencepiece\"", "\"sentencepiecf\"" },
+		{ "\"xxh3\"", "\"xxh4\"" },
+		{ "fedcba9876543210", "fedcba987654321x" },
+	};
+	struct pl_source s = source_make();
+	struct pl_corpus c;
+	struct pl_err err;
+	char *text, *at;
+	size_t len;
+
+	(void)state;
+	s.tokens = (struct pl_tokens_settings){.by = PL_TOKENS_SENTENCEPIECE, .model = "m", .model_hash = {1, 0xfedcba9876543210u}};
+	for (size_t i = 0; i < PL_ARRAY_LEN(changes); i++) {
+		OK(pl_corpus_write_manifest(scratch, &s, NULL, 0, NULL, 0, &err));
+		OK(pl_file_read(in_scratch("manifest.json"), 1 << 20, &text, &len, &err));
+		at = strstr(text, changes[i][0]);
+		assert_non_null(at);
+		memcpy(at, changes[i][1], strlen(changes[i][1]));
+		OK(pl_file_write(in_scratch("manifest.json"), text, len, &err));
+		free(text);
+		assert_int_equal(pl_corpus_open(&c, scratch, &err), PL_ERR_INVALID);
+		assert_non_null(strstr(err.text, "'tokens'"));
+	}
+	unlink(in_scratch("manifest.json"));
+}
+
 static void test_manifest(void **state)
 {
 	struct pl_source s = source_make();
@@ -513,6 +584,8 @@ int main(void)
 		cmocka_unit_test(test_describe),
 		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_manifest),
+		cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_bad_tokens),
 		cmocka_unit_test(test_manifest_damage),
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_damaged_rows),

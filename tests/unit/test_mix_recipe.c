@@ -95,6 +95,35 @@ static void test_full(void **state)
 	pl_recipe_release(&r);
 }
 
+static void tokenizer(const char *key, enum pl_tokens_by by, const char *model)
+{
+	char text[300];
+	struct pl_recipe r;
+	struct pl_source s;
+	struct pl_err err = {0};
+
+	snprintf(text, sizeof(text), "name: x\nsources: [{name: a, shards: a.tar}]\n%s\noutput: {dir: out}\n", key);
+	if (pl_recipe_parse(&r, "r.yaml", text, strlen(text), &err) != PL_OK)
+		fail_msg("line %u: %s", (unsigned)err.line, err.text);
+	pl_recipe_corpus_source(&r, 0, &s);
+	assert_int_equal(s.tokens.by, by);
+	if (model)
+		assert_string_equal(s.tokens.model, model);
+	else
+		assert_null(s.tokens.model);
+	pl_recipe_release(&r);
+}
+
+static void test_tokenizer(void **state)
+{
+	(void)state;
+	tokenizer("", PL_TOKENS_BYTES, NULL);
+	tokenizer("tokenizer: {by: bytes}", PL_TOKENS_BYTES, NULL);
+	tokenizer("tokenizer: {by: words}", PL_TOKENS_WORDS, NULL);
+	tokenizer("tokenizer: {model: a/m}", PL_TOKENS_SENTENCEPIECE, "a/m");
+	tokenizer("tokenizer: {by: sentencepiece, model: m}", PL_TOKENS_SENTENCEPIECE, "m");
+}
+
 static void test_defaults(void **state)
 {
 	static const char text[] = "name: x\nsources: [{name: a, shards: a.tar}]\noutput: {dir: out/}\n";
@@ -253,6 +282,13 @@ static const struct { const char *text, *message; uint32_t line; } wrong[] = {
 	    "'image' in output.tokens has 2 bytes: a token has 3 to 256, so that it does not stand in words by chance", 3},
 	{"name: x\n" SOURCE "output: {dir: o, tokens: {separator: x}}\n",
 	    "'tokens' in output names no token: leave it out for segments only", 3},
+	{"name: x\n" SOURCE "tokenizer: {by: piece}\n" OUT,
+	    "'by' in tokenizer must be one of bytes, words, sentencepiece, not 'piece'", 3},
+	{"name: x\n" SOURCE "tokenizer:\n  by: words\n  model: m\n" OUT, "'model' in tokenizer does nothing with 'by: words'", 5},
+	{"name: x\n" SOURCE "tokenizer:\n  model: m\n  by: bytes\n" OUT, "'model' in tokenizer does nothing with 'by: bytes'", 4},
+	{"name: x\n" SOURCE "tokenizer: {by: sentencepiece}\n" OUT, "'by: sentencepiece' in tokenizer needs 'model', the file of one", 3},
+	{"name: x\n" SOURCE "tokenizer: {model: ''}\n" OUT, "'model' in tokenizer is empty", 3},
+	{"name: x\n" SOURCE "tokenizer: {}\n" OUT, "'tokenizer' is empty: give 'by', or 'model', the file of a SentencePiece model", 3},
 	{"name: x\nsources: [{name: a, shards: x, shots: 65}]\n" OUT, "'shots' in sources[0] must be between 0 and 64, not '65'", 2},
 	{"name: x\nsources: [{name: a, shards: x, captions_per_image: all}]\n" OUT,
 	    "'captions_per_image' in sources[0] must be one of each, first, draw, not 'all'", 2},
@@ -540,6 +576,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_tokenizer),
 		cmocka_unit_test(test_balance),
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_effort),

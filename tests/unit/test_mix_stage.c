@@ -32,6 +32,29 @@ static void test_pairs_align(void **state)
 	end(&s);
 }
 
+/* By words, over all that is written. */
+static void test_tokens(void **state)
+{
+	struct pl_tokens_settings words = {.by = PL_TOKENS_WORDS};
+	struct pl_token_counter *counter = NULL;
+	struct sample s;
+
+	(void)state;
+	assert_int_equal(pl_token_counter_new(&counter, &words, NULL), PL_OK);
+	begin(&s, PL_KIND_INTERLEAVED, "");
+	add(&s, text("one two\xE3\x80\x80three", PL_ROLE_NONE, true));
+	add_image(&s, &jpeg, PL_ROLE_NONE);
+	add(&s, text("four five", PL_ROLE_NONE, true));
+	s.in.tokens = counter;
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_int_equal(s.out.text_tokens, 7);   /* 5 words */
+	s.in.tokens = NULL;
+	assert_int_equal(render(&s), PL_REASON_KEEP);
+	assert_int_equal(s.out.text_tokens, 7);   /* 21 ASCII bytes / 4, and 0.7 */
+	end(&s);
+	pl_token_counter_free(counter);
+}
+
 /* A picture with tiles, one that is tiles only, and one that the trainer is to cut. */
 static void test_tiles(void **state)
 {
@@ -283,6 +306,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pairs_align),
+		cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_tiles),
 		cmocka_unit_test(test_pairs_instruct),
 		cmocka_unit_test(test_interleaved),
