@@ -79,10 +79,14 @@ static enum pl_status open_selects(struct pack_inputs *in, const struct pl_recip
 	for (size_t i = 0; i < in->n; i++) {
 		const struct pl_recipe_source *s = &r->sources[i];
 		struct pl_select_rule rule = { in->part_list[i], 0, (enum pl_missing)s->missing_image, (enum pl_missing)s->missing_text };
-		for (; rule.part < (rule.parts != NULL ? rule.parts->n : 1) && st == PL_OK; rule.part++) {
-			in->source_of[at] = (uint32_t)i;
-			st = pl_select_new(&in->selects[at++], &in->corpora[i], &rule, image, crew, err);
-		}
+		size_t n = rule.parts != NULL ? rule.parts->n : 1;
+		for (size_t k = 0; k < n; k++)
+			in->source_of[at + k] = (uint32_t)i;
+		if (st == PL_OK && rule.parts != NULL)
+			st = pl_select_new_parts(&in->selects[at], &in->corpora[i], &rule, image, crew, err);
+		else if (st == PL_OK)
+			st = pl_select_new(&in->selects[at], &in->corpora[i], &rule, image, crew, err);
+		at += n;
 	}
 	return st;
 }

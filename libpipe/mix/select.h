@@ -23,6 +23,9 @@ struct pl_select_totals { uint64_t samples, images, text_tokens, text_bytes, ima
  * XXH3-128 over the corpus', all verdicts, and which rows are the rule's. Collective over the crew. */
 PL_MUST_CHECK enum pl_status pl_select_new(struct pl_select **s, const struct pl_corpus *c, const struct pl_select_rule *rule,
     const struct pl_resize *image, const struct pl_crew *crew, struct pl_err *err);
+/* The selections of all parts of rule->parts in one reading; out has room for parts->n. */
+PL_MUST_CHECK enum pl_status pl_select_new_parts(struct pl_select **out, const struct pl_corpus *c, const struct pl_select_rule *rule,
+    const struct pl_resize *image, const struct pl_crew *crew, struct pl_err *err);
 void pl_select_free(struct pl_select *s);
 struct pl_select_totals pl_select_totals(const struct pl_select *s);
 void pl_select_digest(const struct pl_select *s, uint64_t digest[2]);

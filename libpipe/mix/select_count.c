@@ -54,22 +54,41 @@ static uint64_t image_output_bytes(const struct pl_image_row *im, const struct p
 
 /* ---- one shard ---- */
 
-/* What every rank must know of a shard. */
-struct shard_count { uint64_t place, kept, hash[2]; };
+/* Selections that are counted in one reading: all parts of a source, or one selection. Of a shard every rank must know its place, the
+ * hash of its verdicts, and how many samples each of them keeps: 3 + n numbers. */
+struct counted { struct pl_select **s; size_t n; const struct pl_resize *image; };
+enum { PLACE, HASH, KEPT = 3 };
 
-/* The verdicts of a sample's images go into `verdicts`, for the digest. */
+/* The selection that a row belongs to; NULL: none of these. */
+static struct pl_select *owner_of(const struct counted *c, const struct pl_rule_view *v, size_t shard, uint64_t row)
+{
+	const struct pl_group_parts *p = c->s[0]->rule.parts;
+	size_t part;
+
+	if (!p)
+		return c->s[0];
+	if (v->group[row] >= p->groups->nof[shard])
+		return NULL;
+	part = p->part_of[p->groups->of[shard][v->group[row]]];
+	if (c->n == 1)
+		return part == c->s[0]->rule.part ? c->s[0] : NULL;
+	return part < c->n ? c->s[part] : NULL;
+}
+
+/* A kept sample whose images' verdicts go into `verdicts`, for the digest. s: its selection, or NULL. */
 static void count_images(
     struct pl_select *s, const struct pl_rule_view *v, uint64_t row, const struct pl_resize *image, uint8_t *verdicts)
 {
 	const struct pl_sample_row *p = pl_sample(&v->t, row);
 	bool demoted = pl_rule_demotes(v, row);
 
-	s->totals.demoted += demoted;
+	if (s)
+		s->totals.demoted += demoted;
 	for (uint64_t k = p->first_image; k < p->first_image + p->images; k++) {
 		const struct pl_image_row *im = pl_image_at(&v->t, k);
 		enum pl_reason why = pl_image_verdict(&v->t, k);
 		*verdicts++ = (uint8_t)why;
-		if (why != PL_REASON_KEEP || demoted)
+		if (why != PL_REASON_KEEP || demoted || !s)
 			continue;
 		s->totals.images++;
 		s->totals.image_bytes += im->length;
@@ -79,71 +98,81 @@ static void count_images(
 	}
 }
 
-static uint64_t count_rows(struct pl_select *s, const struct pl_rule_view *v, const struct pl_resize *image, uint8_t *verdicts)
+static void count_dropped(struct pl_select *s, const struct pl_rule_view *v, uint64_t row, enum pl_reason why)
 {
-	uint64_t kept = 0;
-
-	for (uint64_t i = 0; i < v->t.samples.nrows; i++) {
-		const struct pl_sample_row *p = pl_sample(&v->t, i);
-		enum pl_reason why;
-		if (!pl_rule_mine(v, i))
-			continue;
-		why = pl_rule_verdict(v, i);
-		*verdicts++ = (uint8_t)why;
-		s->totals.rows++;
-		if (why != PL_REASON_KEEP) {
-			s->dropped[(unsigned)why < PL_REASON_COUNT ? why : PL_REASON_FILTERED]++;
-			s->totals.filtered += pl_rule_passes_filter(v, i);
-			s->totals.deduped += pl_rule_passes_dedup(v, i);
-			continue;
-		}
-		kept++;
-		s->totals.filtered++;
-		s->totals.deduped++;
-		s->totals.text_tokens += p->text_tokens;
-		s->totals.text_bytes += p->text_bytes;
-		s->totals.output_bytes += image ? p->text_bytes : 0;
-		count_images(s, v, i, image, verdicts);
-		verdicts += p->images;
-	}
-	return kept;
+	s->dropped[(unsigned)why < PL_REASON_COUNT ? why : PL_REASON_FILTERED]++;
+	s->totals.filtered += pl_rule_passes_filter(v, row);
+	s->totals.deduped += pl_rule_passes_dedup(v, row);
 }
 
-/* verdicts: room for one of every row and image, zeroed. */
-static enum pl_status count_view(struct pl_select *s, const struct pl_rule_view *v, const struct pl_resize *image, uint8_t *verdicts,
-    struct shard_count *out, struct pl_err *err)
+static void count_kept(struct pl_select *s, const struct pl_sample_row *p, const struct pl_resize *image)
+{
+	s->totals.samples++;
+	s->totals.filtered++;
+	s->totals.deduped++;
+	s->totals.text_tokens += p->text_tokens;
+	s->totals.text_bytes += p->text_bytes;
+	s->totals.output_bytes += image ? p->text_bytes : 0;
+}
+
+/* verdicts: room for one of every row and image. */
+static void count_rows(const struct counted *c, const struct pl_rule_view *v, size_t shard, uint8_t *verdicts)
+{
+	for (uint64_t i = 0; i < v->t.samples.nrows; i++) {
+		const struct pl_sample_row *p = pl_sample(&v->t, i);
+		struct pl_select *s = owner_of(c, v, shard, i);
+		enum pl_reason why = pl_rule_verdict(v, i);
+		*verdicts++ = (uint8_t)why;
+		if (s)
+			s->totals.rows++;
+		if (why != PL_REASON_KEEP && s)
+			count_dropped(s, v, i, why);
+		if (why != PL_REASON_KEEP)
+			continue;
+		if (s)
+			count_kept(s, p, c->image);
+		count_images(s, v, i, c->image, verdicts);
+		verdicts += p->images;
+	}
+}
+
+/* verdicts: zeroed, room for one of every row and image. */
+static enum pl_status count_view(const struct counted *c, const struct pl_rule_view *v, size_t shard, uint8_t *verdicts, uint64_t *out,
+    struct pl_err *err)
 {
 	struct pl_hasher *h = verdicts ? pl_hasher_new() : NULL;
 
 	if (!h)
 		return pl_fail_nomem(err);
-	out->kept = count_rows(s, v, image, verdicts);
-	/* the verdicts of a part alone do not tell which rows they are of */
-	if (s->rule.parts)
+	for (size_t i = 0; i < c->n; i++)
+		out[KEPT + i] = c->s[i]->totals.samples;
+	count_rows(c, v, shard, verdicts);
+	for (size_t i = 0; i < c->n; i++)
+		out[KEPT + i] = c->s[i]->totals.samples - out[KEPT + i];
+	if (v->group)
 		pl_hasher_add(h, v->groups.rows, v->groups.nrows * v->groups.row_size);
 	pl_hasher_add(h, verdicts, (size_t)(v->t.samples.nrows + v->t.images.nrows));
-	pl_hasher_digest(h, out->hash);
+	pl_hasher_digest(h, out + HASH);
 	pl_hasher_free(h);
 	return PL_OK;
 }
 
-static enum pl_status count_shard(
-    struct pl_select *s, size_t place, const struct pl_resize *image, struct shard_count *out, struct pl_err *err)
+static enum pl_status count_shard(const struct counted *c, size_t place, uint64_t *out, struct pl_err *err)
 {
+	const struct pl_select *s = c->s[0];
 	size_t shard = s->shard_at[place];
 	struct pl_rule_view v;
-	bool none = false;
 	uint8_t *verdicts;
-	enum pl_status st = pl_rule_open(&v, &s->rule, s->c, shard, &none, err);
+	enum pl_status st = pl_rule_open(&v, &s->rule, s->c, shard, NULL, err);
 
-	out->place = place;
-	if (st != PL_OK || none)
+	out[PLACE] = place;
+	if (st != PL_OK)
 		return st;
 	verdicts = calloc(v.t.samples.nrows + v.t.images.nrows + 1, 1);
 	if (v.t.samples.nrows > UINT32_MAX)
 		st = pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, s->c->shards[shard].path, "more than 2^32 - 1 samples");
 	else
-		st = count_view(s, &v, image, verdicts, out, err);
+		st = count_view(c, &v, shard, verdicts, out, err);
 	free(verdicts);
 	pl_rule_close(&v);
 	return st;
@@ -151,49 +180,51 @@ static enum pl_status count_shard(
 
 /* ---- all shards ---- */
 
-/* What all ranks counted becomes one and the same on every rank. */
-static enum pl_status combine(struct pl_select *s, const struct shard_count *all, size_t n, struct pl_err *err)
+/* What all ranks counted becomes one and the same on every rank: selection number `which`, from `n` shards' numbers. */
+static enum pl_status combine(const struct counted *c, size_t which, const uint64_t *all, size_t n, struct pl_err *err)
 {
-	uint64_t (*hashes)[2] = calloc(s->c->nshards + 2, sizeof(*hashes));
+	struct pl_select *s = c->s[which];
+	const struct pl_group_parts *p = s->rule.parts;
+	uint64_t (*hashes)[2] = calloc(s->c->nshards + 3, sizeof(*hashes));
 
 	if (!hashes)
 		return pl_fail_nomem(err);
 	memcpy(hashes[0], s->c->digest, sizeof(hashes[0]));
-	if (s->rule.parts)
-		pl_hash128(s->rule.parts->part_of, s->rule.parts->groups->n * sizeof(*s->rule.parts->part_of), hashes[s->c->nshards + 1]);
-	for (size_t i = 0; i < n; i++) {
-		s->first[all[i].place + 1] = all[i].kept;
-		memcpy(hashes[all[i].place + 1], all[i].hash, sizeof(hashes[0]));
+	if (p)   /* which rows are the part's */
+		pl_hash128(p->part_of, p->groups->n * sizeof(*p->part_of), hashes[s->c->nshards + 1]);
+	hashes[s->c->nshards + 2][0] = p ? 1 + s->rule.part : 0;
+	for (size_t i = 0; i < n; i++, all += KEPT + c->n) {
+		s->first[all[PLACE] + 1] = all[KEPT + which];
+		memcpy(hashes[all[PLACE] + 1], all + HASH, sizeof(hashes[0]));
 	}
 	for (size_t i = 0; i < s->c->nshards; i++)
 		s->first[i + 1] += s->first[i];
 	s->totals.samples = s->first[s->c->nshards];
-	pl_hash128(hashes, (s->c->nshards + 2) * sizeof(*hashes), s->digest);
+	pl_hash128(hashes, (s->c->nshards + 3) * sizeof(*hashes), s->digest);
 	free(hashes);
 	return PL_OK;
 }
 
-static enum pl_status count_all(
-    struct pl_select *s, const struct pl_resize *image, const struct pl_crew *crew, struct pl_err *err)
+static enum pl_status count_all(const struct counted *c, const struct pl_crew *crew, struct pl_err *err)
 {
-	size_t step = pl_crew_size(crew), n = 0;
-	struct shard_count *mine = calloc(s->c->nshards / step + 1, sizeof(*mine));
+	size_t nshards = c->s[0]->c->nshards, step = pl_crew_size(crew), n = 0, stride = KEPT + c->n;
+	uint64_t *mine = calloc((nshards / step + 1) * stride, sizeof(*mine));
 	struct pl_buf all;
 	enum pl_status st = mine ? PL_OK : pl_fail_nomem(err);
 
 	pl_buf_init(&all, SIZE_MAX);
-	for (size_t i = pl_crew_rank(crew); st == PL_OK && i < s->c->nshards; i += step) {
-		st = count_shard(s, i, image, &mine[n++], err);
+	for (size_t i = pl_crew_rank(crew); st == PL_OK && i < nshards; i += step) {
+		st = count_shard(c, i, mine + n++ * stride, err);
 		if (st == PL_OK)
 			st = pl_crew_poll(crew, err);
 	}
 	st = pl_crew_agree(crew, st, err);
 	if (st == PL_OK)
-		st = pl_crew_gather(crew, mine, n * sizeof(*mine), &all, err);
-	if (st == PL_OK) {
-		pl_crew_sum(crew, (uint64_t *)&s->totals, sizeof(s->totals) / sizeof(uint64_t));
-		pl_crew_sum(crew, s->dropped, PL_REASON_COUNT);
-		st = combine(s, (const struct shard_count *)(const void *)all.data, all.len / sizeof(*mine), err);
+		st = pl_crew_gather(crew, mine, n * stride * sizeof(*mine), &all, err);
+	for (size_t i = 0; st == PL_OK && i < c->n; i++) {
+		pl_crew_sum(crew, (uint64_t *)&c->s[i]->totals, sizeof(c->s[i]->totals) / sizeof(uint64_t));
+		pl_crew_sum(crew, c->s[i]->dropped, PL_REASON_COUNT);
+		st = combine(c, i, (const uint64_t *)(const void *)all.data, all.len / (stride * sizeof(*mine)), err);
 	}
 	pl_buf_release(&all);
 	free(mine);
@@ -227,35 +258,60 @@ static enum pl_status sort_shards(struct pl_select *s, struct pl_err *err)
 	return PL_OK;
 }
 
+static enum pl_status make(struct pl_select **out, const struct pl_corpus *c, const struct pl_select_rule *rule, size_t part,
+    const struct pl_resize *image, struct pl_err *err)
+{
+	struct pl_select *s = calloc(1, sizeof(*s));
+
+	*out = s;
+	if (!s)
+		return pl_fail_nomem(err);
+	s->c = c;
+	s->rule = rule ? *rule : (struct pl_select_rule){0};
+	s->rule.part = part;
+	s->cache_max = CACHE_BYTES / (s->rule.parts ? s->rule.parts->n : 1);
+	s->open_shard = SIZE_MAX;
+	s->shard_at = calloc(c->nshards + 1, sizeof(*s->shard_at));
+	s->first = calloc(c->nshards + 1, sizeof(*s->first));
+	s->rows = calloc(c->nshards + 1, sizeof(*s->rows));
+	if (image) {
+		s->image = *image;
+		s->counted = true;
+		s->same = pl_image_tokens_same(image, &s->each);
+	}
+	return s->first && s->rows ? sort_shards(s, err) : pl_fail_nomem(err);
+}
+
+/* Selections of parts first, first + 1, ... */
+static enum pl_status make_all(struct pl_select **out, size_t n, size_t first, const struct pl_corpus *c, const struct pl_select_rule *rule,
+    const struct pl_resize *image, const struct pl_crew *crew, struct pl_err *err)
+{
+	const struct counted all = {out, n, image};
+	enum pl_status st = PL_OK;
+
+	memset(out, 0, n * sizeof(struct pl_select *));
+	for (size_t i = 0; i < n && st == PL_OK; i++)
+		st = make(&out[i], c, rule, first + i, image, err);
+	st = pl_crew_agree(crew, st, err);
+	if (st == PL_OK)
+		st = count_all(&all, crew, err);
+	for (size_t i = 0; i < n && st != PL_OK; i++) {
+		pl_select_free(out[i]);
+		out[i] = NULL;
+	}
+	return st;
+}
+
 enum pl_status pl_select_new(struct pl_select **out, const struct pl_corpus *c, const struct pl_select_rule *rule,
     const struct pl_resize *image, const struct pl_crew *crew, struct pl_err *err)
 {
-	struct pl_select *s = calloc(1, sizeof(*s));
-	enum pl_status st = PL_OK;
+	return make_all(out, 1, rule ? rule->part : 0, c, rule, image, crew, err);
+}
 
-	if (s) {
-		s->c = c;
-		s->rule = rule ? *rule : (struct pl_select_rule){0};
-		s->cache_max = CACHE_BYTES / (s->rule.parts ? s->rule.parts->n : 1);
-		s->open_shard = SIZE_MAX;
-		s->shard_at = calloc(c->nshards + 1, sizeof(*s->shard_at));
-		s->first = calloc(c->nshards + 1, sizeof(*s->first));
-		s->rows = calloc(c->nshards + 1, sizeof(*s->rows));
-		if (image) {
-			s->image = *image;
-			s->counted = true;
-			s->same = pl_image_tokens_same(image, &s->each);
-		}
-	}
-	st = pl_crew_agree(crew, s && s->first && s->rows ? sort_shards(s, err) : pl_fail_nomem(err), err);
-	if (st == PL_OK)
-		st = count_all(s, image, crew, err);
-	if (st != PL_OK) {
-		pl_select_free(s);
-		return st;
-	}
-	*out = s;
-	return PL_OK;
+enum pl_status pl_select_new_parts(struct pl_select **out, const struct pl_corpus *c, const struct pl_select_rule *rule,
+    const struct pl_resize *image, const struct pl_crew *crew, struct pl_err *err)
+{
+	return make_all(out, rule->parts->n, 0, c, rule, image, crew, err);
 }
 
 /* ---- walks ---- */
