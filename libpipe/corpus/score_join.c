@@ -57,7 +57,7 @@ static char *part_path(const struct pl_score_join *j, unsigned part)
 static enum pl_status create(const struct pl_score_join *j, char *path, struct pl_npy_writer *w, struct pl_err *err)
 {
 	struct pl_npy_col cols[PL_SCORE_COLUMNS_MAX + 2] = {{"key", PL_NPY_U64, 1, 0}, {"place", PL_NPY_U64, 1, 8}};
-	char names[PL_SCORE_COLUMNS_MAX][24];
+	char names[PL_SCORE_COLUMNS_MAX][32];
 	enum pl_status st;
 
 	if (path == NULL)

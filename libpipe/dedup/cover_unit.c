@@ -396,7 +396,7 @@ static size_t strip_entries(struct run *r, uint32_t first, uint32_t n, unsigned 
 	if (r->nhot > 0)
 		found = drop_hot(r, words, first, entries, found);
 	for (size_t i = 0; i < found; i++)
-		part[i] = p->part_bits > 0 ? (uint16_t)(entries[i] >> down) : 0;
+		part[i] = (uint16_t)(p->part_bits > 0 ? entries[i] >> down : 0);
 	return found;
 }
 

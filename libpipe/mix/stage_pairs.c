@@ -34,6 +34,17 @@ static void choose_images(const struct pl_stage_input *in, struct pl_chosen *c, 
 	}
 }
 
+/* Whether the pair may be written without the part it lacks. */
+static enum pl_reason missing(const struct pl_stage_input *in, const struct pl_chosen *c, const struct pl_segment *caption, bool ask)
+{
+	/* a request for the caption of a picture that is not there makes no sense */
+	if (c->images == 0 && (ask || in->missing_image != PL_MISSING_KEEP))
+		return PL_REASON_NO_IMAGE;
+	if (caption == NULL && (c->images == 0 || ask || in->missing_text != PL_MISSING_KEEP))
+		return PL_REASON_NO_TEXT;
+	return PL_REASON_KEEP;
+}
+
 enum pl_reason pl_stage_pairs(const struct pl_recipe *r, const struct pl_stage_input *in, struct pl_chosen *c)
 {
 	const struct pl_recipe_templates *t = &r->output.templates;
@@ -44,6 +55,7 @@ enum pl_reason pl_stage_pairs(const struct pl_recipe *r, const struct pl_stage_i
 	/* 53 bits: every double in [0, 1) that is drawn is below 1 */
 	bool image_first = (double)(pl_stage_draw(in, PL_DRAW_ORDER) >> 11) * 0x1p-53 < t->image_first;
 	const char *request = ask ? requests->items[in->draw % requests->n] : NULL;
+	enum pl_reason reason;
 
 	if (ask && t->system != NULL)
 		pl_choose_text(c, t->system, strlen(t->system), (struct pl_place_out){PL_ROLE_SYSTEM, 0}, false);
@@ -55,12 +67,8 @@ enum pl_reason pl_stage_pairs(const struct pl_recipe *r, const struct pl_stage_i
 		pl_choose_text(c, caption->text, caption->text_len, none, caption->loss);
 	if (!image_first)
 		choose_images(in, c, ask ? user : none);
-	/* a request for the caption of a picture that is not there makes no sense */
-	if (c->images == 0 && (ask || in->missing_image != PL_MISSING_KEEP))
-		return PL_REASON_NO_IMAGE;
-	if (caption == NULL)
-		return c->images > 0 && !ask && in->missing_text == PL_MISSING_KEEP ? PL_REASON_KEEP : PL_REASON_NO_TEXT;
-	if (ask || image_first)
+	reason = missing(in, c, caption, ask);
+	if (reason == PL_REASON_KEEP && caption != NULL && (ask || image_first))
 		pl_choose_text(c, caption->text, caption->text_len, ask ? assistant : none, ask || caption->loss);
-	return PL_REASON_KEEP;
+	return reason;
 }
