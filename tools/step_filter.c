@@ -345,7 +345,7 @@ enum pl_status step_filter(struct tool *t, const struct filter_step *s, struct p
 	for (size_t i = 0; i < s->n && st == PL_OK && corpora != NULL; i++)
 		shards += corpora[i].nshards;
 	tool_step_begin(t, "filter", shards);
-	for (size_t i = 0; i < s->n && st == PL_OK; i++) {
+	for (size_t i = 0; i < s->n && st == PL_OK && corpora != NULL; i++) {
 		struct filter f = { .step = s, .corpus = &corpora[i] };
 		st = filter_corpus(t, &f, report, err);
 	}

@@ -144,12 +144,17 @@ static enum pl_status join_members(struct run *r, uint32_t share, uint32_t share
 
 /* ---- grouping a part ---- */
 
+static uint64_t pairs_of(uint64_t n)
+{
+	return n > 0 ? n * (n - 1) / 2 : 0;
+}
+
 /* The chain behind entry i holds more than LARGE of its fingerprint. Entries are looked at from the last, so
  * this is the whole bucket. */
 static enum pl_status large_bucket(struct run *r, uint32_t i)
 {
 	struct pl_scratch *s = &r->p->s;
-	uint64_t entry = s->entry[i], fixed = 0;
+	uint64_t entry = s->entry[i], fixed = 0, pairs;
 	enum pl_status st = PL_OK;
 
 	s->nmember = 0;
@@ -165,7 +170,8 @@ static enum pl_status large_bucket(struct run *r, uint32_t i)
 		return join_members(r, 0, 1);
 	for (uint64_t k = 0; k < s->nmember; k++)
 		fixed += s->member[k] < r->fixed;
-	r->tally->pairs += (double)(s->nmember * (s->nmember - 1) / 2 - (fixed > 0 ? fixed * (fixed - 1) / 2 : 0));
+	pairs = pairs_of(s->nmember) - pairs_of(fixed);
+	r->tally->pairs += (double)pairs;
 	if (s->nmember > r->tally->largest)
 		r->tally->largest = s->nmember;
 	return PL_OK;

@@ -105,7 +105,8 @@ static void test_names(void **state)
 	assert_int_equal(at, 0);
 	assert_int_equal(pl_group_names_add(&n, "\xff", 1, &at, &err), PL_ERR_USAGE);
 	assert_int_equal(pl_group_names_add(&n, "a\0b", 3, &at, &err), PL_ERR_USAGE);
-	memset(name, 'x', sizeof(name));
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';   /* strict checks of strings look for an end behind the length */
 	assert_int_equal(pl_group_names_add(&n, name, PL_GROUP_NAME_MAX + 1, &at, &err), PL_ERR_USAGE);
 	assert_int_equal(pl_group_names_add(&n, name, PL_GROUP_NAME_MAX, &at, &err), PL_OK);
 	for (int i = 4; i < PL_GROUPS_MAX; i++) {
