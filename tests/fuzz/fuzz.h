@@ -47,4 +47,25 @@ static inline void fuzz_file_close(struct fuzz_file *f)
 	close(f->fd);
 }
 
+/* The same under a name of its own, for parsers that look at it: a link in a new directory. */
+struct fuzz_named { struct fuzz_file file; char dir[512], path[600]; };
+
+static inline void fuzz_named_open(struct fuzz_named *f, const char *name, const uint8_t *data, size_t size)
+{
+	const char *base = getenv("TMPDIR");
+
+	fuzz_file_open(&f->file, data, size);
+	snprintf(f->dir, sizeof f->dir, "%s/plait-fuzz-XXXXXX", base && *base ? base : "/tmp");
+	FUZZ_CHECK(mkdtemp(f->dir) != NULL);
+	snprintf(f->path, sizeof f->path, "%s/%s", f->dir, name);
+	FUZZ_CHECK(symlink(f->file.path, f->path) == 0);
+}
+
+static inline void fuzz_named_close(struct fuzz_named *f)
+{
+	unlink(f->path);
+	rmdir(f->dir);
+	fuzz_file_close(&f->file);
+}
+
 #endif

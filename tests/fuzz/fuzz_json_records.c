@@ -64,29 +64,21 @@ static enum pl_status see_image(void *ctx, const char *id, uint64_t offset, uint
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const names[] = { "r.jsonl", "r.json", "r.txt" };
-	const char *base = getenv("TMPDIR");
-	struct fuzz_file f;
-	char dir[512], path[600];
+	struct fuzz_named f;
 
 	if (size == 0)
 		return 0;
-	fuzz_file_open(&f, data + 1, size - 1);
-	snprintf(dir, sizeof dir, "%s/plait-fuzz-XXXXXX", base && *base ? base : "/tmp");
-	FUZZ_CHECK(mkdtemp(dir) != NULL);
-	snprintf(path, sizeof path, "%s/%s", dir, names[data[0] % 3]);
-	FUZZ_CHECK(symlink(f.path, path) == 0);
-	read_all(path);
+	fuzz_named_open(&f, names[data[0] % 3], data + 1, size - 1);
+	read_all(f.path);
 	if (data[0] % 3 == 1) {
 		struct pl_err err;
 
-		read_related(path, PL_KIND_IN_CONTEXT, PL_CAPTIONS_EACH);
-		read_related(path, PL_KIND_CHAT, PL_CAPTIONS_EACH);
-		read_related(path, PL_KIND_PAIRS, PL_CAPTIONS_EACH);
-		read_related(path, PL_KIND_PAIRS, PL_CAPTIONS_DRAW);
-		FUZZ_CHECK(pl_image_json_list(path, see_image, NULL, &err) != PL_ERR_NOMEM);
+		read_related(f.path, PL_KIND_IN_CONTEXT, PL_CAPTIONS_EACH);
+		read_related(f.path, PL_KIND_CHAT, PL_CAPTIONS_EACH);
+		read_related(f.path, PL_KIND_PAIRS, PL_CAPTIONS_EACH);
+		read_related(f.path, PL_KIND_PAIRS, PL_CAPTIONS_DRAW);
+		FUZZ_CHECK(pl_image_json_list(f.path, see_image, NULL, &err) != PL_ERR_NOMEM);
 	}
-	unlink(path);
-	rmdir(dir);
-	fuzz_file_close(&f);
+	fuzz_named_close(&f);
 	return 0;
 }

@@ -3,24 +3,12 @@
 # Dedup over ranks and nodes: the same bytes at any number of either, with little memory, with scratch files, in any order.
 
 load ../cli/common
-
-tables()
-{
-	PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 "$BATS_TEST_DIRNAME/tables.py" "$@"
-}
-
-sums()     # DIR: of all that dedup wrote below it, but for the reports and directory names in dedup.json
-{
-	(cd "$1" && find . -name '*.dedup*.npy' -o -name 'dedup.clusters.npy' | sort | xargs sha256sum)
-}
+load dedup_tables
 
 setup_file()
 {
 	cd "$BATS_FILE_TMPDIR" || return 1
-	mkdir in
-	tables make in/a 12000 7 1 3000
-	tables make in/b 5000 2 2 500
-	tables make in/eval 500 1 3 50
+	make_tables
 	cp -r in one
 	(cd one && plait dedup -q -d 31 --report r.json a b --against eval >/dev/null)
 	sums one >reference

@@ -4,24 +4,12 @@
 # kills it.
 
 load ../cli/common
-
-tables()
-{
-	PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 "$BATS_TEST_DIRNAME/tables.py" "$@"
-}
-
-sums()     # DIR: of all that dedup wrote below it, but for the reports and directory names in dedup.json
-{
-	(cd "$1" && find . -name '*.dedup*.npy' -o -name 'dedup.clusters.npy' | sort | xargs sha256sum)
-}
+load dedup_tables
 
 setup_file()
 {
 	cd "$BATS_FILE_TMPDIR" || return 1
-	mkdir in
-	tables make in/a 12000 7 1 3000
-	tables make in/b 5000 2 2 500
-	tables make in/eval 500 1 3 50
+	make_tables
 }
 
 setup()
