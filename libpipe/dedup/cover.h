@@ -97,4 +97,14 @@ pl_cover_keys_fn *pl_cover_keys(enum pl_cover_kernel kernel);
 pl_cover_split_fn *pl_cover_split(enum pl_cover_kernel kernel);
 #define PL_COVER_MULTIPLIER 0xD1342543DE82EF95u
 
+/* Bits of a mask. */
+static inline unsigned pl_cover_weight(uint64_t mask)
+{
+	unsigned n = 0;
+
+	for (; mask; mask &= mask - 1)
+		n++;
+	return n;
+}
+
 #endif

@@ -11,15 +11,6 @@ enum {
 	PAIR_PARTS = 256             /* so that a cluster's pairs never stand in memory all at once */
 };
 
-static unsigned weight(uint64_t mask)
-{
-	unsigned n = 0;
-
-	for (; mask; mask &= mask - 1)
-		n++;
-	return n;
-}
-
 static double all_pairs(const struct pl_join *j)
 {
 	double n = j->n, fixed = j->fixed < j->n ? j->fixed : j->n;
@@ -32,7 +23,7 @@ static double expected(const struct pl_join_plan *p, uint32_t mask)
 {
 	double pairs = all_pairs(&p->join);
 
-	for (unsigned i = weight(p->cover.mask[mask]); i > 0; i--)
+	for (unsigned i = pl_cover_weight(p->cover.mask[mask]); i > 0; i--)
 		pairs *= p->base;
 	return pairs;
 }
@@ -48,8 +39,8 @@ static enum pl_status block_cost(struct pl_join_plan *p, const struct pl_cover_b
 	enum pl_status st;
 
 	for (uint32_t m = b->first; m < b->first + b->masks; m++) {
-		light = weight(p->cover.mask[m]) < weight(p->cover.mask[light]) ? m : light;
-		heavy = weight(p->cover.mask[m]) > weight(p->cover.mask[heavy]) ? m : heavy;
+		light = pl_cover_weight(p->cover.mask[m]) < pl_cover_weight(p->cover.mask[light]) ? m : light;
+		heavy = pl_cover_weight(p->cover.mask[m]) > pl_cover_weight(p->cover.mask[heavy]) ? m : heavy;
 	}
 	st = pl_join_count(p, light, &at_light, err);
 	at_heavy = at_light;

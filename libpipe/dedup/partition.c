@@ -240,15 +240,6 @@ struct pl_partition_stats pl_partition_stats(const struct pl_partition *p)
 
 /* ---- cost ---- */
 
-static unsigned weight(uint64_t mask)
-{
-	unsigned n = 0;
-
-	for (; mask; mask &= mask - 1)
-		n++;
-	return n;
-}
-
 static double all_pairs(const struct pl_partition_job *j)
 {
 	double n = (double)j->total, fixed = (double)j->fixed;
@@ -312,8 +303,8 @@ static enum pl_status block_cost(struct pl_partition *p, const struct pl_cover_b
 	enum pl_status st = PL_OK;
 
 	for (uint32_t m = b->first; m < b->first + b->masks; m++) {
-		ends[0] = weight(mask[m]) < weight(mask[ends[0]]) ? m : ends[0];
-		ends[1] = weight(mask[m]) > weight(mask[ends[1]]) ? m : ends[1];
+		ends[0] = pl_cover_weight(mask[m]) < pl_cover_weight(mask[ends[0]]) ? m : ends[0];
+		ends[1] = pl_cover_weight(mask[m]) > pl_cover_weight(mask[ends[1]]) ? m : ends[1];
 	}
 	for (int i = 0; i < 2 && st == PL_OK; i++) {
 		struct pl_group alone = {.mask = {ends[i]}, .n = 1, .block = pl_join_block_of(&p->local, ends[i]), .part = mask[ends[i]]};
