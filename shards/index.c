@@ -41,6 +41,15 @@ enum pl_status shard_index_encode(const struct shard_index_entry *entries, uint6
 	return pl_buf_add(out, b, 8, err);
 }
 
+enum pl_status shard_tables_encode(const struct shard_index_entry *entries, uint64_t n, struct shard_frame *frames,
+    uint64_t nframes, struct pl_buf *out, struct pl_err *err)
+{
+	size_t start = out->len;
+	enum pl_status status = shard_index_encode(entries, n, out, err);
+	frames[nframes] = (struct shard_frame) { .csize = (uint32_t)(out->len - start), .checksum = (uint32_t)XXH64("", 0, 0) };
+	return status == PL_OK ? shard_seek_table_encode(frames, nframes + 1, out, err) : status;
+}
+
 bool shard_index_here(const uint8_t head[16])
 {
 	return shard_le32(head) == SHARD_INDEX_MAGIC && shard_le32(head + 8) == INNER_MAGIC;

@@ -21,6 +21,10 @@ struct shard_index_entry {
 PL_MUST_CHECK enum pl_status shard_index_encode(const struct shard_index_entry *entries, uint64_t n,
     struct pl_buf *out, struct pl_err *err);
 
+/* Append what stands behind the data frames: the index and the seek table that lists it. frames has room for one more, which is filled. */
+PL_MUST_CHECK enum pl_status shard_tables_encode(const struct shard_index_entry *entries, uint64_t n,
+    struct shard_frame *frames, uint64_t nframes, struct pl_buf *out, struct pl_err *err);
+
 /* Does a skippable frame that begins with head[16] hold an index of this or a later version? */
 bool shard_index_here(const uint8_t head[16]);
 

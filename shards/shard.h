@@ -30,5 +30,15 @@ uint64_t shard_io_bytes(const struct shard *s);  /* file bytes read so far, inde
  * error names the sample keys of the broken frame. hash/bytes (may be NULL): XXH3-128 and size of the file. */
 struct shard_check { uint64_t samples, members, frames, damaged_frames; uint64_t hash[2]; uint64_t bytes; };
 PL_MUST_CHECK enum pl_status shard_verify(const char *path, struct shard_check *out, struct pl_err *err);
+/* The same, and every sample of every damaged frame goes to damaged, in order: its number, its key (NULL when that cannot be read
+ * any more) and what is wrong with the frame. */
+typedef void shard_damaged_fn(void *ctx, uint64_t sample, const char *key, const char *why);
+PL_MUST_CHECK enum pl_status shard_verify_each(const char *path, shard_damaged_fn *damaged, void *ctx, struct shard_check *out,
+    struct pl_err *err);
+
+/* Make what stands behind or beside the data again from the data: index and seek table of a .tar.zst, the index files of a .tar. The
+ * file is replaced as a whole, atomically, with the bytes that the writer made; the data is checked, never changed: data that is damaged or
+ * missing cannot be repaired (PL_ERR_INVALID). want (may be NULL): XXH3-128 that the file must have. *changed: something was wrong. */
+PL_MUST_CHECK enum pl_status shard_repair(const char *path, const uint64_t want[2], bool *changed, struct pl_err *err);
 
 #endif

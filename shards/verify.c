@@ -19,6 +19,7 @@
 #include "tar_walk.h"
 
 #define CHUNK ((size_t)1 << 20)
+#define KEYS_TOLD 200u   /* bytes of keys in a message, about */
 
 struct verify {
 	const char *path;
@@ -32,6 +33,8 @@ struct verify {
 	size_t packed_cap, raw_cap;
 	struct shard_walk walk;
 	struct shard_check check;
+	shard_damaged_fn *damaged;   /* may be NULL */
+	void *damaged_ctx;
 };
 
 static bool make_room(uint8_t **p, size_t *cap, size_t want)
@@ -65,16 +68,23 @@ static enum pl_status name_samples(const struct verify *v, uint64_t frame, uint6
 {
 	struct pl_buf text;
 	char key[SHARD_NAME_MAX + 1];
-	uint64_t last = first, unread = 0;
+	uint64_t last = first, unread = 0, untold = 0;
 	pl_buf_init(&text, 0);
 	enum pl_status status = PL_OK;
 	for (uint64_t i = first; i < v->n && v->entries[i].frame == frame && status == PL_OK; i++) {
+		bool legible = salvage_key(v, &v->entries[i], key);
 		last = i;
-		if (!salvage_key(v, &v->entries[i], key))
+		if (v->damaged)
+			v->damaged(v->damaged_ctx, i, legible ? key : NULL, cause->text);
+		if (!legible)
 			unread++;
-		else
+		else if (text.len < KEYS_TOLD)
 			status = pl_buf_addf(&text, err, "%s'%s'", text.len ? ", " : "", key);
+		else
+			untold++;
 	}
+	if (status == PL_OK && untold)
+		status = pl_buf_addf(&text, err, ", %llu more", (unsigned long long)untold);
 	if (status == PL_OK && unread)
 		status = pl_buf_addf(&text, err, "%s%llu unreadable", text.len ? " and " : "", (unsigned long long)unread);
 	if (status == PL_OK) {
@@ -187,7 +197,7 @@ static enum pl_status hash_rest(struct verify *v, uint64_t from, struct pl_err *
 
 static enum pl_status verify_frames(struct verify *v, struct pl_err *err)
 {
-	struct pl_err cause;
+	struct pl_err cause, later;
 	enum pl_status status = load_index(v, err), damage = PL_OK;
 	uint64_t first = 0, frames = v->table->n ? v->table->n - 1 : 0;
 	v->dctx = ZSTD_createDCtx();
@@ -210,8 +220,9 @@ static enum pl_status verify_frames(struct verify *v, struct pl_err *err)
 			return pl_fail_nomem(err);
 		if (status != PL_OK) {
 			v->check.damaged_frames++;
+			status = name_samples(v, i, first, &cause, damage == PL_OK ? err : &later);
 			if (damage == PL_OK)
-				damage = name_samples(v, i, first, &cause, err);
+				damage = status;
 		}
 		while (first < v->n && v->entries[first].frame == i)
 			first++;
@@ -289,9 +300,10 @@ static enum pl_status verify_plain(struct verify *v, struct pl_err *err)
 	return status;
 }
 
-enum pl_status shard_verify(const char *path, struct shard_check *out, struct pl_err *err)
+enum pl_status shard_verify_each(const char *path, shard_damaged_fn *damaged, void *ctx, struct shard_check *out,
+    struct pl_err *err)
 {
-	struct verify v = { .path = path };
+	struct verify v = { .path = path, .damaged = damaged, .damaged_ctx = ctx };
 	struct pl_err own;
 	if (!err)
 		err = &own;
@@ -324,4 +336,9 @@ enum pl_status shard_verify(const char *path, struct shard_check *out, struct pl
 	free(v.packed);
 	free(v.raw);
 	return status;
+}
+
+enum pl_status shard_verify(const char *path, struct shard_check *out, struct pl_err *err)
+{
+	return shard_verify_each(path, NULL, NULL, out, err);
 }

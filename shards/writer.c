@@ -379,12 +379,9 @@ static enum pl_status put_tables(struct shard_writer *w, struct pl_err *err)
 {
 	struct pl_buf b;
 	pl_buf_init(&b, (size_t)8 << 30);
-	enum pl_status status = shard_index_encode(w->entries, w->n, &b, err);
-	struct shard_frame f = { .csize = (uint32_t)b.len, .checksum = (uint32_t)XXH64("", 0, 0) };
+	enum pl_status status = add_frame(w, &(struct shard_frame) { 0 }, err);
 	if (status == PL_OK)
-		status = add_frame(w, &f, err);
-	if (status == PL_OK)
-		status = shard_seek_table_encode(w->frames, w->nframes, &b, err);
+		status = shard_tables_encode(w->entries, w->n, w->frames, w->nframes - 1, &b, err);
 	if (status == PL_OK)
 		status = put(w, b.data, b.len, err);
 	pl_buf_release(&b);

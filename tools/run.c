@@ -172,7 +172,7 @@ static enum pl_status make_output(struct job *j, size_t k, struct pl_err *err)
 		st = step_balance(j->t, &balance, err);
 	if (st == PL_OK && !dry_run) {
 		struct pack_step pack = { plan, out != NULL ? out : r->output.dir };
-		struct verify_step verify = { pack.dir, false };
+		struct verify_step verify = { .dir = pack.dir, .deep = true };
 		j->t->silent = false;
 		st = step_pack(j->t, &pack, err);
 		j->t->silent = true;

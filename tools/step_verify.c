@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Verify: every checksum, index, count and image of a finished data set against
- * dataset.json and against itself. */
+/* Verify: every checksum, index and count of a finished data set against
+ * dataset.json and against itself; repairing what its data still gives. */
 #include "libpipe/base/hash.h"
 #include "libpipe/base/json.h"
 #include "shards/shard.h"
-#include "shards/tar_read.h"
-#include "steps.h"
+#include "step_verify.h"
 
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define TOLD_MAX 100   /* damaged samples told on stderr, each rank */
+
 struct verify {
 	const struct verify_step *step;
-	json_t *dataset, *shards;
+	json_t *dataset;     /* NULL: single shards */
+	json_t *shards;
+	uint64_t repaired;
+	struct verify_damage damage;
 };
-
-struct sample_check { uint64_t images, parts; const char *wrong; };
 
 /* Does the shard's description in dataset.json fit what the file holds? */
 static enum pl_status compare(const char *path, const json_t *said, const struct shard_check *found, struct pl_err *err)
@@ -36,160 +38,56 @@ static enum pl_status compare(const char *path, const json_t *said, const struct
 	return PL_OK;
 }
 
-static const struct shard_part *find_part(const struct shard_sample *s, const char *suffix)
+/* For the report. A frame may take a thousand samples along: its one message on stderr names their range. */
+static void keep_damaged(void *ctx, uint64_t sample, const char *key, const char *why)
 {
-	for (size_t i = 0; i < s->nparts; i++)
-		if (strcmp(s->parts[i].suffix, suffix) == 0)
-			return &s->parts[i];
-	return NULL;
+	struct verify_damage *d = ctx;
+	json_t *one = json_pack("{s:s, s:I, s:s?, s:s}", "shard", d->shard, "sample", (json_int_t)sample, "key", key, "why", why);
+
+	/* A key that is no UTF-8 cannot be in a report. */
+	if (one == NULL)
+		one = json_pack("{s:s, s:I, s:n, s:s}", "shard", d->shard, "sample", (json_int_t)sample, "key", "why", why);
+	if (one == NULL || json_array_append_new(d->list, one) != 0)
+		d->no_memory = true;
 }
 
-/* A part that a segment names. */
-static void check_part(const struct shard_sample *s, const char *name, bool *seen, struct sample_check *c)
+void verify_damaged(struct verify_damage *d, uint64_t sample, const char *key, const char *why)
 {
-	const struct shard_part *part = name != NULL ? find_part(s, name) : NULL;
-
-	if (part == NULL)
-		c->wrong = "a segment names an image that is not there";
-	else if (seen[part - s->parts])
-		c->wrong = "two segments name one image";
-	else
-		c->parts += seen[part - s->parts] = true;
+	keep_damaged(d, sample, key, why);
+	if (d->told < TOLD_MAX)
+		pl_log(PL_LOG_ERROR, "'%s': sample %llu '%s': %s", d->shard, (unsigned long long)sample, key, why);
+	else if (d->told == TOLD_MAX)
+		pl_log(PL_LOG_ERROR, "more samples are broken: --report lists them all");
+	d->told++;
 }
 
-/* An image is a part, tiles, or both; with tiles, as many as the grid says. */
-static void check_image(const struct shard_sample *s, const json_t *segment, bool *seen, struct sample_check *c)
+/* Frames, index, tar, and the digest that dataset.json has. */
+static enum pl_status check_shard(const struct verify *v, const char *path, const json_t *said, struct verify_damage *damage,
+    struct shard_check *found, struct pl_err *err)
 {
-	const json_t *tiles = json_object_get(segment, "tiles"), *grid = json_object_get(segment, "grid");
-	json_int_t columns = json_integer_value(json_array_get(grid, 0)), rows = json_integer_value(json_array_get(grid, 1));
-	json_t *tile;
-	size_t i;
+	enum pl_status st = shard_verify_each(path, damage != NULL ? keep_damaged : NULL, damage, found, err);
 
-	c->images++;
-	if (tiles == NULL || json_object_get(segment, "part") != NULL)
-		check_part(s, pl_json_str(segment, "part"), seen, c);
-	if (tiles == NULL)
-		return;
-	if (columns < 1 || columns > PL_TILES_MAX || rows < 1 || rows > PL_TILES_MAX ||
-	    (json_int_t)json_array_size(tiles) != columns * rows)
-		c->wrong = "an image has not as many tiles as its grid";
-	json_array_foreach(tiles, i, tile)
-		check_part(s, json_string_value(tile), seen, c);
+	return st == PL_OK && v->dataset != NULL ? compare(path, said, found, err) : st;
 }
 
-/* The document names its parts, and each part is named once. */
-static struct sample_check check_document(const struct shard_sample *s)
+/* Look first, repair what can be, and look again: what is told of a shard is how it is now. */
+static enum pl_status check_or_repair(struct verify *v, const char *path, const json_t *said, struct shard_check *found,
+    struct pl_err *err)
 {
-	const struct shard_part *doc = find_part(s, "json");
-	struct sample_check c = { 0, 0, NULL };
-	json_t *j = NULL, *segment;
-	bool *seen;
-	size_t i;
+	uint64_t want[2];
+	bool known = pl_hash128_parse(pl_json_str(said, "xxh3_128"), want), changed = false;
+	struct pl_err repair;
+	enum pl_status st = v->step->repair ? check_shard(v, path, said, NULL, found, err) : PL_ERR_INVALID;
 
-	seen = calloc(s->nparts + 1, sizeof(*seen));
-	if (seen == NULL) {
-		c.wrong = "there is no memory to look at it";
-		return c;
+	if (st == PL_OK)
+		return st;
+	if (v->step->repair && shard_repair(path, known ? want : NULL, &changed, &repair) != PL_OK)
+		pl_log_err(PL_LOG_ERROR, &repair);
+	if (changed) {
+		pl_log(PL_LOG_WARNING, "'%s': %s; repaired from its data", path, err->text);
+		v->repaired++;
 	}
-	if (doc == NULL || doc->data == NULL || pl_json_parse((const char *)doc->data, doc->len, &j, NULL) != PL_OK) {
-		c.wrong = "its document is missing or no JSON";
-		free(seen);
-		return c;
-	}
-	json_array_foreach(json_object_get(j, "segments"), i, segment) {
-		const char *type = pl_json_str(segment, "type");
-		if (type == NULL || (strcmp(type, "text") != 0 && strcmp(type, "image") != 0))
-			c.wrong = "a segment has no known type";
-		else if (strcmp(type, "image") == 0)
-			check_image(s, segment, seen, &c);
-	}
-	free(seen);
-	if (c.wrong == NULL && c.parts + 1 != s->nparts)
-		c.wrong = "it has members that no segment names";
-	if (c.wrong == NULL && (double)c.images != pl_json_num(j, "images", -1))
-		c.wrong = "its image count is wrong";
-	if (c.wrong == NULL)
-		c.wrong = pl_sequence_wrong(j);
-	json_decref(j);
-	return c;
-}
-
-static enum pl_status take_images(struct tool *t, const char *path, size_t most, uint64_t *broken, struct pl_err *err)
-{
-	struct pl_pool_result r;
-	enum pl_status st = PL_OK;
-
-	while (st == PL_OK && pl_pool_pending(t->pool) > most) {
-		bool ready = false;
-		st = pl_pool_next(t->pool, 20, &ready, &r, err);
-		if (st == PL_OK && ready && r.reason == PL_REASON_KEEP) {
-			t->account.images_out++;
-		} else if (st == PL_OK && ready) {
-			t->account.images_dropped[r.reason]++;
-			*broken += 1;
-			pl_log(PL_LOG_ERROR, "'%s': image of sample %llu: %s", path, (unsigned long long)r.tag, pl_reason_name(r.reason));
-		}
-		if (st == PL_OK)
-			st = tool_poll(t, err);
-	}
-	return st;
-}
-
-static enum pl_status submit_images(struct tool *t, const char *path, const struct shard_sample *s, uint64_t *broken, struct pl_err *err)
-{
-	enum pl_status st = PL_OK;
-
-	for (size_t i = 0; i < s->nparts && st == PL_OK; i++) {
-		struct pl_pool_job job = { 0 };
-		if (strcmp(s->parts[i].suffix, "json") == 0)
-			continue;
-		job.op = PL_POOL_VERIFY;
-		job.data = s->parts[i].data;
-		job.len = s->parts[i].len;
-		job.tag = s->index;
-		t->account.images_in++;
-		while (st == PL_OK && !pl_pool_has_room(t->pool))
-			st = take_images(t, path, pl_pool_pending(t->pool) - 1, broken, err);
-		if (st == PL_OK)
-			st = pl_pool_submit(t->pool, &job, err);
-	}
-	return st;
-}
-
-static enum pl_status check_samples(struct tool *t, const struct verify *v, const char *path, const json_t *said, struct pl_err *err)
-{
-	struct shard_reader *reader = NULL;
-	struct shard_sample s;
-	uint64_t broken = 0, images = 0;
-	struct pl_err ignored;
-	enum pl_status st = shard_reader_open(&reader, path, NULL, err);
-
-	while (st == PL_OK && (st = shard_reader_next(reader, &s, err)) == PL_OK) {
-		struct sample_check c = check_document(&s);
-		t->account.samples_in++;
-		images += c.images;
-		if (c.wrong == NULL) {
-			t->account.samples_out++;
-		} else {
-			t->account.samples_dropped[PL_REASON_BAD_DOCUMENT]++;
-			broken++;
-			pl_log(PL_LOG_ERROR, "'%s': sample '%s': %s", path, s.key, c.wrong);
-		}
-		if (!v->step->quick)
-			st = submit_images(t, path, &s, &broken, err);
-		if (st == PL_OK)
-			st = tool_poll(t, err);
-	}
-	st = st == PL_END ? take_images(t, path, 0, &broken, err) : st;
-	if (st != PL_OK)
-		(void)!take_images(t, path, 0, &broken, &ignored);
-	shard_reader_close(reader);
-	if (st == PL_OK && (double)images != pl_json_num(said, "images", -1))
-		st = pl_fail(err, PL_ERR_INVALID, PL_SEV_SHARD, path, "holds %llu images, dataset.json says %.0f", (unsigned long long)images,
-		    pl_json_num(said, "images", -1));
-	if (st == PL_OK && broken > 0)
-		st = pl_fail(err, PL_ERR_INVALID, PL_SEV_SHARD, path, "%llu samples or images are broken", (unsigned long long)broken);
-	return st;
+	return check_shard(v, path, said, &v->damage, found, err);
 }
 
 static enum pl_status verify_unit(struct tool *t, void *ctx, uint64_t unit, const char *unused, struct pl_err *err)
@@ -197,22 +95,24 @@ static enum pl_status verify_unit(struct tool *t, void *ctx, uint64_t unit, cons
 	struct verify *v = ctx;
 	const json_t *said = json_array_get(v->shards, unit);
 	const char *name = pl_json_str(said, "name");
-	char *path;
+	struct verify_samples want = { v->dataset != NULL, v->step->deep, pl_json_num(said, "images", -1) };
 	struct shard_check found = { 0 };
 	enum pl_status st;
+	char *path;
 
 	(void)unused;
-	if (name == NULL || strchr(name, '/') != NULL)
+	if (v->dataset != NULL && (name == NULL || strchr(name, '/') != NULL))
 		return pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, v->step->dir, "dataset.json: shard %llu has no proper name",
 		    (unsigned long long)unit);
-	path = pl_path_join(v->step->dir, name);
+	path = v->dataset != NULL ? pl_path_join(v->step->dir, name) : strdup(name);
 	if (path == NULL)
 		return pl_fail_nomem(err);
-	st = shard_verify(path, &found, err);
+	v->damage.shard = path;
+	st = check_or_repair(v, path, said, &found, err);
 	if (st == PL_OK)
-		st = compare(path, said, &found, err);
-	if (st == PL_OK)
-		st = check_samples(t, v, path, said, err);
+		st = verify_samples(t, path, &want, &v->damage, err);
+	if (v->damage.no_memory)
+		st = pl_fail_nomem(err);
 	pl_job_count(t->job, 0, found.samples, found.bytes);
 	t->account.bytes_in += found.bytes;
 	if (st == PL_OK) {
@@ -280,23 +180,59 @@ static enum pl_status check_sums(const struct verify *v, struct pl_err *err)
 	return PL_OK;
 }
 
+/* Shards by themselves, without a data set around them. */
+static enum pl_status take_names(struct verify *v, struct pl_err *err)
+{
+	v->shards = json_array();
+	for (size_t i = 0; v->shards != NULL && i < v->step->nshards; i++)
+		if (json_array_append_new(v->shards, json_pack("{s:s}", "name", v->step->shards[i])) != 0)
+			return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, v->step->shards[i], "is a file name that is no UTF-8: rename it");
+	return v->shards == NULL ? pl_fail_nomem(err) : PL_OK;
+}
+
+/* The damaged samples of all ranks, in the order of their shards' names, for the report. */
+static enum pl_status gather_damage(struct tool *t, struct verify *v, struct pl_buf *extra, struct pl_err *err)
+{
+	json_t *all = NULL;
+	enum pl_status st = tool_gather_json(t, v->damage.list, &all, err);
+
+	pl_job_sum(t->job, &v->repaired, 1);
+	if (st == PL_OK)
+		st = pl_buf_addf(extra, err, "\"repaired\":%llu,\"damaged\":", (unsigned long long)v->repaired);
+	if (st == PL_OK)
+		st = pl_json_dump(all, false, extra, err);
+	json_decref(all);
+	return pl_job_agree(t->job, st, err);
+}
+
 enum pl_status step_verify(struct tool *t, const struct verify_step *s, struct pl_err *err)
 {
-	struct verify v = { s, NULL, NULL };
-	enum pl_status st = load(&v, err);
+	struct verify v = { .step = s, .damage = { .list = json_array() } };
+	enum pl_status st = v.damage.list == NULL ? pl_fail_nomem(err) : PL_OK;
+	struct pl_buf extra;
 
+	pl_buf_init(&extra, 0);
 	if (st == PL_OK)
+		st = s->dir != NULL ? load(&v, err) : take_names(&v, err);
+	if (st == PL_OK && s->dir != NULL)
 		st = check_sums(&v, err);
-	if (st == PL_OK)
+	if (st == PL_OK && s->dir != NULL)
 		st = check_strays(&v, err);
 	st = pl_job_agree(t->job, st, err);
 	tool_step_begin(t, "verify", json_array_size(v.shards));
 	if (st == PL_OK)
 		st = tool_for_units(t, json_array_size(v.shards), verify_unit, &v, err);
 	if (st == PL_OK)
-		st = tool_step_end(t, NULL, err);
+		st = gather_damage(t, &v, &extra, err);
 	if (st == PL_OK)
-		st = tool_check_failed(t, "remove them and run plait pack again", err);
+		st = tool_step_end(t, (const char *)extra.data, err);
+	if (st == PL_OK)
+		st = tool_check_failed(t, s->repair ? "what their data lacks cannot be made again: remove them and run plait pack again" :
+		    "try --repair, or remove them and run plait pack again", err);
+	if (s->dir == NULL)
+		json_decref(v.shards);
 	json_decref(v.dataset);
+	json_decref(v.damage.list);
+	pl_buf_release(&extra);
 	return st;
 }

@@ -75,7 +75,8 @@ PL_MUST_CHECK enum pl_status step_balance(struct tool *t, const struct balance_s
 struct pack_step { const char *plan, *dir; };
 PL_MUST_CHECK enum pl_status step_pack(struct tool *t, const struct pack_step *s, struct pl_err *err);
 
-struct verify_step { const char *dir; bool quick; /* leave the pictures undecoded */ };
+/* A data set's directory, or (dir NULL) single shards. deep: decode every picture. repair: make lost indexes again. */
+struct verify_step { const char *dir; const char *const *shards; size_t nshards; bool deep, repair; };
 PL_MUST_CHECK enum pl_status step_verify(struct tool *t, const struct verify_step *s, struct pl_err *err);
 
 /* The corpora of a recipe's sources in use: work/SOURCE, then work/against.N for the evaluation sets. malloc'ed, NULL-terminated; freed by

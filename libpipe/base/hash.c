@@ -74,3 +74,15 @@ void pl_hash128_hex(const uint64_t h[2], char out[33])
 {
 	snprintf(out, 33, "%016" PRIx64 "%016" PRIx64, h[1], h[0]);
 }
+
+bool pl_hash128_parse(const char *hex, uint64_t h[2])
+{
+	char half[17] = "";
+
+	if (!hex || strlen(hex) != 32 || hex[strspn(hex, "0123456789abcdef")])
+		return false;
+	memcpy(half, hex, 16);
+	h[1] = strtoull(half, NULL, 16);
+	h[0] = strtoull(hex + 16, NULL, 16);
+	return true;
+}

@@ -4,6 +4,7 @@
 #ifndef PL_BASE_HASH_H
 #define PL_BASE_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@ void pl_hasher_add(struct pl_hasher *h, const void *data, size_t len);
 void pl_hasher_digest(const struct pl_hasher *h, uint64_t out[2]);
 void pl_hasher_free(struct pl_hasher *h);
 void pl_hash128_hex(const uint64_t h[2], char out[33]);                /* 32 hex digits, high first */
+bool pl_hash128_parse(const char *hex, uint64_t h[2]);                 /* what it prints; false, h untouched: anything else, or NULL */
 
 /* splitmix64 finaliser: a bijection on 64 bits. */
 static inline uint64_t pl_mix64(uint64_t x)

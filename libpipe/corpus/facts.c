@@ -88,18 +88,6 @@ enum pl_status pl_shard_facts_dump(const struct pl_shard_facts *f, json_t **out,
 	return PL_OK;
 }
 
-bool pl_hash128_parse(const char *hex, uint64_t hash[2])
-{
-	char half[17] = "";
-
-	if (hex == NULL || strlen(hex) != 32 || strspn(hex, "0123456789abcdef") != 32)
-		return false;
-	memcpy(half, hex, 16);
-	hash[1] = strtoull(half, NULL, 16);
-	hash[0] = strtoull(hex + 16, NULL, 16);
-	return true;
-}
-
 /* A unit names files: it must stay inside the corpus. */
 static bool unit_ok(const char *unit)
 {

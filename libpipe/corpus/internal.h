@@ -39,9 +39,6 @@ PL_MUST_CHECK enum pl_status pl_source_dump(
 PL_MUST_CHECK enum pl_status pl_source_load(const json_t *j, const char *path,
     struct pl_arena *arena, struct pl_source *s, struct pl_err *err);
 
-/* Back from pl_hash128_hex; false: hex is NULL or no such text. */
-bool pl_hash128_parse(const char *hex, uint64_t hash[2]);
-
 /* Columns of UNIT.samples.npy: the struct's, then one f64 per metadata column. *cols is malloc'ed;
  * names are borrowed. */
 PL_MUST_CHECK enum pl_status pl_sample_schema(const struct pl_source *s, struct pl_npy_col **cols,

@@ -156,16 +156,8 @@ static char *get_text(struct reader *r, const json_t *o, const char *key)
 
 static void get_digest(struct reader *r, const json_t *o, uint64_t digest[2])
 {
-	const char *s = pl_json_str(o, "digest");
-	char half[17] = "";
-
-	if (!s || strlen(s) != 32 || s[strspn(s, "0123456789abcdef")]) {
+	if (!pl_hash128_parse(pl_json_str(o, "digest"), digest))
 		fail(r, "digest", "32 hexadecimal digits");
-		return;
-	}
-	memcpy(half, s, 16);
-	digest[1] = strtoull(half, NULL, 16);
-	digest[0] = strtoull(s + 16, NULL, 16);
 }
 
 static void load_source(struct reader *r, const json_t *o, struct pl_plan_source *s)

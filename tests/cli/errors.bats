@@ -198,7 +198,7 @@ teardown()
 	done
 	mount -o remount,size=20M disk
 	expect 0 -- plait run -j1 r.yaml
-	expect 0 -- plait verify -j1 disk/out
+	expect 0 -- plait verify --deep -j1 disk/out
 }
 
 @test "a full disk under ingest and resize" {
@@ -253,7 +253,7 @@ teardown()
 	expect 0 -- plait run -j1 --force b.yaml
 	after=$(bytes_of out)
 	[ "$after" != "$before" ]
-	expect 0 -- plait verify -j1 out
+	expect 0 -- plait verify --deep -j1 out
 	expect 0 -- plait run -j1 --force a.yaml
 	[ "$(bytes_of out)" = "$before" ]
 }
@@ -270,7 +270,7 @@ teardown()
 	make_recipe a.yaml out
 	plait run -q -j1 a.yaml >/dev/null
 	printf 'x' | dd of=out/000002.tar.zst bs=1 seek=5000 conv=notrunc status=none
-	expect 3 "out/000002.tar.zst" -- plait verify -j1 out
+	expect 3 "out/000002.tar.zst" -- plait verify --deep -j1 out
 	rm out/000003.tar.zst
-	expect 3 "out/000003.tar.zst" -- plait verify -j1 out
+	expect 3 "out/000003.tar.zst" -- plait verify --deep -j1 out
 }

@@ -123,7 +123,7 @@ packed()
 	YAML
 	rm -rf out work
 	plait run -q -j1 r.yaml >/dev/null
-	plait verify -q -j1 out >/dev/null
+	plait verify --deep -q -j1 out >/dev/null
 }
 
 @test "anyres: grid, tiles, overview and tokens of LLaVA-NeXT" {
@@ -291,11 +291,11 @@ packed()
 		data[3] = data[3].replace(b'"0.t3.png"]', b'"0.t9.png"]', 1)
 		open("out/000000.tar", "wb").write(b'"segments":'.join(data))
 	PY
-	run --separate-stderr plait verify -j1 out
+	run --separate-stderr plait verify --deep -j1 out
 	[[ $stderr =~ 'its XXH3-128 is '([0-9a-f]{32}) ]] || { show_run; fail "no hash is told"; }
 	jq --arg h "${BASH_REMATCH[1]}" '.shards[0].xxh3_128 = $h' out/dataset.json >d.json
 	cp d.json out/dataset.json
-	expect 3 "not as many tiles as its grid" "two segments name one image" "names an image that is not there" -- plait verify -j1 out
+	expect 3 "not as many tiles as its grid" "two segments name one image" "names an image that is not there" -- plait verify --deep -j1 out
 }
 
 @test "plait resize takes the policies that make one picture" {

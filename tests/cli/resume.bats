@@ -106,13 +106,13 @@ kept()     # CORPUS
 	expect 3 "holds shards of another" -- plait run -j1 r.yaml
 	expect 0 -- plait run -j1 --force r.yaml
 	[ "$(ls out/*.tar.zst)" = out/000000.tar.zst ]
-	plait verify -q -j1 out >/dev/null
+	plait verify --deep -q -j1 out >/dev/null
 }
 
 @test "verify sees a shard that the description does not name" {
 	plait run -q -j1 r.yaml >/dev/null
 	cp out/000000.tar.zst out/000099.tar.zst
-	expect 3 "000099.tar.zst" "does not name" -- plait verify -j1 out
+	expect 3 "000099.tar.zst" "does not name" -- plait verify --deep -j1 out
 }
 
 @test "names on standard input that cannot be read are a failure" {

@@ -62,7 +62,7 @@ adds_up()     # DIR
 
 @test "align: pairs, interleaved documents and text become a data set that verify accepts" {
 	[ "$(cat align.code)" = 0 ] || { cat align.err >&2; false; }
-	expect 0 -- plait verify -j2 align
+	expect 0 -- plait verify --deep -j2 align
 	adds_up align
 	[ "$(documents align | jq -s length)" = "$(jq .samples align/dataset.json)" ]
 }
@@ -116,7 +116,7 @@ adds_up()     # DIR
 
 @test "instruct: conversations with and without pictures become a data set that verify accepts" {
 	[ "$(cat instruct.code)" = 0 ] || { cat instruct.err >&2; false; }
-	expect 0 -- plait verify -j2 instruct
+	expect 0 -- plait verify --deep -j2 instruct
 	adds_up instruct
 	[ "$(jq '.sources[] | select(.name == "owleval") | .in' instruct/dataset.json)" = 62 ]
 	[ "$(jq '.sources[] | select(.name == "owleval") | .out' instruct/dataset.json)" = 62 ]

@@ -194,7 +194,7 @@ stopped()
 	done
 	mpirun --oversubscribe -n 2 plait-run -q -j1 r.yaml >/dev/null
 	same_as_reference
-	expect 0 -- plait verify -j1 out
+	expect 0 -- plait verify --deep -j1 out
 }
 
 @test "SIGKILL of one rank ends the job with an error, and the rerun goes on" {

@@ -63,7 +63,7 @@ same_as_reference()     # DIR
 	plait balance -q -c r.yaml --work w -o plan.json
 	mpirun --oversubscribe -n 3 plait-pack -q -j1 plan.json -o out
 	same_as_reference out
-	expect 0 -- plait verify -j1 out
+	expect 0 -- plait verify --deep -j1 out
 }
 
 @test "another seed, another order of the same samples" {
@@ -131,7 +131,7 @@ same_as_reference()     # DIR
 	mpirun --oversubscribe -n 3 plait-run -q -j1 r.yaml >/dev/null
 	[ "$(bytes_of out)" = "$one" ]
 	tar -tf out/000000.tar >/dev/null
-	expect 0 -- plait verify -j1 out
+	expect 0 -- plait verify --deep -j1 out
 }
 
 @test "several tasks of a step that do not see each other are refused" {

@@ -38,7 +38,7 @@ samples() { for f in "$1"/*.tar.zst; do zstd -dcq "$f" | tar -xO --wildcards '*.
 		mpirun --oversubscribe -n "$n" plait-run -q -j1 packed.yaml >/dev/null
 		[ "$(bytes_of packed)" = "$(bytes_of "$BATS_FILE_TMPDIR/packed")" ]
 	done
-	expect 0 -- plait verify -j1 packed
+	expect 0 -- plait verify --deep -j1 packed
 }
 
 @test "every document of the plain data set once, as it is there" {
@@ -80,7 +80,7 @@ samples() { for f in "$1"/*.tar.zst; do zstd -dcq "$f" | tar -xO --wildcards '*.
 	[ "$(samples kept | jq -s '[.[] | select(.tokens > .budget and (.documents | length) == 1)] | length')" = "$longer" ]
 	jq -e --argjson n "$longer" '.packing.longer == 0 and ([.sources[].dropped_at_packing.too_long // 0] | add) == $n' short/dataset.json ||
 	    { jq .sources short/dataset.json >&2; false; }
-	plait verify -q -j1 short
+	plait verify --deep -q -j1 short
 }
 
 @test "show tells documents apart, ls lists sequences" {
