@@ -53,7 +53,7 @@ tools="ingest resize filter dedup balance pack run verify synth ls cat show stat
 	expect 2 "RECIPE" -- plait run
 	expect 2 "RECIPE" -- plait balance
 	expect 2 "PLAN" -- plait pack
-	expect 2 "DIR" -- plait verify
+	expect 2 "no names came" -- plait verify
 	expect 2 "SQL" -- plait sql c
 	expect 2 "--key" -- plait cat x.tar
 	expect 2 "FILE" -- plait hash
