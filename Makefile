@@ -25,6 +25,7 @@ DIST_SRC  := $(sort $(wildcard libpipe/dist/*.c))
 SHARD_SRC := $(sort $(wildcard shards/*.c))
 # The part of base that the reader library needs; the rest of libpipe stays out of it.
 SHARD_BASE := $(addprefix libpipe/base/,err.c reason.c buf.c file.c hash.c json.c)
+SHARD_HEADERS := $(addprefix shards/,shard.h tar_read.h bytes.h writer.h) $(addprefix libpipe/base/,err.h file.h)
 STEP_SRC  := $(sort $(wildcard tools/step_*.c) $(wildcard tools/tool*.c))
 SYNTH_SRC := $(sort $(wildcard tools/synth_*.c))
 STAT_SRC  := $(sort $(wildcard tools/stat_*.c))
@@ -70,12 +71,14 @@ PKG        = $(shell pkg-config $(1) $(2) 2>/dev/null)
 PIPE_LIBS  = $(call PKG,--libs,$(PKGS_PIPE)) -lgif $(if $(HAVE_UNISTRING),-lunistring) $(if $(HAVE_SPM),-lstdc++) $(SHARD_LIBS) -lm
 CXX_FLAGS  = -std=c++17 -fPIC $(HARD_$(VARIANT)) -Wall -Wextra -Wshadow -Wconversion $(if $(DEVELOPER),-Werror) -I. $(CPPFLAGS) $(CXXFLAGS)
 SHARD_LIBS = $(call PKG,--libs,$(PKGS_SHARD)) -lpthread
-MPI_FLAGS  = $(patsubst -I%,-isystem %,$(shell $(MPICC) --showme:compile 2>/dev/null))
-MPI_LIBS   = $(shell $(MPICC) --showme:link 2>/dev/null)
+# Open MPI's wrapper tells its flags; any other is asked to compile and link itself.
+MPI_FLAGS := $(patsubst -I%,-isystem %,$(shell $(MPICC) --showme:compile 2>/dev/null))
+MPI_LIBS  := $(shell $(MPICC) --showme:link 2>/dev/null)
+MPI_CC    := $(if $(MPI_LIBS),$(CC),$(MPICC))
 
 .DEFAULT_GOAL := all
-.PHONY: all units benches fuzzers demo check check-quick check-asan check-tsan check-valgrind bench bench-img bench-dedup lint fuzz man install \
-        uninstall setup clean help
+.PHONY: all units benches fuzzers demo check check-quick check-asan check-tsan check-slurm check-valgrind bench bench-img bench-dedup lint fuzz man install \
+        install-files uninstall dist setup clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -85,7 +88,7 @@ all: $(BINS) $(ARCHIVES) $(SO)
 $(B)/obj/libpipe/dist/%.o: libpipe/dist/%.c $(B)/flags
 	$(SAY) CC $<
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(MPI_FLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(MPI_CC) $(ALL_CFLAGS) $(MPI_FLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/obj/%.o: %.c $(B)/flags
 	$(SAY) CC $<
@@ -129,7 +132,7 @@ $(B)/bin/plait-synth: $(call obj,$(SYNTH_SRC))
 $(addprefix $(B)/bin/plait-,$(MPI_TOOLS)): $(B)/bin/plait-%: $(B)/obj/tools/%.o $(B)/lib/libsteps.a $(B)/lib/libdist.a $(ARCHIVES)
 	$(SAY) LD $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $(filter %.o,$^) $(B)/lib/libsteps.a $(B)/lib/libdist.a $(ARCHIVES) $(PIPE_LIBS) $(MPI_LIBS)
+	$(Q)$(MPI_CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $(filter %.o,$^) $(B)/lib/libsteps.a $(B)/lib/libdist.a $(ARCHIVES) $(PIPE_LIBS) $(MPI_LIBS)
 
 $(B)/bin/plait-stat: $(call obj,$(STAT_SRC))
 $(addprefix $(B)/bin/plait-,$(SERIAL_TOOLS)): $(B)/bin/plait-%: $(B)/obj/tools/%.o $(B)/obj/tools/serial.o $(ARCHIVES)
@@ -142,7 +145,7 @@ $(addprefix $(B)/bin/plait-,$(SERIAL_TOOLS)): $(B)/bin/plait-%: $(B)/obj/tools/%
 $(B)/tests/test_dist_%: $(B)/obj/tests/unit/test_dist_%.o $(B)/lib/libdist.a $(ARCHIVES)
 	$(SAY) LD $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(B)/lib/libdist.a $(ARCHIVES) $(PIPE_LIBS) $(MPI_LIBS) -lcmocka
+	$(Q)$(MPI_CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(B)/lib/libdist.a $(ARCHIVES) $(PIPE_LIBS) $(MPI_LIBS) -lcmocka
 
 # fuzz_* programs replay the corpus of a fuzz target.
 $(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)
@@ -185,6 +188,12 @@ check-asan check-tsan: check-%: setup
 	@$(MAKE) --no-print-directory VARIANT=$* all units
 	@scripts/check --variant $*
 
+# Slurm itself is for this one target: it is not part of setup.
+check-slurm: setup
+	@scripts/setup slurm || echo 'check-slurm: Slurm cannot be installed here'
+	@$(MAKE) --no-print-directory all
+	@scripts/check-slurm $(B)
+
 check-valgrind: setup
 	@$(MAKE) --no-print-directory all units
 	@scripts/valgrind $(B)
@@ -210,7 +219,8 @@ fuzz: setup
 	@scripts/fuzz
 
 # ---- manual, installation ----------------------------------------------------------------------
-MANS := $(addprefix $(B)/man/,$(addsuffix .1,$(TOOLS)))
+# Without scdoc the pages that a release brings along (make dist).
+MANS := $(if $(shell command -v scdoc),$(addprefix $(B)/man/,$(addsuffix .1,$(TOOLS))),$(wildcard man/*.1))
 man: $(MANS) $(B)/plait.bash
 
 $(B)/man/%.1: $(B)/bin/%
@@ -221,25 +231,38 @@ $(B)/man/%.1: $(B)/bin/%
 $(B)/plait.bash: $(BINS)
 	$(Q)for t in $(BINS); do $$t --help-completion || exit 1; done > $@
 
+# Nothing that is installed knows PREFIX: the tree may be moved.
+TO       := $(DESTDIR)$(PREFIX)
+COMPLETE := share/bash-completion/completions
 install: all man
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/plait/shards \
-	    $(DESTDIR)$(PREFIX)/include/plait/libpipe/base $(DESTDIR)$(PREFIX)/share/man/man1 \
-	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/plait/configs
-	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 $(B)/lib/libplaitshards.a $(SO) $(DESTDIR)$(PREFIX)/lib
-	ln -sf $(notdir $(SO)) $(DESTDIR)$(PREFIX)/lib/libplaitshards.so
-	install -m 644 shards/shard.h shards/tar_read.h shards/bytes.h shards/writer.h $(DESTDIR)$(PREFIX)/include/plait/shards
-	install -m 644 libpipe/base/err.h libpipe/base/file.h $(DESTDIR)$(PREFIX)/include/plait/libpipe/base
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' shards/plaitshards.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/plaitshards.pc
-	install -m 644 $(MANS) $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 $(B)/plait.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/plait
-	install -m 644 configs/*.yaml $(DESTDIR)$(PREFIX)/share/plait/configs
+	@$(MAKE) --no-print-directory install-files
+
+install-files:
+	install -D -m 755 -t $(TO)/bin $(BINS)
+	install -D -m 644 -t $(TO)/lib $(B)/lib/libplaitshards.a $(SO)
+	ln -sf $(notdir $(SO)) $(TO)/lib/libplaitshards.so
+	for h in $(SHARD_HEADERS); do install -D -m 644 $$h $(TO)/include/plait/$$h || exit 1; done
+	install -d $(TO)/lib/pkgconfig
+	sed -e 's|@VERSION@|$(VERSION)|' shards/plaitshards.pc.in > $(TO)/lib/pkgconfig/plaitshards.pc
+	$(if $(MANS),install -D -m 644 -t $(TO)/share/man/man1 $(MANS),@echo 'man pages are left out: scdoc is not installed')
+	install -D -m 644 $(B)/plait.bash $(TO)/$(COMPLETE)/plait
+	for t in $(filter-out plait,$(TOOLS)); do ln -sf plait $(TO)/$(COMPLETE)/$$t || exit 1; done
+	install -D -m 644 -t $(TO)/share/plait/configs configs/README.md configs/*.yaml
+	install -D -m 644 -t $(TO)/share/plait/slurm scripts/slurm/README.md scripts/slurm/job.sh
+	install -D -m 755 -t $(TO)/share/plait/slurm scripts/slurm/chain scripts/slurm/*.sbatch
+	install -D -m 644 -t $(TO)/share/doc/plait LICENSE README.md shards/SPEC.md
+	install -D -m 644 scripts/plait.modulefile $(TO)/share/modulefiles/plait/$(VERSION)
 
 uninstall:
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(TOOLS)) $(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(addsuffix .1,$(TOOLS)))
-	rm -f $(DESTDIR)$(PREFIX)/lib/libplaitshards.* $(DESTDIR)$(PREFIX)/lib/pkgconfig/plaitshards.pc
-	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/plait
-	rm -rf $(DESTDIR)$(PREFIX)/include/plait $(DESTDIR)$(PREFIX)/share/plait
+	rm -f $(addprefix $(TO)/bin/,$(TOOLS)) $(addprefix $(TO)/share/man/man1/,$(addsuffix .1,$(TOOLS)))
+	rm -f $(TO)/lib/libplaitshards.* $(TO)/lib/pkgconfig/plaitshards.pc $(addprefix $(TO)/$(COMPLETE)/,$(TOOLS))
+	rm -f $(TO)/share/modulefiles/plait/$(VERSION)
+	rm -rf $(TO)/include/plait $(TO)/share/plait $(TO)/share/doc/plait
+	-rmdir $(TO)/share/modulefiles/plait 2>/dev/null
+
+dist: all man
+	git archive --prefix=plait-$(VERSION)/man/ $(addprefix --add-file=,$(MANS)) --prefix=plait-$(VERSION)/ \
+	    -o build/plait-$(VERSION).tar.gz HEAD
 
 clean:
 	rm -rf build
@@ -251,7 +274,8 @@ help:
 	@echo 'make check-asan   the same under address and undefined-behaviour sanitizers (check-tsan: threads, check-valgrind)'
 	@echo 'make fuzz         look for inputs that break a parser, FUZZ_SECONDS each'
 	@echo 'make bench        measure against the usual Python, write build/bench.tsv'
-	@echo 'make lint man install uninstall clean'
+	@echo 'make check-slurm  the batch scripts on a real Slurm, brought up on virtual nodes'
+	@echo 'make lint man install uninstall dist clean'
 
 -include $(patsubst %.o,%.d,$(call obj,$(PIPE_SRC) $(DIST_SRC) $(SHARD_SRC) $(STEP_SRC) $(SYNTH_SRC) $(UNIT_SRC) \
   $(FUZZ_SRC) $(BENCH_SRC) tests/fuzz/replay.c $(wildcard tools/*.c)))

@@ -45,16 +45,34 @@ static const struct pl_tool front = {
 	.common_set = 0,
 };
 
+static int flushed(FILE *to)
+{
+	if (fflush(to) == 0 && !ferror(to))
+		return 0;
+	pl_log(PL_LOG_ERROR, "cannot write to standard output: %s", strerror(errno));
+	return 3;
+}
+
 static int list_tools(FILE *to)
 {
 	fputs("usage: plait TOOL [ARGUMENT...]\n\n", to);
 	for (size_t i = 0; i < PL_ARRAY_LEN(tools); i++)
 		fprintf(to, "  %-8s %s\n", tools[i].name, tools[i].summary);
 	fputs("\nplait TOOL -h explains a tool; plait --version tells the version\n", to);
-	if (fflush(to) == 0 && !ferror(to))
-		return 0;
-	pl_log(PL_LOG_ERROR, "cannot write to standard output: %s", strerror(errno));
-	return 3;
+	return flushed(to);
+}
+
+/* plait TOOL ... completes as plait-TOOL does, whose functions are in the same file. */
+static int print_completion(void)
+{
+	fputs("# bash completion of plait\n_plait()\n{\n\tlocal cur=\"${COMP_WORDS[COMP_CWORD]}\"\n"
+	      "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\tCOMPREPLY=($(compgen -W '", stdout);
+	for (size_t i = 0; i < PL_ARRAY_LEN(tools); i++)
+		fprintf(stdout, "%s ", tools[i].name);
+	fputs("-h --help --version' -- \"$cur\"))\n"
+	      "\telif declare -F \"_plait_${COMP_WORDS[1]}\" >/dev/null; then\n\t\t\"_plait_${COMP_WORDS[1]}\"\n"
+	      "\telse\n\t\tCOMPREPLY=($(compgen -f -- \"$cur\"))\n\tfi\n}\ncomplete -o filenames -F _plait plait\n", stdout);
+	return flushed(stdout);
 }
 
 /* Options of plait itself: help, version, manual source, completion. */
@@ -67,6 +85,8 @@ static int own_option(int argc, char **argv)
 
 	if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)
 		return list_tools(stdout);
+	if (strcmp(argv[1], "--help-completion") == 0)
+		return print_completion();
 	st = pl_opt_parse(&front, argc, argv, &first, &outcome, &err);
 	if (st != PL_OK)
 		pl_log_err(PL_LOG_ERROR, &err);

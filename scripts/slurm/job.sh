@@ -23,8 +23,9 @@ say() { printf '[%(%F %T)T] %s\n' -1 "$*"; }
 job_stop()
 {
 	job_asked=$1
+	[ -n "$job_launcher" ] || return 0
 	say "SIG$1: asking the tool to stop where it can go on later"
-	[ -z "$job_launcher" ] || kill -USR1 "$job_launcher" 2>/dev/null
+	kill -USR1 "$job_launcher" 2>/dev/null
 }
 trap 'job_stop USR1' USR1
 trap 'job_stop TERM' TERM
