@@ -108,7 +108,7 @@ job_requeue()
 	if [ "$state" != RUNNING ]; then
 		say "not requeued: the job is ${state:-gone}. The same sbatch command goes on where it stopped"
 	elif [ "${SLURM_RESTART_COUNT:-0}" -ge "$MAX_RESTARTS" ]; then
-		say "not requeued: it was $SLURM_RESTART_COUNT times. The same sbatch command goes on where it stopped"
+		say "not requeued: it was ${SLURM_RESTART_COUNT:-0} times, as often as MAX_RESTARTS allows. The same sbatch command goes on where it stopped"
 	elif say "requeued: Slurm starts this job again, and it goes on where it stopped" && scontrol requeue "$SLURM_JOB_ID"; then
 		sleep 60 &     # in which Slurm ends this shell
 		wait

@@ -103,6 +103,26 @@ run_job() { completes "$@" "$SLURM_SCRIPTS/run.sbatch" r.yaml -o "$out" --work "
 	grep -q 'failed: exit code 3' "$(log_of "$job")"
 }
 
+@test "a step that a signal ends at its start is started once more, and once only" {
+	local job
+	mkdir -p fake
+	ln -sf "$PLAIT_BIN/plait" fake/plait
+	cat >fake/plait-resize <<-'END'
+	#!/bin/sh
+	shift 2     # -j 1
+	echo started >>"$1"
+	[ "$(wc -l <"$1")" -gt "$2" ] || kill -SEGV $$
+	END
+	chmod +x fake/plait-resize
+	job=$(PLAIT_BIN=$PWD/fake submit -N1 -n1 "$SLURM_SCRIPTS/tool.sbatch" resize "$PWD/once" 1)
+	wait_state "$job" COMPLETED
+	grep -q '(once more)' "$(log_of "$job")"
+	job=$(PLAIT_BIN=$PWD/fake submit -N1 -n1 "$SLURM_SCRIPTS/tool.sbatch" resize "$PWD/twice" 5)
+	wait_state "$job" FAILED
+	[ "$(wc -l <twice)" -eq 2 ]
+	grep -q 'failed: exit code 139' "$(log_of "$job")"
+}
+
 # ---- chains and arrays -------------------------------------------------------------------------
 
 @test "a chain by afterok makes what plait run makes" {
@@ -283,6 +303,7 @@ stop_time()
 	head_node scancel --signal=TERM "$job"
 	wait_state "$job" FAILED
 	took=$((($(date +%s%N) - began) / 1000000))
+	grep -q 'not requeued: it was 0 times' "$(log_of "$job")"
 	[ "$(job_field "$job" ExitCode)" = 75:0 ] || lost_job "$job" "exit code 75" "has $(job_field "$job" ExitCode)"
 	note "$name: $took ms from SIGTERM to the end of the job with exit code 75"
 	[ $took -lt 5000 ] || fail "$name: took $took ms to stop"
