@@ -5,13 +5,16 @@
 #include "job_internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define CHUNK ((uint64_t)1 << 30)
+#define START_SECONDS 300
 
 static volatile sig_atomic_t stop_signal;
 
@@ -69,10 +72,15 @@ static enum pl_status refuse_singletons(const struct pl_job *job, struct pl_err 
 
 static enum pl_status start_mpi(struct pl_job *job, struct pl_err *err)
 {
+	long limit = env_number("PLAIT_START_SECONDS");
 	int provided = 0;
 
+	/* A start over several nodes may hang (srun with some PMIx: one in some hundred), and nobody would notice before the job's
+	 * time is over: SIGALRM ends this process, and so the step. */
+	(void)alarm(limit >= 0 && limit <= INT_MAX ? (unsigned)limit : START_SECONDS);
 	if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
 		return pl_fail(err, PL_ERR_IO, PL_SEV_JOB, NULL, "MPI_Init_thread failed");
+	(void)alarm(0);
 	job->mpi = true;
 	if (MPI_Comm_dup(MPI_COMM_WORLD, &job->comm) != MPI_SUCCESS)
 		return pl_fail(err, PL_ERR_IO, PL_SEV_JOB, NULL, "MPI_Comm_dup failed");

@@ -11,7 +11,8 @@
 struct pl_job;
 
 /* MPI_Init_thread(FUNNELED), stop signals (TERM, INT, USR1) set a flag. Refuses to run as N singletons (size 1 under a
- * Slurm step or Open MPI job of several tasks). Without any launcher's environment MPI is not started at all: the
+ * Slurm step or Open MPI job of several tasks). When the ranks have not found each other after 300 s ($PLAIT_START_SECONDS; 0: never mind)
+ * SIGALRM ends the process. Without any launcher's environment MPI is not started at all: the
  * tool is one process, and quick to start. Collective. */
 PL_MUST_CHECK enum pl_status pl_job_start(struct pl_job **job, struct pl_err *err);
 /* MPI_Finalize. Collective; every rank then exits with one code. */

@@ -81,7 +81,8 @@ job_launch()     # COMMAND...: returns its exit code; signals that come meanwhil
 }
 
 # step TOOL ARGS...: runs plait-TOOL on all ranks of the job; returns its exit code. A step that a signal ended within its
-# first seconds is started once more: starts over several nodes fail now and then, and a tool that runs again goes on.
+# first seconds, or whose ranks did not find each other (142), is started once more: starts over several nodes fail now and
+# then, and a tool that runs again goes on.
 step()
 {
 	local tool=$1 rc began again=''
@@ -96,7 +97,8 @@ step()
 		job_launch "$(command -v "plait-$tool" || echo "plait-$tool")" "$@"
 		rc=$?
 		say "step $job_steps: exit code $rc after $((SECONDS - began)) s"
-		[ $rc -gt 128 ] && [ $rc -ne 205 ] && [ -z "$again$job_asked" ] && [ $((SECONDS - began)) -lt 20 ] || return $rc
+		[ -z "$again$job_asked" ] && [ $rc -gt 128 ] && [ $rc -ne 205 ] || return $rc
+		[ $rc -eq 142 ] || [ $((SECONDS - began)) -lt 20 ] || return $rc
 		again=' (once more)'
 	done
 }
@@ -129,6 +131,7 @@ finish()
 	75) say "stopped as asked: exit code 75. What is finished stays"; job_requeue ;;
 	126 | 127) say "could not be started: exit code $rc. Is plait on PATH on every node, and are its libraries?" ;;
 	137) say "killed: exit code 137. Out of memory? Ask for more (--mem), or fewer workers (WORKERS), or --memory for dedup; then the same sbatch command goes on" ;;
+	142) say "the ranks did not find each other in time (PLAIT_START_SECONDS), twice: exit code 142" ;;
 	205) say "mpirun lost a node: exit code 205"; job_requeue ;;
 	*) say "failed: exit code $rc. The same sbatch command goes on where it stopped" ;;
 	esac

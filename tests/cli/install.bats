@@ -120,6 +120,15 @@ setup_file()
 	[ "${lines[0]}" = "$AT/bin/plait" ]
 }
 
+@test "make honours the compiler, the wrapper and the flags it is given" {
+	local f
+	run -0 env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -n -C "$(repository)" B="$PWD/b" V=1 CC=thatcc MPICC=thatmpicc CFLAGS=-DGIVEN LDFLAGS=-Wl,-Lgiven all
+	for f in 'thatcc .*-DGIVEN.* -c ' 'thatcc .*-Wl,-Lgiven .*bin/plait-ls' 'thatmpicc .*-DGIVEN.*dist/job.c' 'thatmpicc .*-Wl,-Lgiven .*bin/plait-run' \
+	    'thatcc .*-shared .*-Wl,-Lgiven'; do
+		grep -qE -- "$f" <<<"${output//\\$'\n'/}" || fail "no command like '$f'"
+	done
+}
+
 @test "uninstall leaves nothing, and nothing of others" {
 	make_target "$PWD/dest" install-files
 	touch dest/opt/plait/bin/other dest/opt/plait/share/modulefiles/other

@@ -123,6 +123,24 @@ run_job() { completes "$@" "$SLURM_SCRIPTS/run.sbatch" r.yaml -o "$out" --work "
 	grep -q 'failed: exit code 139' "$(log_of "$job")"
 }
 
+@test "a start that hangs is ended and made once more" {
+	local job
+	mkdir -p late
+	ln -sf "$PLAIT_BIN/plait" late/plait
+	cat >late/plait-resize <<-END
+	#!/bin/sh
+	# Rank 1 does not come the first time.
+	if [ "\$SLURM_PROCID" = 1 ] && mkdir came 2>/dev/null; then sleep 8; exit 1; fi
+	exec "$PLAIT_BIN/plait-resize" "\$@"
+	END
+	chmod +x late/plait-resize
+	job=$(PLAIT_START_SECONDS=3 PLAIT_BIN=$PWD/late submit -N2 --ntasks-per-node=1 "$SLURM_SCRIPTS/tool.sbatch" resize -s 96 -f webp -o late.small in/pairs/00000.tar)
+	wait_state "$job" COMPLETED
+	grep -q 'exit code 142 after' "$(log_of "$job")"
+	grep -q '(once more)' "$(log_of "$job")"
+	[ -s late.small/00000.tar ]
+}
+
 # ---- chains and arrays -------------------------------------------------------------------------
 
 @test "a chain by afterok makes what plait run makes" {
