@@ -282,7 +282,7 @@ stopped()
 		# Under mpirun a rank may have had 10 ms: what it was writing then goes when the next run begins.
 		[ $launcher = mpirun ] || no_leftovers cancelled cancelled.work
 		[ "$(state_of "$job")" = CANCELLED ]
-		run_job -N2
+		if [ $launcher = srun ]; then run_job -N2; else plait run -q -j1 r.yaml -o cancelled --work cancelled.work >/dev/null; fi
 		same_as_reference cancelled
 	done
 }
