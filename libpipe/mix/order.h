@@ -13,7 +13,7 @@
 #define PL_MIX_ORDER_H
 
 #include "libpipe/base/err.h"
-#include "perm.h"
+#include "libpipe/base/perm.h"
 
 struct pl_order;
 /* What decides an order besides the number of samples in each shard. groups: only so many of the pass's groups are drawn from (0: all). */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "libpipe/mix/perm.h"
+#include "libpipe/base/perm.h"
 
 /* Many inverses at once, in stretches of every length. */
 static void check_inverses(const struct pl_perm *p)

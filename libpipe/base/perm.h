@@ -2,8 +2,8 @@
 /* A keyed permutation of [0, n) computed on demand: a balanced Feistel network
  * over the next even power of two with cycle walking (Black and Rogaway,
  * "Ciphers with Arbitrary Finite Domains", 2002). Not for secrets. */
-#ifndef PL_MIX_PERM_H
-#define PL_MIX_PERM_H
+#ifndef PL_BASE_PERM_H
+#define PL_BASE_PERM_H
 
 #include <stddef.h>
 #include <stdint.h>
