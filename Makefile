@@ -22,10 +22,12 @@ TOOLS        := plait $(addprefix plait-,$(MPI_TOOLS) $(SERIAL_TOOLS))
 
 PIPE_SRC  := $(sort $(foreach room,base img corpus dedup mix,$(wildcard libpipe/$(room)/*.c)))
 DIST_SRC  := $(sort $(wildcard libpipe/dist/*.c))
-SHARD_SRC := $(sort $(wildcard shards/*.c))
-# The part of base that the reader library needs; the rest of libpipe stays out of it.
-SHARD_BASE := $(addprefix libpipe/base/,err.c reason.c buf.c file.c hash.c json.c)
-SHARD_HEADERS := $(addprefix shards/,shard.h tar_read.h bytes.h writer.h) $(addprefix libpipe/base/,err.h file.h)
+SHARD_SRC := $(sort $(wildcard shards/*.c shards/reader/*.c))
+# What the reader library needs of libpipe: a part of base, and the decoders of img; the rest stays out of it.
+SHARD_BASE := $(addprefix libpipe/base/,err.c reason.c buf.c file.c hash.c json.c perm.c) \
+              $(filter-out libpipe/img/pool%,$(sort $(wildcard libpipe/img/*.c)))
+SHARD_HEADERS := $(addprefix shards/,shard.h tar_read.h bytes.h writer.h $(addprefix reader/,dataset.h order.h loader.h image.h)) \
+                 $(addprefix libpipe/base/,err.h file.h perm.h)
 STEP_SRC  := $(sort $(wildcard tools/step_*.c) $(wildcard tools/tool*.c))
 SYNTH_SRC := $(sort $(wildcard tools/synth_*.c))
 STAT_SRC  := $(sort $(wildcard tools/stat_*.c))
@@ -42,8 +44,8 @@ ARCHIVES  := $(B)/lib/libpipe.a $(B)/lib/libplaitshards.a
 SO        := $(B)/lib/libplaitshards.so.$(SOVERSION)
 
 # ---- flags -------------------------------------------------------------------------------------
-PKGS_PIPE  := libwebp libwebpdemux libjpeg spng jansson yaml-0.1 sqlite3 libseccomp libutf8proc
-PKGS_SHARD := libarchive libzstd libxxhash jansson
+PKGS_PIPE  := jansson yaml-0.1 sqlite3 libseccomp libutf8proc
+PKGS_SHARD := libarchive libzstd libxxhash jansson libwebp libwebpdemux libjpeg spng
 # Optional, left out where they are not: colour profiles (lcms2), AVIF (libavif), scripts (libunistring, which has no pkg-config
 # file) and, by script, languages (libexttextcat); models of tokens (SentencePiece, which needs a C++ compiler).
 HAVE_LCMS2 := $(shell pkg-config --exists lcms2 2>/dev/null && echo 1)
@@ -51,7 +53,8 @@ HAVE_AVIF  := $(shell pkg-config --exists libavif 2>/dev/null && echo 1)
 HAVE_UNISTRING := $(shell echo '\#include <unictype.h>' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1)
 HAVE_TEXTCAT   := $(if $(HAVE_UNISTRING),$(shell pkg-config --exists libexttextcat 2>/dev/null && echo 1))
 HAVE_SPM   := $(shell pkg-config --exists sentencepiece 2>/dev/null && command -v $(CXX) >/dev/null 2>&1 && echo 1)
-PKGS_PIPE  += $(if $(HAVE_SPM),sentencepiece) $(if $(HAVE_TEXTCAT),libexttextcat) $(if $(HAVE_LCMS2),lcms2) $(if $(HAVE_AVIF),libavif)
+PKGS_PIPE  += $(if $(HAVE_SPM),sentencepiece) $(if $(HAVE_TEXTCAT),libexttextcat)
+PKGS_SHARD += $(if $(HAVE_LCMS2),lcms2) $(if $(HAVE_AVIF),libavif)
 HAVE       := $(if $(HAVE_LCMS2),-DHAVE_LCMS2) $(if $(HAVE_AVIF),-DHAVE_AVIF) $(if $(HAVE_SPM),-DHAVE_SENTENCEPIECE) $(if $(HAVE_UNISTRING),-DHAVE_UNISTRING) \
               $(if $(HAVE_TEXTCAT),-DHAVE_TEXTCAT -DLANGUAGES_DIR=$(shell pkg-config --variable=pkgdatadir libexttextcat))
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
@@ -68,9 +71,9 @@ LINK_fuzz    := -fsanitize=fuzzer,address,undefined
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fPIC -ffp-contract=off $(HARD_$(VARIANT)) $(WARN) \
              -I. $(HAVE) $(CPPFLAGS) $(CFLAGS)
 PKG        = $(shell pkg-config $(1) $(2) 2>/dev/null)
-PIPE_LIBS  = $(call PKG,--libs,$(PKGS_PIPE)) -lgif $(if $(HAVE_UNISTRING),-lunistring) $(if $(HAVE_SPM),-lstdc++) $(SHARD_LIBS) -lm
+PIPE_LIBS  = $(call PKG,--libs,$(PKGS_PIPE)) $(if $(HAVE_UNISTRING),-lunistring) $(if $(HAVE_SPM),-lstdc++) $(SHARD_LIBS)
 CXX_FLAGS  = -std=c++17 -fPIC $(HARD_$(VARIANT)) -Wall -Wextra -Wshadow -Wconversion $(if $(DEVELOPER),-Werror) -I. $(CPPFLAGS) $(CXXFLAGS)
-SHARD_LIBS = $(call PKG,--libs,$(PKGS_SHARD)) -lpthread
+SHARD_LIBS = $(call PKG,--libs,$(PKGS_SHARD)) -lgif -lpthread -lm
 # Open MPI's wrapper tells its flags; any other is asked to compile and link itself.
 MPI_FLAGS := $(patsubst -I%,-isystem %,$(shell $(MPICC) --showme:compile 2>/dev/null))
 MPI_LIBS  := $(shell $(MPICC) --showme:link 2>/dev/null)
@@ -116,11 +119,12 @@ $(B)/lib/%.a:
 	@mkdir -p $(@D)
 	$(Q)rm -f $@ && ar rcsD $@ $^
 
-$(SO): $(call obj,$(SHARD_SRC) $(SHARD_BASE)) shards/plaitshards.map
+# Of the archive only what the reader's own objects need.
+$(SO): $(call obj,$(SHARD_SRC)) $(B)/lib/libplaitshards.a shards/plaitshards.map
 	$(SAY) LD $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) -shared -Wl,-soname,$(notdir $@) -Wl,--version-script=shards/plaitshards.map $(LINK_$(VARIANT)) $(LDFLAGS) \
-	    -o $@ $(filter %.o,$^) $(SHARD_LIBS)
+	    -o $@ $(filter %.o %.a,$^) $(SHARD_LIBS)
 	$(Q)ln -sf $(notdir $@) $(B)/lib/libplaitshards.so
 
 $(B)/bin/plait: $(B)/obj/tools/plait.o $(ARCHIVES)
@@ -243,7 +247,7 @@ install-files:
 	ln -sf $(notdir $(SO)) $(TO)/lib/libplaitshards.so
 	for h in $(SHARD_HEADERS); do install -D -m 644 $$h $(TO)/include/plait/$$h || exit 1; done
 	install -d $(TO)/lib/pkgconfig
-	sed -e 's|@VERSION@|$(VERSION)|' shards/plaitshards.pc.in > $(TO)/lib/pkgconfig/plaitshards.pc
+	sed -e 's|@VERSION@|$(VERSION)|' -e 's|@PKGS@|$(PKGS_SHARD)|' shards/plaitshards.pc.in > $(TO)/lib/pkgconfig/plaitshards.pc
 	$(if $(MANS),install -D -m 644 -t $(TO)/share/man/man1 $(MANS),@echo 'man pages are left out: scdoc is not installed')
 	install -D -m 644 $(B)/plait.bash $(TO)/$(COMPLETE)/plait
 	for t in $(filter-out plait,$(TOOLS)); do ln -sf plait $(TO)/$(COMPLETE)/$$t || exit 1; done

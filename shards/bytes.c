@@ -217,6 +217,12 @@ const struct shard_seek_table *shard_bytes_table(const struct shard_bytes *b)
 	return b->kind == SHARD_BYTES_SEEKABLE ? &b->table : NULL;
 }
 
+void shard_bytes_take_table(struct shard_bytes *b, struct shard_seek_table *t)
+{
+	*t = b->table;
+	memset(&b->table, 0, sizeof b->table);
+}
+
 int shard_bytes_fd(const struct shard_bytes *b)
 {
 	return b->fd;

@@ -11,6 +11,8 @@ enum shard_bytes_kind { SHARD_BYTES_PLAIN, SHARD_BYTES_SEEKABLE, SHARD_BYTES_SPO
 enum shard_bytes_kind shard_bytes_kind(const struct shard_bytes *b);
 /* NULL when not seekable. */
 const struct shard_seek_table *shard_bytes_table(const struct shard_bytes *b);
+/* SEEKABLE: the table becomes the caller's; b can then only be closed. */
+void shard_bytes_take_table(struct shard_bytes *b, struct shard_seek_table *t);
 /* Of the uncompressed bytes for PLAIN (the file) and SPOOLED (the temporary file); owned by b. */
 int shard_bytes_fd(const struct shard_bytes *b);
 /* Exactly len raw bytes of the file at offset, counted in shard_bytes_io. PLAIN and SEEKABLE only. */

@@ -9,6 +9,7 @@
 #include "bytes_impl.h"
 #include "index.h"
 #include "libpipe/base/hash.h"
+#include "shard_impl.h"
 #include "tar_impl.h"
 
 #define SAMPLE_MAX ((uint64_t)1 << 30)   /* tar bytes of a sample read at once */
@@ -156,6 +157,13 @@ void shard_close(struct shard *s)
 	free(s->tar);
 	free(s->path);
 	free(s);
+}
+
+struct shard_bytes *shard_bytes_take(struct shard *s)
+{
+	struct shard_bytes *b = s->bytes;
+	s->bytes = NULL;
+	return b;
 }
 
 uint64_t shard_count(const struct shard *s)

@@ -46,7 +46,7 @@ PL_MUST_CHECK enum pl_status shard_dataset_sample_bytes(const struct shard_datas
 struct shard_cursor;
 struct shard_cursor_options {
 	uint64_t cache;         /* bytes of uncompressed frames kept (the newest always is); 0 = 16 MiB */
-	uint32_t max_open;      /* shards open at once, files and indexes; 0 = 32. An index takes 12 bytes a sample. */
+	uint32_t max_open;      /* shards open at once, files and indexes; 0 = 32. An index takes 16 bytes a sample. */
 };
 /* options may be NULL. d outlives the cursor. */
 PL_MUST_CHECK enum pl_status shard_cursor_open(struct shard_cursor **c, const struct shard_dataset *d,

@@ -33,14 +33,14 @@ struct shard_order {                /* filled in by shard_order_init; same value
 /* Samples of a default block for a data set whose samples have so many tar bytes (shard_dataset_sample_bytes). */
 uint64_t shard_order_block(uint64_t sample_bytes);
 /* Take n, block, stride, window, lanes, seed and epoch from *o (0 counts as 1 for stride, window and lanes), work out the
- * rest. PL_ERR_USAGE: n is 0, or numbers beyond 2^62. */
+ * rest. block becomes n at most, and with lanes a multiple of stride. PL_ERR_USAGE: n is 0 or above 2^40, window x lanes above 2^20. */
 PL_MUST_CHECK enum pl_status shard_order_init(struct shard_order *o, struct pl_err *err);
 /* Number of the sample at position < n, and back. O(1). */
 uint64_t shard_order_at(const struct shard_order *o, uint64_t position);
 uint64_t shard_order_position(const struct shard_order *o, uint64_t sample);
 /* shard_order_at for count positions from `position` on, cheaper than one by one. */
 void shard_order_range(const struct shard_order *o, uint64_t position, size_t count, uint64_t *samples);
-/* The window of a position: its number, and the positions it begins at and ends before. Plain order: windows of one frame's worth, as loaders see fit. */
+/* The window of a position: its number, and the positions it begins at and ends before. As they lie: one window of all. */
 struct shard_order_window { uint64_t number, begin, end; };
 struct shard_order_window shard_order_window(const struct shard_order *o, uint64_t position);
 
