@@ -2,8 +2,8 @@
 /* An epoch of a data set as batches, read ahead by threads.
  *
  * Global batch k is positions [kG, (k+1)G) of the epoch's order (order.h), G being `batch`. Rank r of `world` gets of it the slice
- * [kG + rG/world, kG + (r+1)G/world); worker w of `workers` gets every workers-th of these slices, as PyTorch's DataLoader takes
- * them in turn. So the sequence of global batches is the same for every world and number of workers, and a checkpoint is
+ * [kG + rG/world, kG + (r+1)G/world); worker w of `workers` gets every workers-th of these slices, the first worker the first one from
+ * `position` on, as PyTorch's DataLoader takes them in turn. So the sequence of global batches is the same for every world and number of workers, and a checkpoint is
  * (seed, epoch, position) with position = global batches done x G; see struct shard_batch.
  *
  * Every worker reads every frame of the window that its slices touch: use threads of one loader rather than workers,
@@ -22,7 +22,7 @@ enum shard_decode { SHARD_DECODE_NONE, SHARD_DECODE_FIRST, SHARD_DECODE_ALL };  
 
 struct shard_loader_options {       /* zeroed: one epoch, shuffled, of one rank, batches of one sample, no threads */
 	uint64_t seed, epoch;
-	uint64_t position;              /* samples of the epoch that all ranks together have done; a multiple of batch, or the end */
+	uint64_t position;              /* samples of the epoch that all ranks together have done: batches are counted from there */
 	uint64_t batch;                 /* G, samples of a global batch; 0 = 1 */
 	bool drop_last;                 /* leave out a last batch of fewer than G samples; else its slices are as equal as can be */
 	uint32_t rank, world;           /* world 0 = 1 */
