@@ -7,12 +7,13 @@
 #include "piece.h"
 
 #define CACHE_DEFAULT ((uint64_t)16 << 20)
+#define GRAIN ((uint64_t)64 << 10)   /* frames of about one size take each other's memory */
 
 struct held {
 	struct held *next;
 	struct shard_opened *o;
 	uint32_t piece;
-	uint64_t size;
+	uint64_t cap;                   /* of bytes */
 	uint8_t *bytes;
 };
 
@@ -53,7 +54,7 @@ enum pl_status shard_cursor_open(struct shard_cursor **out, const struct shard_d
 
 static void drop(struct shard_cursor *c, struct held *h)
 {
-	c->held_bytes -= h->size;
+	c->held_bytes -= h->cap;
 	shard_set_drop(&c->set, h->o);
 	free(h->bytes);
 	free(h);
@@ -75,32 +76,38 @@ void shard_cursor_close(struct shard_cursor *c)
 	free(c);
 }
 
-/* Room for size more: the oldest go; the bytes of one that is large enough are handed on. */
-static uint8_t *make_room(struct shard_cursor *c, uint64_t size)
+/* Memory for size bytes, *cap of them: the oldest go where there is too much, and leave theirs if it fits. */
+static uint8_t *make_room(struct shard_cursor *c, uint64_t size, uint64_t *cap)
 {
 	uint8_t *bytes = NULL;
-	while (c->held && c->held_bytes + size > c->cache) {
+	*cap = (size / GRAIN + 1) * GRAIN;
+	while (c->held && c->held_bytes + *cap > c->cache) {
 		struct held **last = &c->held;
 		while ((*last)->next)
 			last = &(*last)->next;
 		struct held *h = *last;
+		uint64_t has = h->cap;
 		*last = NULL;
-		if (!bytes && h->size >= size && h->size / 2 <= size) {
+		if (!bytes && has >= size && has / 2 <= size) {
 			bytes = h->bytes;
 			h->bytes = NULL;
 		}
 		drop(c, h);
+		if (bytes) {
+			*cap = has;
+			break;
+		}
 	}
 	/* Zeroed, as what a broken frame leaves in it is looked at. */
-	return bytes ? bytes : calloc(size ? (size_t)size : 1, 1);
+	return bytes ? bytes : calloc((size_t)*cap, 1);
 }
 
 /* o has a user more, which passes to the piece. */
 static enum pl_status load(struct shard_cursor *c, struct shard_opened *o, uint32_t piece, struct pl_err *err)
 {
-	uint64_t size = o->pieces[piece].size;
+	uint64_t cap;
 	struct held *h = calloc(1, sizeof *h);
-	uint8_t *bytes = make_room(c, size);
+	uint8_t *bytes = make_room(c, o->pieces[piece].size, &cap);
 	int fd = -1;
 	enum pl_status status = PL_OK;
 	struct pl_err own;
@@ -119,9 +126,9 @@ static enum pl_status load(struct shard_cursor *c, struct shard_opened *o, uint3
 		free(bytes);
 		return status;
 	}
-	*h = (struct held) { .next = c->held, .o = o, .piece = piece, .size = size, .bytes = bytes };
+	*h = (struct held) { .next = c->held, .o = o, .piece = piece, .cap = cap, .bytes = bytes };
 	c->held = h;
-	c->held_bytes += size;
+	c->held_bytes += cap;
 	c->stats.frames++;
 	return PL_OK;
 }

@@ -6,8 +6,10 @@
 
 #include "loader_impl.h"
 
-#define MEMORY_SHUFFLED ((uint64_t)96 << 20)
+#define MEMORY_SHUFFLED ((uint64_t)72 << 20)
 #define MEMORY_PLAIN ((uint64_t)24 << 20)
+#define PIXELS_AHEAD ((uint64_t)24 << 20)
+#define AHEAD_MOST 8u
 #define HORIZON_PLAIN 4096u
 #define THREADS_MAX 1024u
 
@@ -55,6 +57,12 @@ static enum pl_status make_order(struct shard_loader *l, struct pl_err *err)
 	return status == PL_OK ? shard_order_init(&l->order, err) : status;
 }
 
+static uint32_t ahead_of(uint64_t batch_bytes)
+{
+	uint64_t fit = PIXELS_AHEAD / batch_bytes;
+	return fit < 1 ? 0 : fit > AHEAD_MOST ? AHEAD_MOST : (uint32_t)fit - 1;
+}
+
 /* What the options leave open, and sums. */
 static void settle(struct shard_loader *l)
 {
@@ -72,8 +80,9 @@ static void settle(struct shard_loader *l)
 		l->horizon = 2 * o->batch / o->world + 4;
 	if (o->memory == 0)
 		o->memory = blocks ? MEMORY_SHUFFLED : MEMORY_PLAIN;
-	if (o->ahead == 0)
-		o->ahead = o->decode == SHARD_DECODE_NONE ? 2 : 1;
+	uint64_t pixels = o->decode == SHARD_DECODE_NONE ? 0 : (uint64_t)o->image.width * o->image.height * 3;
+	if (o->ahead == 0 && pixels)
+		o->ahead = ahead_of(pixels * (o->batch / o->world + 1));
 }
 
 static enum pl_status make_threads(struct shard_loader *l, struct pl_err *err)

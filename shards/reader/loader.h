@@ -32,15 +32,16 @@ struct shard_loader_options {       /* zeroed: one epoch, shuffled, of one rank,
 	uint32_t window, lanes;         /* 0 = SHARD_ORDER_WINDOW, 1 */
 	uint64_t stride;                /* 0 = batch / lanes, at least 1 */
 	uint32_t threads;               /* that read, uncompress and decode; 0: all is done in shard_loader_next */
-	/* Bytes of uncompressed frames read ahead; 0 = 96 MiB (plain order: 24 MiB). Frames that the batches under way need are
-	 * held whatever it says, so with less than a window, the window is what is held. */
+	/* Bytes of uncompressed frames read ahead; 0 = 72 MiB (plain order: 24 MiB). Frames that the next batch needs are held whatever it
+	 * says: those of a window (block x window x lanes samples, and an eighth more), of two where the batch lies across. */
 	uint64_t memory;
 	uint32_t max_open;              /* shards open at once; 0 = 32 */
 	enum shard_on_damage on_damage;
 	/* RGB8 pixels for the samples' images, decoded by the threads. `image.fit` must not be SHARD_FIT_NONE. */
 	enum shard_decode decode;
 	struct shard_image_options image;
-	uint32_t ahead;                 /* batches made ready (parsed, decoded) ahead of the caller; 0 = 2, with decoding 1 */
+	/* Batches decoded behind the one that comes next; 0: as many as fit 24 MiB of pixels together with it, 8 at most, perhaps none. */
+	uint32_t ahead;
 };
 
 struct shard_loader;

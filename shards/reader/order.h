@@ -28,7 +28,7 @@ struct shard_order {                /* filled in by shard_order_init; same value
 };
 
 #define SHARD_ORDER_BLOCK_BYTES ((uint64_t)16 << 20)   /* tar bytes of a block where nothing else is asked for */
-#define SHARD_ORDER_WINDOW 3u
+#define SHARD_ORDER_WINDOW 2u
 
 /* Samples of a default block for a data set whose samples have so many tar bytes (shard_dataset_sample_bytes). */
 uint64_t shard_order_block(uint64_t sample_bytes);
