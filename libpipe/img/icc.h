@@ -26,6 +26,8 @@ unsigned pl_icc_foreign(const uint8_t *profile, size_t len);
  * A thread keeps what it knows of the last 32 profiles of up to 256 KiB until it ends: to work one out takes 2 ms, and
  * the web has few. Neither the verdict nor the pixels depend on what is kept. */
 bool pl_icc_to_srgb(const uint8_t *profile, size_t len, struct pl_image *im);
+/* Free what the calling thread keeps of profiles it has seen. */
+void pl_icc_forget(void);
 
 /* What a PNG says of its colours in the chunks before its pixels. */
 struct pl_png_colour {

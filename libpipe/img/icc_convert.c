@@ -299,11 +299,18 @@ static bool apply(const struct kept_profile *k, struct pl_image *im)
 
 /* ---- the last profiles, of this thread ---- */
 
+static _Thread_local struct kept_profile kept[KEPT];
+static _Thread_local uint64_t now;
+
+void pl_icc_forget(void)
+{
+	for (struct kept_profile *k = kept; k < kept + KEPT; k++)
+		drop(k);
+}
+
 /* What is known of the profile, judged if not yet converted. Valid until the next call. */
 static struct kept_profile *known(const uint8_t *profile, size_t len)
 {
-	static _Thread_local struct kept_profile kept[KEPT];
-	static _Thread_local uint64_t now;
 	struct kept_profile *oldest = kept;
 	for (struct kept_profile *k = kept; k < kept + KEPT; k++) {
 		if (k->used && len > 0 && k->len == len && memcmp(k->bytes, profile, len) == 0) {
@@ -344,6 +351,10 @@ bool pl_icc_to_srgb(const uint8_t *profile, size_t len, struct pl_image *im)
 }
 
 #else
+
+void pl_icc_forget(void)
+{
+}
 
 unsigned pl_icc_foreign(const uint8_t *profile, size_t len)
 {

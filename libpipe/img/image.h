@@ -66,6 +66,9 @@ struct pl_img_decode { uint32_t scale_to; bool luma; };
 enum pl_reason pl_img_decode(const uint8_t *data, size_t len, const struct pl_img_info *info,
     const struct pl_img_limits *lim, const struct pl_img_decode *how, struct pl_image *out);
 
+/* Free what the calling thread keeps between pictures (weights, colour profiles): before it ends. */
+void pl_img_forget(void);
+
 /* Apply EXIF orientation 1..8 in place (may reallocate). */
 enum pl_reason pl_img_orient(struct pl_image *im, uint8_t orientation);
 /* RGBA -> RGB on a white ground, in place; grey and RGB unchanged. */

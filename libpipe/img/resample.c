@@ -6,6 +6,7 @@
  * lies in cache with its columns turned, so that both passes are weighted sums
  * of contiguous runs. Web images come in few sizes and many: the weights of
  * the last axes are kept. */
+#include "icc.h"
 #include "resample_kernels.h"
 
 #include <math.h>
@@ -275,6 +276,15 @@ static const struct pl_axis *axis_get(const struct axis_key *key)
 	oldest->key = *key;
 	oldest->used = ++now;
 	return &oldest->axis;
+}
+
+void pl_img_forget(void)
+{
+	for (struct kept_axis *k = kept; k < kept + KEPT_AXES; k++) {
+		axis_release(&k->axis);
+		k->used = 0;
+	}
+	pl_icc_forget();
 }
 
 static void drop_large_axes(void)

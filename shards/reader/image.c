@@ -243,3 +243,8 @@ enum pl_status shard_image_decode(const void *data, size_t len, const struct sha
 		reason = through_rgb(&w, changes, dst, stride);
 	return reason == PL_REASON_KEEP ? PL_OK : failed(reason, err);
 }
+
+void shard_image_forget(void)
+{
+	pl_img_forget();
+}

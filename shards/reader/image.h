@@ -31,8 +31,12 @@ PL_MUST_CHECK enum pl_status shard_image_size(const void *data, size_t len, cons
     uint32_t *width, uint32_t *height, struct pl_err *err);
 /* Decode to rows of width x 3 bytes (R, G, B, sRGB), `stride` bytes apart, at dst[size]: EXIF orientation applied, colour profile
  * converted, alpha laid on white, first frame of an animation. size >= (height - 1) x stride + width x 3 of
- * shard_image_size, else PL_ERR_USAGE. Thread-safe: no state. On an error dst may be half written. */
+ * shard_image_size, else PL_ERR_USAGE. Thread-safe. On an error dst may be half written. */
 PL_MUST_CHECK enum pl_status shard_image_decode(const void *data, size_t len, const struct shard_image_options *options,
     void *dst, size_t stride, size_t size, struct pl_err *err);
+
+/* Each thread that decodes keeps filter weights and colour profiles of its last pictures, a few MiB at most. This frees the calling
+ * thread's: to be called before such a thread ends; a loader's own threads do. */
+void shard_image_forget(void);
 
 #endif

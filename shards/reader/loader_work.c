@@ -342,5 +342,6 @@ void *shard_loader_thread(void *loader)
 			pthread_cond_wait(&l->work, &l->lock);
 	pthread_mutex_unlock(&l->lock);
 	shard_scratch_release(&scratch);
+	shard_image_forget();
 	return NULL;
 }
