@@ -79,6 +79,8 @@ static enum pl_status plan(struct way *w, const void *data, size_t len, const st
 	enum pl_reason reason = pl_img_probe(w->data, len, &w->lim, &w->info);
 	if (reason != PL_REASON_KEEP)
 		return failed(reason, err);
+	if (w->info.width == 0 || w->info.height == 0)
+		return failed(PL_REASON_CORRUPT, err);
 	bool swap = w->info.orientation >= 5;
 	uint32_t width = swap ? w->info.height : w->info.width, height = swap ? w->info.width : w->info.height;
 	w->g = (struct pl_geometry) { width, height, width, height, 0, 0, false };

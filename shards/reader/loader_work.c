@@ -148,21 +148,15 @@ static enum pl_status parse_item(struct shard_loader *l, struct shard_job *j, co
 	return PL_OK;
 }
 
-/* Room for n elements of size bytes at *p; what stood there stays. */
-static bool grow(void *p, size_t *cap, size_t n, size_t size)
+/* old with room for n elements of size bytes, *cap says how many; NULL: no memory, and old is as it was. */
+static void *grown(void *old, size_t *cap, size_t n, size_t size)
 {
-	void *old, *bigger;
 	if (n <= *cap)
-		return true;
-	if (n > SIZE_MAX / 2 / size)
-		return false;
-	memcpy(&old, p, sizeof old);
-	bigger = realloc(old, 2 * n * size);
-	if (!bigger)
-		return false;
-	memcpy(p, &bigger, sizeof bigger);
-	*cap = 2 * n;
-	return true;
+		return old;
+	void *bigger = n <= SIZE_MAX / 2 / size ? realloc(old, 2 * n * size) : NULL;
+	if (bigger)
+		*cap = 2 * n;
+	return bigger;
 }
 
 /* Which members are pictures to be decoded. */
@@ -174,8 +168,10 @@ static bool find_pictures(const struct shard_loader *l, struct shard_job *j)
 	for (size_t i = 0; i < j->batch.n; i++) {
 		struct shard_batch_sample *s = &m->samples[i];
 		size_t first = n, most = one ? 1 : s->sample.nparts;
-		if (!grow(&m->pictures, &m->pictures_cap, n + most, sizeof *m->pictures))
+		struct shard_picture *pictures = grown(m->pictures, &m->pictures_cap, n + most, sizeof *m->pictures);
+		if (!pictures && n + most)
 			return false;
+		m->pictures = pictures;
 		for (size_t k = 0; k < s->sample.nparts && n - first < most; k++) {
 			const struct shard_part *part = &s->sample.parts[k];
 			if (part->data && shard_image_suffix(part->suffix))
@@ -207,8 +203,10 @@ static bool make_pixels(const struct shard_loader *l, struct shard_job *j)
 		m->pixels = malloc(bytes ? bytes : 1);
 		m->pixels_cap = m->pixels ? bytes : 0;
 	}
-	if (!m->pixels || !grow(&m->image_status, &m->status_cap, j->batch.images + 1, sizeof *m->image_status))
+	enum pl_status *status = grown(m->image_status, &m->status_cap, j->batch.images + 1, sizeof *m->image_status);
+	if (!m->pixels || !status)
 		return false;
+	m->image_status = status;
 	j->batch.pixels = m->pixels;
 	j->batch.image_status = m->image_status;
 	return true;
@@ -219,8 +217,10 @@ static enum pl_status parse(struct shard_loader *l, struct shard_job *j, struct 
 {
 	struct shard_made *m = j->made;
 	enum pl_status status = PL_OK;
-	if (!grow(&m->samples, &m->samples_cap, j->nitems + 1, sizeof *m->samples))
+	struct shard_batch_sample *samples = grown(m->samples, &m->samples_cap, j->nitems + 1, sizeof *m->samples);
+	if (!samples)
 		return pl_fail_nomem(err);
+	m->samples = samples;
 	for (size_t i = 0; i < j->nitems && status == PL_OK; i++)
 		status = parse_item(l, j, &j->items[i], err);
 	if (status == PL_OK && l->o.decode != SHARD_DECODE_NONE && !make_pixels(l, j))

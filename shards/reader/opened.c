@@ -100,7 +100,8 @@ static enum pl_status take(struct shard_opened *o, struct shard *s, struct pl_er
 	widen_last(o);
 	/* Most shards have far fewer pieces than samples. */
 	struct shard_stretch *fewer = realloc(o->pieces, ((size_t)o->npieces + 1) * sizeof *fewer);
-	o->pieces = fewer ? fewer : o->pieces;
+	if (fewer)
+		o->pieces = fewer;
 	return PL_OK;
 }
 
