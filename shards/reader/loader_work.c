@@ -203,8 +203,10 @@ static bool make_pixels(const struct shard_loader *l, struct shard_job *j)
 		m->pixels = malloc(bytes ? bytes : 1);
 		m->pixels_cap = m->pixels ? bytes : 0;
 	}
+	if (!m->pixels)
+		return false;
 	enum pl_status *status = grown(m->image_status, &m->status_cap, j->batch.images + 1, sizeof *m->image_status);
-	if (!m->pixels || !status)
+	if (!status)
 		return false;
 	m->image_status = status;
 	j->batch.pixels = m->pixels;
