@@ -271,6 +271,10 @@ dist: all man
 clean:
 	rm -rf build
 
+# make print-SHARD_LIBS: the value of a variable, for builds that link the libraries.
+print-%:
+	@echo '$($*)'
+
 help:
 	@echo 'make all          build tools and the reader library into $(B)'
 	@echo 'make demo         set up, build, and make a small data set from a synthetic corpus'

@@ -13,4 +13,6 @@
 	for ((key) = json_first_key(object), (value) = json_first(object); (key) != 0; (value) = json_next(object, &(key)))
 #define json_array_foreach(array, index, value) \
 	for ((index) = 0; (index) < json_array_size(array) && ((value) = json_array_get(array, index)) != 0; (index)++)
+#define Py_BEGIN_ALLOW_THREADS
+#define Py_END_ALLOW_THREADS
 #endif
