@@ -80,7 +80,7 @@ MPI_LIBS  := $(shell $(MPICC) --showme:link 2>/dev/null)
 MPI_CC    := $(if $(MPI_LIBS),$(CC),$(MPICC))
 
 .DEFAULT_GOAL := all
-.PHONY: all units benches fuzzers demo check check-quick check-asan check-tsan check-slurm check-valgrind bench bench-img bench-dedup lint fuzz man install \
+.PHONY: all units benches fuzzers demo check check-quick check-asan check-tsan check-slurm check-valgrind bench bench-img bench-dedup bench-reader lint fuzz man install \
         install-files uninstall dist setup clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -210,8 +210,9 @@ bench: setup
 	@$(MAKE) --no-print-directory all benches
 	@scripts/bench $(B)
 	@scripts/bench-dedup $(B)
+	@scripts/bench-reader $(B)
 
-bench-img bench-dedup: setup
+bench-img bench-dedup bench-reader: setup
 	@$(MAKE) --no-print-directory all benches
 	@scripts/$@ $(B)
 
