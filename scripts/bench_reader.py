@@ -8,7 +8,7 @@ usage: bench_reader.py repeat DIR N TAR...     N samples in tar shards, made of 
        bench_reader.py have WAY                exit status 0 when its modules are there
 WHAT: raw (bytes of every part; CPU seconds), reader (the C reader alone: frames read, verified, taken apart; "samples" are tar bytes; CPU
 seconds), decoded (RGB of 224 x 224, cut in the middle, two threads or worker processes; seconds by the wall), random (samples by
-number, drawn; CPU seconds), first (one sample of 10 GB, from opening the data set on; WAY stream or dataset; by the wall).
+number, drawn; CPU seconds), first (one sample of 10 GB, from opening the data set on; CPU seconds; WAY stream or dataset).
 WAY: plait, plait-shuffled (raw), webdataset, mds, mds-local, mds-zstd, energon.
 """
 import contextlib
@@ -338,13 +338,13 @@ def huge(where):
 def first(way, where):
     """way: stream, the first sample of the shuffled order; dataset, one from the middle."""
     import plait
-    start = time.perf_counter()
+    start = time.process_time()
     if way == "stream":
         next(iter(plait.Stream(where + "/huge", 256, seed=1)))
     else:
         data = plait.Dataset(where + "/huge")
         data[len(data) // 2]
-    return 1, time.perf_counter() - start, 0
+    return 1, time.process_time() - start, 0
 
 
 def have(way):
