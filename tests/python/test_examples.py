@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The examples, on data sets that recipes made of real pictures where they are there, else of plait synth's."""
+import functools
 import importlib
 import os
 import sys
@@ -9,7 +10,7 @@ import sets
 
 try:
     import numpy     # noqa: F401
-    import torch     # noqa: F401
+    import torch
     WHY = ""
 except ImportError as e:
     WHY = f"no torch or numpy: {e}"
@@ -28,6 +29,7 @@ def clip_set():
     return sets.run("clip", recipe.replace("out/clip", "DIR/out"))
 
 
+@functools.lru_cache(None)
 def llava_set():
     if not sets.SHARED:
         path = sets.synth("chat", 100)
@@ -82,6 +84,16 @@ class TestExamples(unittest.TestCase):
         self.learns(alone, 12)
         for a, b in zip(alone, llava.train(path, steps=6, workers=2)):
             self.assertAlmostEqual(a, b, places=4)
+
+    def test_the_readme(self):
+        with open(os.path.join(sets.ROOT, "shards", "python", "README.md")) as f:
+            block = f.read().split("```python\n")[1].split("```")[0]
+        saved = os.path.join(sets.work(), "stream.pt")
+        block = block.replace("out/llava-align", llava_set()).replace("stream.pt", saved).replace("batch_size=1024", "batch_size=16")
+        found = {"torch": torch}
+        exec(compile(block, "README.md", "exec"), found)
+        self.assertEqual(found["stream"].epoch, 2)
+        self.assertEqual(torch.load(saved), found["stream"].state_dict())
 
     def test_interleaved(self):
         self.learns(importlib.import_module("interleaved").train(pages_set(), steps=12), 12)
