@@ -108,7 +108,7 @@ static enum pl_status spool(struct shard_bytes *b, struct shard_stream *in, stru
 	return PL_OK;
 }
 
-static enum pl_status find_kind(struct shard_bytes *b, struct pl_err *err)
+static enum pl_status find_kind(struct shard_bytes *b, bool random, struct pl_err *err)
 {
 	struct stat st;
 	uint8_t head[4];
@@ -141,7 +141,9 @@ static enum pl_status find_kind(struct shard_bytes *b, struct pl_err *err)
 	status = shard_stream_open(&in, b->path, err);
 	if (status != PL_OK)
 		return status;
-	if (shard_stream_compressed(in)) {
+	if (shard_stream_compressed(in) && random) {
+		status = pl_fail(err, PL_ERR_UNSUPPORTED, PL_SEV_SHARD, b->path, "is compressed as a whole");
+	} else if (shard_stream_compressed(in)) {
 		status = spool(b, in, err);
 	} else {
 		b->kind = SHARD_BYTES_PLAIN;
@@ -151,7 +153,7 @@ static enum pl_status find_kind(struct shard_bytes *b, struct pl_err *err)
 	return status;
 }
 
-enum pl_status shard_bytes_open(struct shard_bytes **out, const char *path, struct pl_err *err)
+static enum pl_status open_bytes(struct shard_bytes **out, const char *path, bool random, struct pl_err *err)
 {
 	struct pl_err own;
 	if (!err)
@@ -173,7 +175,7 @@ enum pl_status shard_bytes_open(struct shard_bytes **out, const char *path, stru
 		status = pl_fail_errno(err, PL_SEV_SHARD, path, "cannot open");
 		goto fail;
 	}
-	status = find_kind(b, err);
+	status = find_kind(b, random, err);
 	if (status != PL_OK)
 		goto fail;
 	*out = b;
@@ -181,6 +183,16 @@ enum pl_status shard_bytes_open(struct shard_bytes **out, const char *path, stru
 fail:
 	shard_bytes_close(b);
 	return status;
+}
+
+enum pl_status shard_bytes_open(struct shard_bytes **out, const char *path, struct pl_err *err)
+{
+	return open_bytes(out, path, false, err);
+}
+
+enum pl_status shard_bytes_open_random(struct shard_bytes **out, const char *path, struct pl_err *err)
+{
+	return open_bytes(out, path, true, err);
 }
 
 void shard_bytes_close(struct shard_bytes *b)

@@ -8,6 +8,8 @@
 
 enum shard_bytes_kind { SHARD_BYTES_PLAIN, SHARD_BYTES_SEEKABLE, SHARD_BYTES_SPOOLED };
 
+/* As shard_bytes_open, but a file that would have to be unpacked first is PL_ERR_UNSUPPORTED. */
+PL_MUST_CHECK enum pl_status shard_bytes_open_random(struct shard_bytes **b, const char *path, struct pl_err *err);
 enum shard_bytes_kind shard_bytes_kind(const struct shard_bytes *b);
 /* NULL when not seekable. */
 const struct shard_seek_table *shard_bytes_table(const struct shard_bytes *b);

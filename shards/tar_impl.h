@@ -11,6 +11,7 @@
 #include "libpipe/base/buf.h"
 #include "tar_read.h"
 
+struct shard_bytes;
 struct shard_stream;
 
 /* A part under way: offsets into the reader's buffers, which still move. */
@@ -31,8 +32,11 @@ struct shard_reader {
 	const uint8_t *memory;        /* bytes of the caller, or */
 	size_t memory_len;
 	int fd;                       /* a plain tar whose data is skipped by seeking; not owned; -1 otherwise */
-	uint8_t *block;               /* of fd */
+	uint8_t *block;               /* of fd and bytes */
 	uint64_t fd_offset, fd_size, fd_bytes;   /* fd_bytes: read from disk */
+	struct shard_bytes *bytes;    /* owned: a section from byte base up to section_end, read up to section_at */
+	uint64_t base, section_at, section_end;
+	bool closes;                  /* the source must end with end-of-archive blocks */
 	bool source_failed;           /* source_err tells; libarchive only knows that it failed */
 	struct pl_err source_err;
 

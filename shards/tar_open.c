@@ -5,11 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes_impl.h"
 #include "libpipe/base/file.h"
+#include "section.h"
 #include "stream.h"
 #include "tar_impl.h"
 
 #define SKIP_BLOCK ((size_t)64 << 10)
+/* A walk wants a header at a time. */
+#define WALK_BLOCK ((size_t)4 << 10)
 #define NAMES_MAX ((size_t)256 << 20)
 
 static la_ssize_t source_failed(struct shard_reader *r, struct archive *a)
@@ -34,6 +38,14 @@ static la_ssize_t on_read(struct archive *a, void *ctx, const void **data)
 		r->fd_offset += len;
 		r->fd_bytes += len;
 		*data = r->block;
+	} else if (r->bytes) {
+		uint64_t left = r->section_end - r->section_at;
+		len = r->index_only ? WALK_BLOCK : SKIP_BLOCK;
+		len = left < len ? (size_t)left : len;
+		if (shard_bytes_read(r->bytes, r->section_at, r->block, len, &r->source_err) != PL_OK)
+			return source_failed(r, a);
+		r->section_at += len;
+		*data = r->block;
 	} else {
 		*data = r->memory;
 		len = r->memory_len;
@@ -46,7 +58,14 @@ static la_int64_t on_skip(struct archive *a, void *ctx, la_int64_t request)
 {
 	struct shard_reader *r = ctx;
 	(void)a;
-	if (r->fd < 0 || request <= 0)
+	if (request <= 0)
+		return 0;
+	if (r->bytes) {
+		uint64_t rest = r->section_end - r->section_at, skip = (uint64_t)request < rest ? (uint64_t)request : rest;
+		r->section_at += skip;
+		return (la_int64_t)skip;
+	}
+	if (r->fd < 0)
 		return 0;
 	uint64_t left = r->fd_offset < r->fd_size ? r->fd_size - r->fd_offset : 0;
 	uint64_t n = (uint64_t)request < left ? (uint64_t)request : left;
@@ -130,6 +149,7 @@ enum pl_status shard_reader_open(struct shard_reader **out, const char *path,
 		shard_reader_close(r);
 		return status;
 	}
+	r->closes = true;
 	return start_or_close(out, r, err);
 }
 
@@ -166,7 +186,7 @@ enum pl_status shard_reader_open_index(struct shard_reader **out, const char *pa
 	if (!r)
 		return pl_fail_nomem(err);
 	enum pl_status status = PL_OK;
-	r->index_only = true;
+	r->index_only = r->closes = true;
 	if (fd < 0) {
 		status = shard_stream_open(&r->stream, path, err);
 	} else {
@@ -181,6 +201,43 @@ enum pl_status shard_reader_open_index(struct shard_reader **out, const char *pa
 		return status;
 	}
 	return start_or_close(out, r, err);
+}
+
+/* index_only and limits are set already. */
+static enum pl_status begin_section(struct shard_reader **out, struct shard_reader *r, const char *path, uint64_t from,
+    uint64_t to, struct pl_err *err)
+{
+	enum pl_status status = shard_bytes_open_random(&r->bytes, path, err);
+	uint64_t size = status == PL_OK ? shard_bytes_size(r->bytes) : 0;
+	r->base = r->section_at = from;
+	r->section_end = to < size ? to : size;
+	r->closes = r->section_end == size;
+	if (status == PL_OK && from > r->section_end)
+		status = pl_fail(err, PL_ERR_TRUNCATED, PL_SEV_SHARD, path, "ends before byte %llu", (unsigned long long)from);
+	if (status == PL_OK && !(r->block = malloc(SKIP_BLOCK)))
+		status = pl_fail_nomem(err);
+	if (status == PL_OK)
+		return start_or_close(out, r, err);
+	shard_reader_close(r);
+	return status;
+}
+
+enum pl_status shard_section_walk(struct shard_reader **out, const char *path, struct pl_err *err)
+{
+	*out = NULL;
+	struct shard_reader *r = shard_reader_new(path, NULL);
+	if (!r)
+		return pl_fail_nomem(err);
+	r->index_only = true;
+	return begin_section(out, r, path, 0, UINT64_MAX, err);
+}
+
+enum pl_status shard_section_open(struct shard_reader **out, const char *path, uint64_t from, uint64_t to,
+    const struct shard_read_limits *limits, struct pl_err *err)
+{
+	*out = NULL;
+	struct shard_reader *r = shard_reader_new(path, limits);
+	return r ? begin_section(out, r, path, from, to, err) : pl_fail_nomem(err);
 }
 
 void shard_reader_digest(const struct shard_reader *r, uint64_t hash[2], uint64_t *bytes)
@@ -202,6 +259,7 @@ void shard_reader_close(struct shard_reader *r)
 	if (r->archive)
 		(void)archive_read_free(r->archive);
 	shard_stream_close(r->stream);
+	shard_bytes_close(r->bytes);
 	if (r->c_locale)
 		freelocale(r->c_locale);
 	pl_buf_release(&r->names);

@@ -13,7 +13,7 @@
 static uint64_t position(const struct shard_reader *r)
 {
 	la_int64_t at = archive_filter_bytes(r->archive, 0);
-	return at < 0 ? 0 : (uint64_t)at;
+	return r->base + (at < 0 ? 0 : (uint64_t)at);
 }
 
 static enum pl_status failed(struct shard_reader *r)
@@ -48,10 +48,10 @@ static void fail_archive(struct shard_reader *r)
 static void at_end(struct shard_reader *r)
 {
 	la_int64_t header = archive_read_header_position(r->archive);
-	bool closed = header >= 0 && position(r) > (uint64_t)header;
+	bool closed = header >= 0 && position(r) > r->base + (uint64_t)header;
 	r->pending = NULL;
 	r->state = SHARD_READER_ENDED;
-	if (!closed && (r->stream || r->fd >= 0)) {
+	if (!closed && r->closes) {
 		(void)pl_fail(&r->failure, PL_ERR_TRUNCATED, PL_SEV_SHARD, r->path,
 		    "the tar ends without its end-of-archive blocks: it was cut, or never closed");
 		pl_err_at_offset(&r->failure, position(r));
@@ -102,7 +102,7 @@ static void next_member(struct shard_reader *r)
 		} else if (belongs_to_sample(r, entry)) {
 			la_int64_t header = archive_read_header_position(r->archive);
 			r->pending = entry;
-			r->pending_offset = header < 0 ? 0 : (uint64_t)header;
+			r->pending_offset = r->base + (header < 0 ? 0 : (uint64_t)header);
 		}
 	}
 }
