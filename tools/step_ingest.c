@@ -3,8 +3,10 @@
  * index of the image tars where documents name their images. */
 #include "libpipe/base/hash.h"
 #include "libpipe/corpus/ingest.h"
+#include "libpipe/corpus/records.h"
 #include "libpipe/corpus/text_measure.h"
 #include "steps.h"
+#include "tool_split.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -195,21 +197,47 @@ static enum pl_status forget_manifest(const struct ingest *in, struct pl_err *er
 	return st;
 }
 
-static enum pl_status make_unit(struct tool *t, struct ingest *in, const char *path, const struct pl_record *record, struct pl_err *err)
+/* What the record of a finished unit says is taken over; *done tells whether there is one. */
+static enum pl_status find_unit(struct tool *t, struct ingest *in, const char *path, struct pl_record *record, char **payload, bool *done,
+    struct pl_err *err)
 {
-	struct pl_ingest_env env = { t->pool, in->index, tool_poll, t, in->language, in->tokens };
-	struct pl_source source = in->step->source;
+	enum pl_status st = digest_of(in, path, record->digest, err);
+
+	*done = false;
+	if (st == PL_OK && !t->desc->common->force)
+		st = pl_record_check(record, done, payload, err);
+	*done = *done && *payload != NULL;
+	return st;
+}
+
+static enum pl_status ready(struct tool *t, struct ingest *in, const char *path, struct pl_source *source, struct pl_ingest_env *env,
+    struct pl_err *err)
+{
+	*env = (struct pl_ingest_env){ t->pool, in->index, tool_poll, t, in->language, in->tokens };
+	*source = in->step->source;
+	return source->read.kind == PL_KIND_AUTO ? pl_detect_kind(path, &source->read.kind, err) : PL_OK;
+}
+
+/* What a shard is made from: n pieces in dir, and the hash of the file. */
+struct pieces { const char *dir; const struct pl_shard_facts *facts; size_t n; const uint64_t *hash; };
+
+/* from NULL: the shard is read. */
+static enum pl_status make_unit(struct tool *t, struct ingest *in, const char *path, const struct pl_record *record, const struct pieces *from,
+    struct pl_err *err)
+{
+	struct pl_ingest_env env;
+	struct pl_source source;
 	struct pl_shard_facts facts = { 0 };
 	struct pl_account account = { 0 };
-	enum pl_status st = PL_OK;
+	enum pl_status st = forget_manifest(in, err);
 
-	st = forget_manifest(in, err);
 	if (st == PL_OK)
 		st = pl_record_forget(record, err);
-	if (st == PL_OK && source.read.kind == PL_KIND_AUTO)
-		st = pl_detect_kind(path, &source.read.kind, err);
 	if (st == PL_OK)
-		st = pl_ingest_shard(path, in->step->dir, &source, &env, &account, &facts, err);
+		st = ready(t, in, path, &source, &env, err);
+	if (st == PL_OK)
+		st = from == NULL ? pl_ingest_shard(path, in->step->dir, &source, &env, &account, &facts, err) :
+		    pl_ingest_join(path, in->step->dir, &source, from->dir, from->facts, from->n, from->hash, &env, &account, &facts, err);
 	if (st == PL_OK && facts.related_missing > 0)
 		pl_log(PL_LOG_WARNING, "'%s': %llu examples that instructions refer to are not there or of no use, and are left out", path,
 		    (unsigned long long)facts.related_missing);
@@ -221,7 +249,8 @@ static enum pl_status make_unit(struct tool *t, struct ingest *in, const char *p
 		st = write_record(in, record, &account, &facts, source.read.kind, err);
 	if (st == PL_OK) {
 		pl_account_add(&t->account, &account);
-		pl_job_count(t->job, 0, facts.samples, facts.bytes);
+		if (from == NULL)
+			pl_job_count(t->job, 0, facts.samples, facts.bytes);
 	}
 	pl_shard_facts_release(&facts);
 	return st;
@@ -239,14 +268,187 @@ static enum pl_status ingest_unit(struct tool *t, void *ctx, uint64_t unit, cons
 	if (stem == NULL)
 		return pl_fail_nomem(err);
 	record.unit = stem;
-	st = digest_of(in, name, record.digest, err);
-	if (st == PL_OK && !t->desc->common->force)
-		st = pl_record_check(&record, &done, &payload, err);
+	st = find_unit(t, in, name, &record, &payload, &done, err);
 	if (st == PL_OK)
-		st = done && payload != NULL ? resume_unit(t, in, payload, err) : make_unit(t, in, name, &record, err);
+		st = done ? resume_unit(t, in, payload, err) : make_unit(t, in, name, &record, NULL, err);
 	free(payload);
 	free(stem);
 	return tool_unit_failed(t, st, err);
+}
+
+/* Large shards, in pieces. A piece's record keeps its facts; that of the pass over the file, its hash. */
+
+static enum pl_status wanted_in_pieces(struct tool *t, void *ctx, const char *shard, bool *wanted, struct pl_err *err)
+{
+	struct ingest *in = ctx;
+	struct pl_record record = { in->step->dir, NULL, { 0, 0 } };
+	char *stem = pl_name_stem(shard), *payload = NULL;
+	bool done = false;
+	enum pl_status st;
+
+	if (stem == NULL)
+		return pl_fail_nomem(err);
+	record.unit = stem;
+	*wanted = false;
+	if (!pl_records_name(shard)) {
+		st = find_unit(t, in, shard, &record, &payload, &done, err);
+		if (st != PL_OK && err->severity == PL_SEV_JOB)
+			goto out;
+		*wanted = st == PL_OK && !done;
+	}
+	st = PL_OK;
+out:
+	free(payload);
+	free(stem);
+	return st;
+}
+
+static enum pl_status find_piece(struct ingest *in, const struct tool_piece *p, struct pl_record *record, bool *done, char **payload,
+    struct pl_err *err)
+{
+	struct pl_buf b;
+	enum pl_status st;
+
+	*record = (struct pl_record){ p->dir, p->id, { 0, 0 } };
+	*done = false;
+	pl_buf_init(&b, 0);
+	st = pl_buf_addf(&b, err, "piece %s %llu %llu\n", p->id, (unsigned long long)p->from, (unsigned long long)p->to);
+	if (st == PL_OK)
+		st = tool_describe_file(p->shard, &b, err);
+	if (st == PL_OK)
+		st = pl_buf_add(&b, in->settings.data, in->settings.len, err);
+	if (st == PL_OK) {
+		pl_hash128(b.data, b.len, record->digest);
+		st = pl_record_check(record, done, payload, err);
+	}
+	*done = *done && *payload != NULL;
+	pl_buf_release(&b);
+	return st;
+}
+
+static enum pl_status write_piece(const struct pl_record *record, const struct pl_shard_facts *facts, size_t outputs, struct pl_err *err)
+{
+	char samples[80], images[80];
+	const char *const names[] = { samples, images };
+	struct pl_buf payload;
+	json_t *j = NULL;
+	enum pl_status st = pl_shard_facts_dump(facts, &j, err);
+
+	pl_buf_init(&payload, 0);
+	snprintf(samples, sizeof(samples), "%s.samples.npy", record->unit);
+	snprintf(images, sizeof(images), "%s.images.npy", record->unit);
+	if (st == PL_OK)
+		st = pl_json_dump(j, false, &payload, err);
+	if (st == PL_OK)
+		st = pl_record_write(record, names, outputs, (const char *)payload.data, err);
+	json_decref(j);
+	pl_buf_release(&payload);
+	return st;
+}
+
+static enum pl_status ingest_piece(struct tool *t, void *ctx, const struct tool_piece *p, struct pl_err *err)
+{
+	struct ingest *in = ctx;
+	struct pl_stretch stretch = { p->id, p->from, p->to };
+	struct pl_shard_facts facts = { 0 };
+	struct pl_account account = { 0 };
+	struct pl_record record;
+	struct pl_source source;
+	struct pl_ingest_env env;
+	char *payload = NULL;
+	bool done;
+	enum pl_status st = find_piece(in, p, &record, &done, &payload, err);
+
+	free(payload);
+	if (st != PL_OK || (done && !t->desc->common->force))
+		return st;
+	st = pl_record_forget(&record, err);
+	if (st == PL_OK)
+		st = ready(t, in, p->shard, &source, &env, err);
+	if (st == PL_OK)
+		st = pl_ingest_stretch(p->shard, p->dir, &source, &stretch, &env, &account, &facts, err);
+	if (st == PL_OK)
+		st = write_piece(&record, &facts, 2, err);
+	if (st == PL_OK)
+		pl_job_count(t->job, 0, facts.samples, facts.bytes);
+	pl_shard_facts_release(&facts);
+	return st;
+}
+
+static enum pl_status hash_shard(struct tool *t, void *ctx, const struct tool_piece *p, struct pl_err *err)
+{
+	struct ingest *in = ctx;
+	struct pl_shard_facts facts = { 0 };
+	struct pl_ingest_env env = { .poll = tool_poll, .poll_ctx = t };
+	struct pl_record record;
+	char *payload = NULL;
+	bool done;
+	enum pl_status st = find_piece(in, p, &record, &done, &payload, err);
+
+	free(payload);
+	if (st != PL_OK || (done && !t->desc->common->force))
+		return st;
+	facts.path = strdup(p->shard);
+	facts.unit = strdup(p->id);
+	if (facts.path == NULL || facts.unit == NULL)
+		st = pl_fail_nomem(err);
+	if (st == PL_OK)
+		st = pl_ingest_hash(p->shard, &env, facts.hash, err);
+	if (st == PL_OK)
+		st = write_piece(&record, &facts, 0, err);
+	pl_shard_facts_release(&facts);
+	return st;
+}
+
+static enum pl_status load_piece(struct ingest *in, const struct tool_piece *p, struct pl_shard_facts *facts, struct pl_err *err)
+{
+	struct pl_record record;
+	char *payload = NULL;
+	json_t *j = NULL;
+	bool done;
+	enum pl_status st = find_piece(in, p, &record, &done, &payload, err);
+
+	if (st == PL_OK && !done)
+		st = pl_fail(err, PL_ERR_NOTFOUND, PL_SEV_SHARD, p->shard, "a piece of it is gone");
+	if (st == PL_OK)
+		st = pl_json_parse(payload, strlen(payload), &j, err);
+	if (st == PL_OK)
+		st = pl_shard_facts_load(j, facts, err);
+	json_decref(j);
+	free(payload);
+	return st;
+}
+
+static enum pl_status join_pieces(struct tool *t, void *ctx, const struct tool_piece *p, size_t n, struct pl_err *err)
+{
+	struct ingest *in = ctx;
+	struct pl_record record = { in->step->dir, NULL, { 0, 0 } };
+	struct pl_shard_facts *facts = calloc(n, sizeof(*facts));
+	char *stem = pl_name_stem(p->shard);
+	enum pl_status st = facts == NULL || stem == NULL ? pl_fail_nomem(err) : PL_OK;
+
+	for (size_t i = 0; i < n && st == PL_OK; i++)
+		st = load_piece(in, &p[i], &facts[i], err);
+	record.unit = stem;
+	if (st == PL_OK)
+		st = digest_of(in, p->shard, record.digest, err);
+	if (st == PL_OK) {
+		struct pieces from = { p->dir, facts, n - 1, facts[n - 1].hash };
+		st = make_unit(t, in, p->shard, &record, &from, err);
+	}
+	for (size_t i = 0; i < n && facts != NULL; i++)
+		pl_shard_facts_release(&facts[i]);
+	free(facts);
+	free(stem);
+	return st;
+}
+
+static enum pl_status ingest_all(struct tool *t, struct ingest *in, struct pl_err *err)
+{
+	struct tool_split split = { in->step->shards, in->step->dir, in, ingest_unit, wanted_in_pieces, ingest_piece, hash_shard, 1. / 1024,
+		join_pieces };
+
+	return tool_for_shards(t, &split, err);
 }
 
 /* One kind for the whole corpus, from the kinds of its shards. */
@@ -366,7 +568,7 @@ enum pl_status step_ingest(struct tool *t, const struct ingest_step *s, struct p
 	if ((st = prepare(t, &in, err)) != PL_OK)
 		goto done;
 	tool_stage(t, "ingest", s->shards != NULL ? s->shards->len : 0);
-	if ((st = tool_for_files(t, s->shards, ingest_unit, &in, err)) != PL_OK)
+	if ((st = ingest_all(t, &in, err)) != PL_OK)
 		goto done;
 	failed = t->account.units_failed;
 	pl_job_sum(t->job, &failed, 1);

@@ -2,8 +2,7 @@
 /* Resize: shard -> plain tar shard of the same samples with smaller pictures.
  * Samples are written in their order while the next pictures are under way. */
 #include "libpipe/base/hash.h"
-#include "shards/tar_read.h"
-#include "shards/writer.h"
+#include "shards/section.h"
 #include "step_resize.h"
 #include "steps.h"
 #include "tool_ring.h"
@@ -223,19 +222,20 @@ static enum pl_status commit(struct resizing *r, const char *hashes, struct pl_e
 	return st;
 }
 
-/* Read, resize and write one shard; what was read before damage is kept, with a warning. */
-static enum pl_status resize_shard(struct resizing *r, const char *path, const char *stem, const char *hashes, struct pl_err *err)
+static enum pl_status open_reader(struct shard_reader **r, const struct resize_from *from, struct pl_err *err)
 {
-	struct shard_writer_options o = { SHARD_TAR, 0, SHARD_LEVEL_AUTO };
+	const struct tool_piece *p = from->piece;
+
+	return p == NULL ? shard_reader_open(r, from->path, NULL, err) : shard_section_open(r, from->path, p->from, p->to, NULL, err);
+}
+
+/* What was read before damage is kept, with a warning; of a piece, where the whole shard can still be tried, it is not. */
+static enum pl_status read_shard(struct resizing *r, const struct resize_from *from, struct pl_err *err)
+{
 	struct shard_reader *reader = NULL;
 	struct shard_sample sample;
-	char *target = pl_path_join(r->step->dir, stem);
-	enum pl_status st = target == NULL ? pl_fail_nomem(err) : shard_reader_open(&reader, path, NULL, err);
+	enum pl_status st = open_reader(&reader, from, err);
 
-	if (st == PL_OK)
-		st = shard_writer_open(&r->writer, target, &o, err);
-	if (st == PL_OK && r->step->resize.hash)
-		st = resize_hashes_open(&r->hashes, hashes, err);
 	while (st == PL_OK) {
 		st = shard_reader_next(reader, &sample, err);
 		if (st != PL_OK)
@@ -244,19 +244,34 @@ static enum pl_status resize_shard(struct resizing *r, const char *path, const c
 		if (st == PL_OK)
 			st = tool_poll(r->t, err);
 	}
-	if ((st == PL_ERR_TRUNCATED || st == PL_ERR_INVALID) && r->account.samples_in > 0 && err->severity == PL_SEV_SHARD) {
+	if ((st == PL_ERR_TRUNCATED || st == PL_ERR_INVALID) && r->account.samples_in > 0 && err->severity == PL_SEV_SHARD &&
+	    from->piece == NULL) {
 		pl_log_err(PL_LOG_WARNING, err);
 		st = PL_END;
 	}
-	if (st == PL_END)
-		st = tool_ring_finish(&r->ring, err);
+	shard_reader_close(reader);
+	return st == PL_END ? tool_ring_finish(&r->ring, err) : st;
+}
+
+/* Read, resize and write one shard, or a piece of one, or put its pieces together. */
+static enum pl_status resize_shard(struct resizing *r, const struct resize_from *from, const char *target, const char *hashes,
+    struct pl_err *err)
+{
+	struct shard_writer_options o = { SHARD_TAR, 0, SHARD_LEVEL_AUTO };
+	bool hash = r->step->resize.hash;
+	enum pl_status st = shard_writer_open(&r->writer, target, &o, err);
+
+	if (st == PL_OK && hash)
+		st = resize_hashes_open(&r->hashes, hashes, err);
+	if (st == PL_OK && from->pieces == NULL)
+		st = read_shard(r, from, err);
+	for (size_t i = 0; i < from->n && st == PL_OK; i++)
+		st = resize_join_piece(r->t, &from->pieces[i], r->writer, hash ? &r->hashes : NULL, &r->account, err);
 	if (st == PL_OK)
 		st = commit(r, hashes, err);
 	tool_ring_release(&r->ring, st);
 	shard_writer_abort(r->writer);
 	resize_hashes_release(&r->hashes);
-	shard_reader_close(reader);
-	free(target);
 	return st;
 }
 
@@ -293,88 +308,225 @@ static enum pl_status check_target(const char *input, const char *target, struct
 	return PL_OK;
 }
 
-/* outputs: the shard, the list of hashes. */
-static enum pl_status make_unit(struct tool *t, const struct resize_step *s, const char *path, const struct pl_record *record,
-    const char *const outputs[2], struct pl_err *err)
+static enum pl_status add_counts(struct pl_account *sum, const char *payload, struct pl_err *err)
+{
+	struct pl_account a = { 0 };
+	enum pl_status st = pl_account_parse(payload, &a, err);
+
+	a.bytes_out = a.units_done = 0;
+	if (st == PL_OK)
+		pl_account_add(sum, &a);
+	return st;
+}
+
+/* Make DIR/UNIT.tar and its list of hashes, with their record. account: pieces' counts come in, the unit's go out. */
+static enum pl_status make_outputs(struct tool *t, const struct resize_step *s, const struct resize_from *from, const struct pl_record *record,
+    struct pl_account *account, struct pl_err *err)
 {
 	struct resizing *r = calloc(1, sizeof(*r));
-	char *hashes = pl_path_join(s->dir, outputs[1]);
-	struct pl_buf counts;
-	enum pl_status st;
+	char *target = pl_path_join(record->dir, record->unit);
+	struct pl_buf shard, hashes, counts;
+	const char *outputs[2];
+	enum pl_status st = r == NULL || target == NULL ? pl_fail_nomem(err) : PL_OK;
 
-	if (r == NULL || hashes == NULL) {
-		free(r);
-		free(hashes);
-		return pl_fail_nomem(err);
-	}
+	pl_buf_init(&shard, 0);
+	pl_buf_init(&hashes, 0);
 	pl_buf_init(&counts, 0);
+	if (st == PL_OK)
+		st = pl_buf_addf(&shard, err, "%s.tar", record->unit);
+	if (st == PL_OK)
+		st = pl_buf_addf(&hashes, err, "%s%s", target, RESIZE_HASHES_SUFFIX);
+	if (st != PL_OK)
+		goto done;
 	r->t = t;
 	r->step = s;
+	r->account = *account;
 	r->ring = (struct tool_ring){ .tool = t, .ctx = r, .take = take, .finish = finish, .drop = drop };
 	st = pl_record_forget(record, err);
 	if (st == PL_OK)
-		st = resize_hashes_remove(hashes, err);
+		st = resize_hashes_remove((char *)hashes.data, err);
 	if (st == PL_OK)
-		st = resize_shard(r, path, record->unit, hashes, err);
+		st = resize_shard(r, from, target, (char *)hashes.data, err);
 	r->account.units_done = 1;
 	if (st == PL_OK)
 		st = pl_account_counts(&r->account, &counts, err);
+	outputs[0] = (char *)shard.data;
+	outputs[1] = (char *)hashes.data + strlen(target) - strlen(record->unit);
 	if (st == PL_OK)
 		st = pl_record_write(record, outputs, s->resize.hash ? 2 : 1, (char *)counts.data, err);
-	if (st == PL_OK)
-		pl_account_add(&t->account, &r->account);
-	pl_job_count(t->job, 0, r->account.samples_in, r->account.bytes_out);
+	*account = r->account;
+done:
+	pl_buf_release(&shard);
+	pl_buf_release(&hashes);
 	pl_buf_release(&counts);
-	free(hashes);
+	free(target);
 	free(r);
+	return st;
+}
+
+static enum pl_status make_unit(struct tool *t, const struct resize_step *s, const struct resize_from *from, const struct pl_record *record,
+    const struct pl_account *pieces, struct pl_err *err)
+{
+	struct pl_account account = *pieces;
+	enum pl_status st = make_outputs(t, s, from, record, &account, err);
+
+	if (st == PL_OK)
+		pl_account_add(&t->account, &account);
+	if (from->pieces == NULL)
+		pl_job_count(t->job, 0, account.samples_in, account.bytes_out);
+	return st;
+}
+
+/* What the record of a finished shard says, if it is done. record->unit: malloc'ed, also on errors. */
+static enum pl_status find_unit(struct tool *t, const struct resize_step *s, const char *name, struct pl_record *record, char **payload,
+    struct pl_err *err)
+{
+	char *stem = pl_name_stem(name), *path = NULL;
+	struct pl_buf output;
+	bool done = false;
+	enum pl_status st;
+
+	pl_buf_init(&output, 0);
+	*record = (struct pl_record){ s->dir, stem, { 0, 0 } };
+	st = stem == NULL ? pl_fail_nomem(err) : pl_buf_addf(&output, err, "%s.tar", stem);
+	if (st == PL_OK && (path = pl_path_join(s->dir, (char *)output.data)) == NULL)
+		st = pl_fail_nomem(err);
+	if (st == PL_OK)
+		st = check_target(name, path, err);
+	if (st == PL_OK)
+		st = digest_of(s, name, record->digest, err);
+	if (st == PL_OK && !t->desc->common->force)
+		st = pl_record_check(record, &done, payload, err);
+	if (!done) {
+		free(*payload);
+		*payload = NULL;
+	}
+	free(path);
+	pl_buf_release(&output);
+	return st;
+}
+
+static enum pl_status announce(struct tool *t, const struct pl_record *record, struct pl_err *err)
+{
+	char *path = pl_path_join(record->dir, record->unit);
+	struct pl_buf b;
+	enum pl_status st;
+
+	pl_buf_init(&b, 0);
+	st = path == NULL ? pl_fail_nomem(err) : pl_buf_addf(&b, err, "%s.tar", path);
+	if (st == PL_OK)
+		st = tool_announce(t, (char *)b.data, err);
+	pl_buf_release(&b);
+	free(path);
 	return st;
 }
 
 static enum pl_status resize_unit(struct tool *t, void *ctx, uint64_t unit, const char *name, struct pl_err *err)
 {
+	static const struct pl_account nothing;
 	struct resize *all = ctx;
-	const struct resize_step *s = all->step;
-	struct pl_record record = { s->dir, NULL, { 0, 0 } };
-	char *stem = pl_name_stem(name), *payload = NULL, *path = NULL;
-	struct pl_buf output, hashes;
-	bool done = false;
-	enum pl_status st;
+	struct resize_from from = { name, NULL, NULL, 0 };
+	struct pl_record record;
+	struct pl_account a = { 0 };
+	char *payload = NULL;
+	enum pl_status st = json_array_append_new(all->names, json_string(name)) == 0 ? PL_OK : pl_fail_nomem(err);
 
 	(void)unit;
-	pl_buf_init(&output, 0);
-	pl_buf_init(&hashes, 0);
-	record.unit = stem;
-	st = stem == NULL ? pl_fail_nomem(err) : pl_buf_addf(&output, err, "%s.tar", stem);
-	if (st == PL_OK)
-		st = pl_buf_addf(&hashes, err, "%s%s", stem, RESIZE_HASHES_SUFFIX);
-	if (st == PL_OK && (path = pl_path_join(s->dir, (char *)output.data)) == NULL)
-		st = pl_fail_nomem(err);
-	if (st == PL_OK)
-		st = check_target(name, path, err);
-	if (st == PL_OK && json_array_append_new(all->names, json_string(name)) != 0)
-		st = pl_fail_nomem(err);
-	if (st == PL_OK)
-		st = digest_of(s, name, record.digest, err);
-	if (st == PL_OK && !t->desc->common->force)
-		st = pl_record_check(&record, &done, &payload, err);
-	if (st == PL_OK && done && payload != NULL) {
-		struct pl_account a = { 0 };
+	if (st != PL_OK)
+		return st;
+	st = find_unit(t, all->step, name, &record, &payload, err);
+	if (st == PL_OK && payload != NULL) {
 		st = pl_account_parse(payload, &a, err);
 		a.units_done = 0;
 		a.units_resumed = 1;
 		pl_account_add(&t->account, &a);
 	} else if (st == PL_OK) {
-		const char *const outputs[2] = { (char *)output.data, (char *)hashes.data };
-		st = make_unit(t, s, name, &record, outputs, err);
+		st = make_unit(t, all->step, &from, &record, &nothing, err);
 	}
 	if (st == PL_OK)
-		st = tool_announce(t, path, err);
+		st = announce(t, &record, err);
 	st = tool_unit_failed(t, st, err);
 	free(payload);
-	free(path);
-	free(stem);
-	pl_buf_release(&output);
-	pl_buf_release(&hashes);
+	free((char *)(uintptr_t)record.unit);
+	return st;
+}
+
+static enum pl_status wanted_in_pieces(struct tool *t, void *ctx, const char *shard, bool *wanted, struct pl_err *err)
+{
+	struct resize *all = ctx;
+	struct pl_record record;
+	char *payload = NULL;
+	enum pl_status st = find_unit(t, all->step, shard, &record, &payload, err);
+
+	*wanted = st == PL_OK && payload == NULL;
+	free(payload);
+	free((char *)(uintptr_t)record.unit);
+	return st == PL_OK || err->severity == PL_SEV_JOB ? st : PL_OK;
+}
+
+static enum pl_status find_piece(const struct resize_step *s, const struct tool_piece *p, struct pl_record *record, char **payload,
+    struct pl_err *err)
+{
+	struct { uint64_t unit[2], from, to; } key = { { 0, 0 }, p->from, p->to };
+	bool done = false;
+	enum pl_status st = digest_of(s, p->shard, key.unit, err);
+
+	*record = (struct pl_record){ p->dir, p->id, { 0, 0 } };
+	pl_hash128(&key, sizeof(key), record->digest);
+	if (st == PL_OK)
+		st = pl_record_check(record, &done, payload, err);
+	if (!done) {
+		free(*payload);
+		*payload = NULL;
+	}
+	return st;
+}
+
+static enum pl_status resize_piece(struct tool *t, void *ctx, const struct tool_piece *p, struct pl_err *err)
+{
+	struct resize *all = ctx;
+	struct resize_from from = { p->shard, p, NULL, 0 };
+	struct pl_account account = { 0 };
+	struct pl_record record;
+	char *payload = NULL;
+	enum pl_status st = find_piece(all->step, p, &record, &payload, err);
+
+	if (st == PL_OK && (payload == NULL || t->desc->common->force)) {
+		st = make_outputs(t, all->step, &from, &record, &account, err);
+		pl_job_count(t->job, 0, account.samples_in, account.bytes_out);
+	}
+	free(payload);
+	return st;
+}
+
+static enum pl_status join_pieces(struct tool *t, void *ctx, const struct tool_piece *p, size_t n, struct pl_err *err)
+{
+	struct resize *all = ctx;
+	struct resize_from from = { p->shard, NULL, p, n };
+	struct pl_account account = { 0 };
+	struct pl_record record;
+	char *payload = NULL;
+	enum pl_status st = PL_OK;
+
+	for (size_t i = 0; i < n && st == PL_OK; i++) {
+		st = find_piece(all->step, &p[i], &record, &payload, err);
+		if (st == PL_OK && payload == NULL)
+			st = pl_fail(err, PL_ERR_NOTFOUND, PL_SEV_SHARD, p->shard, "a piece of it is gone");
+		if (st == PL_OK)
+			st = add_counts(&account, payload, err);
+		free(payload);
+		payload = NULL;
+	}
+	if (st != PL_OK)
+		return st;
+	if ((st = find_unit(t, all->step, p->shard, &record, &payload, err)) == PL_OK)
+		st = make_unit(t, all->step, &from, &record, &account, err);
+	if (st == PL_OK && json_array_append_new(all->names, json_string(p->shard)) != 0)
+		st = pl_fail_nomem(err);
+	if (st == PL_OK)
+		st = announce(t, &record, err);
+	free(payload);
+	free((char *)(uintptr_t)record.unit);
 	return st;
 }
 
@@ -398,6 +550,7 @@ static enum pl_status check_names(struct tool *t, struct resize *all, struct pl_
 enum pl_status step_resize(struct tool *t, const struct resize_step *s, struct pl_err *err)
 {
 	struct resize all = { s, json_array() };
+	struct tool_split split = { s->shards, s->dir, &all, resize_unit, wanted_in_pieces, resize_piece, NULL, 1. / 64, join_pieces };
 	enum pl_status st = all.names == NULL ? pl_fail_nomem(err) : PL_OK;
 
 	tool_step_begin(t, "resize", s->shards != NULL ? s->shards->len : 0);
@@ -407,7 +560,7 @@ enum pl_status step_resize(struct tool *t, const struct resize_step *s, struct p
 	if (st == PL_OK)
 		st = tool_output_dir(t, s->dir, err);
 	if (st == PL_OK)
-		st = tool_for_files(t, s->shards, resize_unit, &all, err);
+		st = tool_for_shards(t, &split, err);
 	if (st == PL_OK)
 		st = check_names(t, &all, err);
 	if (st == PL_OK)

@@ -40,6 +40,13 @@ enum pl_status resize_hashes_add(struct resize_hashes *h, const struct pl_pdq *p
 	return st == PL_OK && h->lines.len >= BUFFER ? flush(h, err) : st;
 }
 
+enum pl_status resize_hashes_line(struct resize_hashes *h, const char *line, size_t len, struct pl_err *err)
+{
+	enum pl_status st = pl_buf_add(&h->lines, line, len, err);
+
+	return st == PL_OK && h->lines.len >= BUFFER ? flush(h, err) : st;
+}
+
 enum pl_status resize_hashes_commit(struct resize_hashes *h, struct pl_err *err)
 {
 	enum pl_status st = flush(h, err);

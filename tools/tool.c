@@ -174,6 +174,7 @@ int tool_main(const struct pl_tool *desc, int argc, char **argv, enum pl_status 
 void tool_step_begin(struct tool *t, const char *step, uint64_t units)
 {
 	memset(&t->account, 0, sizeof(t->account));
+	memset(&t->tail, 0, sizeof(t->tail));
 	t->step = step;
 	t->step_started = pl_now();
 	tool_stage(t, step, units);
@@ -246,6 +247,7 @@ static enum pl_status show_step(struct tool *t, const struct pl_account_run *run
 enum pl_status tool_step_end(struct tool *t, const char *extra, struct pl_err *err)
 {
 	struct pl_account_run run = { 0 };
+	struct pl_account_tail tail = { 0 };
 	uint64_t words[PL_ACCOUNT_WORDS];
 	enum pl_status st = PL_OK;
 	char what[160];
@@ -255,6 +257,12 @@ enum pl_status tool_step_end(struct tool *t, const char *extra, struct pl_err *e
 	pl_job_sum(t->job, words, PL_ACCOUNT_WORDS);
 	memcpy(&t->account, words, sizeof(words));
 	run.tool = t->desc->name;
+	if (pl_job_size(t->job) > 1) {
+		tail.seconds = t->tail.seconds;
+		tail.share = t->tail.share_of > 0 ? t->tail.work / t->tail.share_of : 0;
+		memcpy(tail.last, t->tail.last, sizeof(tail.last));
+		run.tail = &tail;
+	}
 	run.seconds = pl_now() - t->step_started;
 	run.peak_rss = pl_job_max(t->job, pl_peak_rss());
 	run.ranks = pl_job_size(t->job);

@@ -25,6 +25,7 @@ struct tool {
 	const char *step;
 	struct pl_names locked;         /* rank 0: the output directories it has locked */
 	int *locks;                     /* their locks */
+	struct { double seconds, work, share_of, longest; char last[128]; } tail;   /* of the step's parts so far; the same on every rank */
 	double reject_share;            /* largest share of broken samples over the steps */
 	bool brief;                     /* steps end with one line instead of their account */
 	bool silent;                    /* tool_announce says nothing */
@@ -72,6 +73,12 @@ PL_MUST_CHECK enum pl_status tool_gather_json(struct tool *t, json_t *mine, json
 /* Run fn for each of n units, shared out over the ranks by ticket; ends at once on an error or a stop, and agrees. name is NULL. Collective. */
 typedef enum pl_status tool_unit_fn(struct tool *t, void *ctx, uint64_t unit, const char *name, struct pl_err *err);
 PL_MUST_CHECK enum pl_status tool_for_units(struct tool *t, uint64_t n, tool_unit_fn *fn, void *ctx, struct pl_err *err);
+/* The same for units of known size, rank 0's order (NULL = as they come) and names (NULL = none). weight, for the account's tail, may be
+ * NULL = all alike. pieces: they are not what progress counts. Collective. */
+struct tool_work { uint64_t n; const uint64_t *order, *weight; char *const *names; bool pieces; };
+PL_MUST_CHECK enum pl_status tool_for_work(struct tool *t, const struct tool_work *w, tool_unit_fn *fn, void *ctx, struct pl_err *err);
+/* Sizes of files, 0 where there is none, each looked at by one rank; *sizes is malloc'ed. Collective. */
+PL_MUST_CHECK enum pl_status tool_file_sizes(struct tool *t, const struct pl_names *names, uint64_t **sizes, struct pl_err *err);
 /* The same for named files, largest first; names NULL: as their names come on standard input, so that tools joined by a pipe
  * work at the same time. Collective. */
 PL_MUST_CHECK enum pl_status tool_for_files(struct tool *t, const struct pl_names *names, tool_unit_fn *fn, void *ctx, struct pl_err *err);

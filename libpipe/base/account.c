@@ -111,6 +111,11 @@ enum pl_status pl_account_text(const struct pl_account *a, const struct pl_accou
 		    pl_human_bytes((double)a->bytes_in * per, speed, sizeof(speed)), run->ranks,
 		    run->ranks == 1 ? "" : "s", run->workers, run->workers == 1 ? "" : "s",
 		    pl_human_bytes((double)run->peak_rss, rss, sizeof(rss)));
+	if (st == PL_OK && run->tail != NULL && run->tail->last[0] != '\0')
+		st = pl_buf_addf(out, err,
+		    "%s: tail: %s between the first idle rank and the last, %.2g %% of a rank's work; last was '%s'\n",
+		    run->tool, pl_human_seconds(run->tail->seconds, took, sizeof(took)), run->tail->share * 100,
+		    run->tail->last);
 	return st;
 }
 
@@ -181,6 +186,17 @@ enum pl_status pl_account_counts(const struct pl_account *a, struct pl_buf *out,
 	return dump(root, root != NULL && set_counts(root, a), JSON_COMPACT, out, err);
 }
 
+static bool set_tail(json_t *root, const struct pl_account_tail *tail)
+{
+	json_t *last = json_string(tail->last);
+
+	/* A name that is not UTF-8 is left out: the report has to be readable. */
+	if (last == NULL)
+		last = json_null();
+	return json_object_set_new(root, "tail", json_pack("{s:f, s:f, s:o}", "seconds", tail->seconds, "share", tail->share,
+	    "last", last)) == 0;
+}
+
 enum pl_status pl_account_json(const struct pl_account *a, const struct pl_account_run *run,
     struct pl_buf *out, struct pl_err *err)
 {
@@ -193,6 +209,8 @@ enum pl_status pl_account_json(const struct pl_account *a, const struct pl_accou
 	    "peak_rss", (json_int_t)(run->peak_rss & INT64_MAX), "samples_per_second",
 	    (double)a->samples_in * per, "bytes_per_second", (double)a->bytes_in * per);
 	ok = root != NULL && set_counts(root, a);
+	if (ok && run->tail != NULL)
+		ok = set_tail(root, run->tail);
 	return dump(root, ok, JSON_INDENT(2), out, err);
 }
 

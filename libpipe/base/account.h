@@ -23,11 +23,19 @@ void pl_account_add(struct pl_account *sum, const struct pl_account *a);
 /* Do both equations hold? If not *what says which side differs by how much (static text). */
 bool pl_account_balances(const struct pl_account *a, char what[160]);
 
+/* From when the first rank found no more work until the last one did, over the parts of a step. */
+struct pl_account_tail {
+	double seconds;
+	double share;                  /* the work then still to be done by one rank, of a rank's part in all of it */
+	char last[128];                /* what was worked on last, where it took longest */
+};
+
 struct pl_account_run {            /* what the account does not know */
 	const char *tool;
 	double seconds;
 	uint64_t peak_rss;             /* bytes, largest over ranks */
 	int ranks, workers;
+	const struct pl_account_tail *tail;   /* NULL = one rank */
 };
 /* Text for people, several lines, each starting with the tool's name. */
 PL_MUST_CHECK enum pl_status pl_account_text(const struct pl_account *a, const struct pl_account_run *run,

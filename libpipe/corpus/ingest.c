@@ -4,6 +4,7 @@
 #include "ingest.h"
 
 #include "ingest_columns.h"
+#include "ingest_parts.h"
 #include "ingest_rows.h"
 #include "key_set.h"
 #include "libpipe/base/hash.h"
@@ -11,6 +12,7 @@
 #include "records.h"
 #include "related.h"
 #include "shards/bytes.h"
+#include "shards/section.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -28,6 +30,7 @@ struct ingest {
 	const char *path;
 	const struct pl_source *source;
 	const struct pl_ingest_env *env;
+	const struct pl_stretch *stretch; /* NULL = the whole shard */
 	struct pl_shard_facts *facts;
 	struct pl_account account;
 	struct pl_rows rows;
@@ -314,36 +317,6 @@ static enum pl_status note_damage(struct ingest *in, const struct pl_err *e, str
 	return in->facts->damage != NULL ? PL_OK : pl_fail_nomem(err);
 }
 
-/* XXH3-128 of a file whose reader gave up in the middle. */
-static enum pl_status hash_file(struct ingest *in, struct pl_err *err)
-{
-	const size_t size = (size_t)1 << 20;
-	struct pl_hasher *h = pl_hasher_new();
-	uint8_t *buf = malloc(size);
-	int fd = open(in->path, O_RDONLY | O_CLOEXEC);
-	enum pl_status st = PL_OK;
-	size_t got = size;
-
-	if (h == NULL || buf == NULL)
-		st = pl_fail_nomem(err);
-	else if (fd < 0)
-		st = pl_fail_errno(err, PL_SEV_SHARD, in->path, "cannot open");
-	while (st == PL_OK && got == size) {
-		st = pl_read_full(fd, buf, size, &got, in->path, err);
-		if (st == PL_OK) {
-			pl_hasher_add(h, buf, got);
-			st = poll_now(in->env, err);
-		}
-	}
-	if (st == PL_OK)
-		pl_hasher_digest(h, in->facts->hash);
-	if (fd >= 0)
-		close(fd);
-	free(buf);
-	pl_hasher_free(h);
-	return st;
-}
-
 static enum pl_status end_of_shard(struct ingest *in, enum pl_status st, const struct pl_err *e,
     const uint64_t hash[2], uint64_t bytes, struct pl_err *err)
 {
@@ -358,7 +331,7 @@ static enum pl_status end_of_shard(struct ingest *in, enum pl_status st, const s
 		return PL_OK;
 	if (is_damage(in, st)) {
 		st = note_damage(in, e, err);
-		return st == PL_OK && !piped ? hash_file(in, err) : st;
+		return st == PL_OK && !piped ? pl_ingest_hash(in->path, in->env, in->facts->hash, err) : st;
 	}
 	if (err != NULL) {
 		*err = *e;
@@ -368,15 +341,31 @@ static enum pl_status end_of_shard(struct ingest *in, enum pl_status st, const s
 	return st;
 }
 
-static enum pl_status run_tar(struct ingest *in, struct pl_err *err)
+static enum pl_status open_tar(struct ingest *in, struct shard_reader **r, struct pl_err *err)
 {
 	struct shard_read_limits limits = pl_source_read_limits(in->source);
+
+	return in->stretch == NULL ? shard_reader_open(r, in->path, &limits, err) :
+	    shard_section_open(r, in->path, in->stretch->from, in->stretch->to, &limits, err);
+}
+
+static enum pl_status end_of_stretch(enum pl_status st, const struct pl_err *e, struct pl_err *err)
+{
+	if (st == PL_END)
+		return PL_OK;
+	if (err != NULL)
+		*err = *e;
+	return st;
+}
+
+static enum pl_status run_tar(struct ingest *in, struct pl_err *err)
+{
 	const struct shard_skipped *skipped;
 	struct shard_reader *r;
 	struct shard_sample s;
 	struct pl_err e;
 	uint64_t hash[2], bytes;
-	enum pl_status st = shard_reader_open(&r, in->path, &limits, err), read;
+	enum pl_status st = open_tar(in, &r, err), read;
 
 	if (st != PL_OK)
 		return st;
@@ -392,7 +381,7 @@ static enum pl_status run_tar(struct ingest *in, struct pl_err *err)
 	in->facts->dunder = skipped->dunder;
 	in->facts->no_key = skipped->no_key;
 	shard_reader_digest(r, hash, &bytes);
-	st = end_of_shard(in, read, &e, hash, bytes, err);
+	st = in->stretch != NULL ? end_of_stretch(read, &e, err) : end_of_shard(in, read, &e, hash, bytes, err);
 out:
 	shard_reader_close(r);
 	return st;
@@ -454,21 +443,6 @@ out:
 	return st;
 }
 
-/* Verdicts are about rows: those of the tables that are about to be replaced go. */
-static void remove_verdicts(const char *dir, const char *unit)
-{
-	static const char *const tables[] = { "filter", "filter-images", "dedup", "dedup-images", "scores" };
-	size_t i;
-
-	for (i = 0; i < PL_ARRAY_LEN(tables); i++) {
-		char *path = pl_unit_table_path(dir, unit, tables[i]);
-
-		if (path != NULL)
-			unlink(path);
-		free(path);
-	}
-}
-
 static enum pl_status finish(struct ingest *in, const char *dir, struct pl_err *err)
 {
 	struct pl_shard_facts *f = in->facts;
@@ -486,7 +460,7 @@ static enum pl_status finish(struct ingest *in, const char *dir, struct pl_err *
 	f->images = in->rows.next_image;
 	f->kept = in->rows.kept;
 	in->account.bytes_in = f->bytes;
-	remove_verdicts(dir, f->unit);
+	pl_ingest_remove_verdicts(dir, f->unit);
 	return pl_rows_commit(&in->rows, err);
 }
 
@@ -514,33 +488,11 @@ static struct shard_bytes *open_frames(const char *path)
 	return b;
 }
 
-static enum pl_status init_facts(struct pl_shard_facts *f, const char *path, struct pl_err *err)
+static enum pl_status ingest(const char *path, const char *dir, const struct pl_source *source,
+    const struct pl_stretch *stretch, const struct pl_ingest_env *env, struct pl_account *account,
+    struct pl_shard_facts *facts, struct pl_err *err)
 {
-	struct stat sb;
-
-	if (strcmp(path, "-") == 0) {
-		f->unit = strdup("stdin");
-	} else {
-		if (stat(path, &sb) != 0)
-			return pl_fail_errno(err, PL_SEV_SHARD, path, "cannot open");
-		f->bytes = sb.st_size > 0 ? (uint64_t)sb.st_size : 0;
-		f->mtime = sb.st_mtim.tv_sec > 0 ? (uint64_t)sb.st_mtim.tv_sec : 0;
-		f->unit = pl_name_stem(path);
-	}
-	f->path = strdup(path);
-	if (f->path == NULL || f->unit == NULL)
-		return pl_fail_nomem(err);
-	if (f->unit[0] == '\0')
-		return pl_fail(err, PL_ERR_USAGE, PL_SEV_SHARD, path,
-		    "a shard's name must not begin with a dot: what is before the first dot names its tables");
-	return PL_OK;
-}
-
-enum pl_status pl_ingest_shard(const char *path, const char *dir, const struct pl_source *source,
-    const struct pl_ingest_env *env, struct pl_account *account, struct pl_shard_facts *facts,
-    struct pl_err *err)
-{
-	struct ingest in = { .path = path, .source = source, .env = env, .facts = facts };
+	struct ingest in = { .path = path, .source = source, .env = env, .stretch = stretch, .facts = facts };
 	enum pl_status st;
 
 	memset(facts, 0, sizeof(*facts));
@@ -551,7 +503,7 @@ enum pl_status pl_ingest_shard(const char *path, const char *dir, const struct p
 	else
 		st = pl_source_check(source, err);
 	if (st == PL_OK)
-		st = init_facts(facts, path, err);
+		st = pl_ingest_facts(facts, path, stretch, err);
 	if (st == PL_OK)
 		st = drain(env, err);
 	if (st != PL_OK)
@@ -566,10 +518,10 @@ enum pl_status pl_ingest_shard(const char *path, const char *dir, const struct p
 		goto out;
 	in.frames = open_frames(path);
 	st = pl_text_meter_new(&in.meter, env->language, err);
-	if (st == PL_OK && pl_records_name(path))
+	if (st == PL_OK && stretch == NULL && pl_records_name(path))
 		st = relate(&in, dir, err);
 	if (st == PL_OK)
-		st = pl_records_name(path) ? run_records(&in, err) : run_tar(&in, err);
+		st = stretch == NULL && pl_records_name(path) ? run_records(&in, err) : run_tar(&in, err);
 	if (st == PL_OK)
 		st = finish(&in, dir, err);
 	if (st == PL_OK)
@@ -585,4 +537,18 @@ out:
 	if (st != PL_OK)
 		pl_shard_facts_release(facts);
 	return st;
+}
+
+enum pl_status pl_ingest_shard(const char *path, const char *dir, const struct pl_source *source,
+    const struct pl_ingest_env *env, struct pl_account *account, struct pl_shard_facts *facts,
+    struct pl_err *err)
+{
+	return ingest(path, dir, source, NULL, env, account, facts, err);
+}
+
+enum pl_status pl_ingest_stretch(const char *path, const char *dir, const struct pl_source *source,
+    const struct pl_stretch *stretch, const struct pl_ingest_env *env, struct pl_account *account,
+    struct pl_shard_facts *facts, struct pl_err *err)
+{
+	return ingest(path, dir, source, stretch, env, account, facts, err);
 }

@@ -254,6 +254,52 @@ enum pl_status pl_rows_flush(struct pl_rows *w, struct pl_err *err)
 	return st;
 }
 
+/* Where the queue has room for as much. */
+static enum pl_status copy_row(struct pl_rows *w, const struct pl_sample_row *row, bool seen, struct pl_image_row *images, struct pl_err *err)
+{
+	struct pl_sample_row *s = (void *)w->waiting;
+	enum pl_status st;
+
+	memcpy(s, row, w->row_size);
+	s->first_image = w->next_image;
+	if (seen)
+		s->status = PL_REASON_DUPLICATE_KEY;
+	for (uint32_t k = 0; k < s->images; k++)
+		images[k].sample = w->next_sample;
+	if (s->status >= PL_REASON_COUNT)
+		return pl_fail(err, PL_ERR_INVALID, PL_SEV_SHARD, w->samples.file.path, "a row has a status that is none");
+	count(w, s, images);
+	st = pl_npy_append(&w->samples, s, 1, err);
+	if (st == PL_OK && s->images > 0)
+		st = pl_npy_append(&w->images, images, s->images, err);
+	w->next_sample++;
+	w->next_image += s->images;
+	return st;
+}
+
+enum pl_status pl_rows_copy(struct pl_rows *w, const struct pl_sample_row *row, bool seen,
+    const struct pl_image_row *images, struct pl_err *err)
+{
+	void *a = w->waiting, *b = w->left;
+	bool ok = room(&w->head, &w->tail, &w->cap, 1, &a, w->row_size, &b, sizeof(*w->left));
+
+	w->waiting = a;
+	w->left = b;
+	a = w->image;
+	b = w->answered;
+	ok = ok && room(&w->image_head, &w->image_tail, &w->image_cap, row->images, &a, sizeof(*w->image), &b, sizeof(*w->answered));
+	w->image = a;
+	w->answered = b;
+	if (!ok)
+		return pl_fail_nomem(err);
+	if (row->images > 0)
+		memcpy(w->image, images, row->images * sizeof(*images));
+	for (uint32_t k = 0; k < row->images; k++)
+		if (images[k].status >= PL_REASON_COUNT)
+			return pl_fail(err, PL_ERR_INVALID, PL_SEV_SHARD, w->images.file.path, "a row has a status that is none");
+	return copy_row(w, row, seen, w->image, err);
+}
+
 enum pl_status pl_rows_commit(struct pl_rows *w, struct pl_err *err)
 {
 	char *samples = w->samples.file.path != NULL ? strdup(w->samples.file.path) : NULL;

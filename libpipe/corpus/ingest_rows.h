@@ -42,6 +42,9 @@ static inline size_t pl_rows_waiting(const struct pl_rows *w)
 }
 /* Judge and write every sample whose images all have answers, oldest first. */
 PL_MUST_CHECK enum pl_status pl_rows_flush(struct pl_rows *w, struct pl_err *err);
+/* Append a sample of finished tables (with its metadata columns) and its images, renumbered. seen: its key came before. Nothing may wait. */
+PL_MUST_CHECK enum pl_status pl_rows_copy(struct pl_rows *w, const struct pl_sample_row *row, bool seen,
+    const struct pl_image_row *images, struct pl_err *err);
 /* Commit both tables, or neither. Nothing may wait. */
 PL_MUST_CHECK enum pl_status pl_rows_commit(struct pl_rows *w, struct pl_err *err);
 /* Free everything; removes temporaries. Harmless on a zeroed struct. */
