@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <xxhash.h>
 #include <zstd.h>
 
@@ -388,23 +387,32 @@ static enum pl_status put_tables(struct shard_writer *w, struct pl_err *err)
 	return status;
 }
 
-/* The index files first: a tar that is there has them. */
-static enum pl_status put_sidecars(struct shard_writer *w, uint64_t end, struct pl_err *err)
+static enum pl_status write_aside(struct pl_outfile *f, const char *path, const struct pl_buf *b, struct pl_err *err)
 {
-	char *energon_path, *dali_path;
+	enum pl_status status = pl_outfile_open(f, path, err);
+	return status == PL_OK ? pl_outfile_write(f, b->data, b->len, err) : status;
+}
+
+/* Commit a plain tar. The index files first: a tar that is there has them. */
+static enum pl_status commit_plain(struct shard_writer *w, uint64_t end, struct pl_err *err)
+{
+	struct pl_outfile energon = { .fd = -1 }, dali_file = { .fd = -1 };
+	struct pl_outfile *const files[] = { &energon, &dali_file, &w->out };
+	char *energon_path = NULL, *dali_path = NULL;
 	struct pl_buf dali;
 	enum pl_status status = shard_sidecar_finish(&w->sidecar, end, &dali, err);
-	if (status == PL_OK && !shard_sidecar_paths(w->out.path, &energon_path, &dali_path))
+	if (status == PL_OK && !shard_sidecar_paths(w->out.path, &energon_path, &dali_path)) {
+		energon_path = dali_path = NULL;
 		status = pl_fail_nomem(err);
-	if (status != PL_OK) {
-		pl_buf_release(&dali);
-		return status;
 	}
-	status = pl_file_write(energon_path, w->sidecar.energon.data, w->sidecar.energon.len, err);
 	if (status == PL_OK)
-		status = pl_file_write(dali_path, dali.data, dali.len, err);
-	if (status != PL_OK)
-		(void)unlink(energon_path);
+		status = write_aside(&energon, energon_path, &w->sidecar.energon, err);
+	if (status == PL_OK)
+		status = write_aside(&dali_file, dali_path, &dali, err);
+	if (status == PL_OK)
+		status = pl_outfile_commit_all(files, PL_ARRAY_LEN(files), err);
+	pl_outfile_abort(&energon);
+	pl_outfile_abort(&dali_file);
 	free(energon_path);
 	free(dali_path);
 	pl_buf_release(&dali);
@@ -424,8 +432,6 @@ enum pl_status shard_writer_commit(struct shard_writer *w, struct shard_written 
 			status = put_tables(w, err);
 	} else if (status == PL_OK) {
 		status = flush_plain(w, err);
-		if (status == PL_OK)
-			status = put_sidecars(w, end, err);
 	}
 	if (status == PL_OK && out) {
 		out->samples = w->n;
@@ -435,7 +441,7 @@ enum pl_status shard_writer_commit(struct shard_writer *w, struct shard_written 
 		pl_hasher_digest(w->hasher, out->hash);
 	}
 	if (status == PL_OK)
-		status = pl_outfile_commit(&w->out, err);
+		status = w->options.container == SHARD_TAR ? commit_plain(w, end, err) : pl_outfile_commit(&w->out, err);
 	writer_free(w);
 	return status;
 }

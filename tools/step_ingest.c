@@ -25,6 +25,7 @@ struct ingest {
 	bool folder;                       /* source.images is a folder */
 	struct pl_image_index *index;
 	struct pl_buf settings;            /* canonical text: part of every unit's digest */
+	bool forgotten;                    /* the manifest of earlier tables, by this rank */
 	json_t *facts;                     /* of the shards this rank did */
 };
 
@@ -181,12 +182,12 @@ done:
 }
 
 /* The old manifest does not describe what is made now, and scores were joined to other rows. */
-static enum pl_status forget_manifest(const struct ingest *in, struct pl_err *err)
+static enum pl_status forget_manifest(struct ingest *in, struct pl_err *err)
 {
 	static const char *const names[] = { "manifest.json", PL_SCORES_NAME };
 	enum pl_status st = PL_OK;
 
-	for (size_t i = 0; i < PL_ARRAY_LEN(names) && st == PL_OK; i++) {
+	for (size_t i = 0; i < PL_ARRAY_LEN(names) && st == PL_OK && !in->forgotten; i++) {
 		char *path = pl_path_join(in->step->dir, names[i]);
 		if (path == NULL)
 			return pl_fail_nomem(err);
@@ -194,6 +195,7 @@ static enum pl_status forget_manifest(const struct ingest *in, struct pl_err *er
 			st = pl_fail_errno(err, PL_SEV_JOB, path, "cannot remove what describes the old tables");
 		free(path);
 	}
+	in->forgotten = st == PL_OK;
 	return st;
 }
 

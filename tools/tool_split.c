@@ -163,6 +163,10 @@ static enum pl_status share_cuts(struct tool *t, struct splitting *x, struct pl_
 	for (size_t at = 0; at + 3 <= n; at += 3 + words[at + 1])
 		x->cuts[x->ncuts++] = (struct cut){ words[at], words[at + 1], words[at + 2], words + at + 3, false };
 	qsort(x->cuts, x->ncuts, sizeof(*x->cuts), by_unit);
+	for (size_t i = k = 0; i < x->ncuts; i++)
+		k += x->cuts[i].n;
+	if (tool_is_root(t) && x->ncuts > 0)
+		pl_log(PL_LOG_INFO, "%zu large shard%s done in %zu pieces", x->ncuts, x->ncuts == 1 ? " is" : "s are", k);
 	return PL_OK;
 }
 

@@ -194,36 +194,65 @@ static int sync_dir_of(const char *path)
 	return rc;
 }
 
-enum pl_status pl_outfile_commit(struct pl_outfile *f, struct pl_err *err)
+/* To disk, and closed. */
+static enum pl_status finish(struct pl_outfile *f, struct pl_err *err)
 {
-	enum pl_status st = PL_OK;
 	int rc;
 
-	if (sync_fd(f->fd) != 0) {
-		st = pl_fail_errno(err, PL_SEV_JOB, f->path, "cannot write to disk");
-		goto out;
-	}
+	if (sync_fd(f->fd) != 0)
+		return pl_fail_errno(err, PL_SEV_JOB, f->path, "cannot write to disk");
 	rc = close(f->fd);
 	f->fd = -1;
-	if (rc != 0 && errno != EINTR) {
-		st = pl_fail_errno(err, PL_SEV_JOB, f->path, "cannot close");
-		goto out;
-	}
-	if (rename(f->tmp, f->path) != 0) {
-		st = pl_fail_errno(
+	if (rc != 0 && errno != EINTR)
+		return pl_fail_errno(err, PL_SEV_JOB, f->path, "cannot close");
+	return PL_OK;
+}
+
+static enum pl_status put_in_place(struct pl_outfile *f, struct pl_err *err)
+{
+	if (rename(f->tmp, f->path) != 0)
+		return pl_fail_errno(
 		    err, PL_SEV_JOB, f->path, "cannot rename the finished file into place");
-		goto out;
-	}
-	if (sync_dir_of(f->path) != 0) {
-		st = pl_fail_errno(err, PL_SEV_JOB, f->path, "cannot write its directory to disk");
-		unlink(f->path);
-	}
 	/* The temporary name is gone: abort must not touch whoever takes it next. */
 	free(f->tmp);
 	f->tmp = NULL;
-out:
-	pl_outfile_abort(f);
+	return PL_OK;
+}
+
+static enum pl_status commit(
+    struct pl_outfile *const *files, size_t n, bool sync_dir, struct pl_err *err)
+{
+	enum pl_status st = PL_OK;
+	size_t i, placed = 0;
+
+	/* All on their way before one is waited for: they share what a file system does for a sync. */
+	for (i = 0; i < n && n > 1; i++)
+		(void)sync_file_range(files[i]->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	for (i = 0; i < n && st == PL_OK; i++)
+		st = finish(files[i], err);
+	for (i = 0; i < n && st == PL_OK; i++) {
+		sync_dir = sync_dir || access(files[i]->path, F_OK) == 0;
+		st = put_in_place(files[i], err);
+		placed += st == PL_OK;
+	}
+	if (st == PL_OK && n > 0 && sync_dir && sync_dir_of(files[0]->path) != 0)
+		st = pl_fail_errno(
+		    err, PL_SEV_JOB, files[0]->path, "cannot write its directory to disk");
+	for (i = 0; i < placed && st != PL_OK; i++)
+		unlink(files[i]->path);
+	for (i = 0; i < n; i++)
+		pl_outfile_abort(files[i]);
 	return st;
+}
+
+enum pl_status pl_outfile_commit_all(struct pl_outfile *const *files, size_t n, struct pl_err *err)
+{
+	return commit(files, n, false, err);
+}
+
+enum pl_status pl_outfile_commit(struct pl_outfile *f, struct pl_err *err)
+{
+	return commit(&f, 1, true, err);
 }
 
 void pl_outfile_abort(struct pl_outfile *f)
@@ -240,7 +269,8 @@ void pl_outfile_abort(struct pl_outfile *f)
 	f->tmp = NULL;
 }
 
-enum pl_status pl_file_write(const char *path, const void *data, size_t len, struct pl_err *err)
+static enum pl_status write_file(
+    const char *path, const void *data, size_t len, bool durable, struct pl_err *err)
 {
 	struct pl_outfile f;
 	enum pl_status st;
@@ -249,11 +279,23 @@ enum pl_status pl_file_write(const char *path, const void *data, size_t len, str
 	if (st != PL_OK)
 		return st;
 	st = pl_outfile_write(&f, data, len, err);
+	if (st == PL_OK && durable)
+		return pl_outfile_commit(&f, err);
 	if (st == PL_OK)
-		st = pl_outfile_commit(&f, err);
-	else
-		pl_outfile_abort(&f);
+		st = put_in_place(&f, err);
+	pl_outfile_abort(&f);
 	return st;
+}
+
+enum pl_status pl_file_write(const char *path, const void *data, size_t len, struct pl_err *err)
+{
+	return write_file(path, data, len, true, err);
+}
+
+enum pl_status pl_file_write_soon(
+    const char *path, const void *data, size_t len, struct pl_err *err)
+{
+	return write_file(path, data, len, false, err);
 }
 
 /* Read to the end of fd, at most max bytes. The size is not asked for first:

@@ -22,11 +22,16 @@ PL_MUST_CHECK enum pl_status pl_outfile_write(struct pl_outfile *f, const void *
 PL_MUST_CHECK enum pl_status pl_outfile_pwrite(struct pl_outfile *f, const void *data, size_t len, uint64_t offset, struct pl_err *err);
 /* fsync, close, rename, fsync the directory. On error nothing is left behind. */
 PL_MUST_CHECK enum pl_status pl_outfile_commit(struct pl_outfile *f, struct pl_err *err);
+/* n files of one directory, put in place in their order once all are on disk; on an error none of them is left. The directory is synced only
+ * where a file was there before: a crash of the machine may take new files away again, whole, but never brings old ones back. */
+PL_MUST_CHECK enum pl_status pl_outfile_commit_all(struct pl_outfile *const *files, size_t n, struct pl_err *err);
 /* Close and unlink the temporary; harmless after commit or on a zeroed struct. */
 void pl_outfile_abort(struct pl_outfile *f);
 
 /* Whole small file, atomically. */
 PL_MUST_CHECK enum pl_status pl_file_write(const char *path, const void *data, size_t len, struct pl_err *err);
+/* The same without waiting for the disk: if the machine goes down, any of the old file, the new one or a damaged one may be found. */
+PL_MUST_CHECK enum pl_status pl_file_write_soon(const char *path, const void *data, size_t len, struct pl_err *err);
 /* Whole file into malloc'ed, NUL-terminated *data; PL_ERR_LIMIT past max bytes. */
 PL_MUST_CHECK enum pl_status pl_file_read(const char *path, size_t max, char **data, size_t *len, struct pl_err *err);
 /* mkdir -p. */
@@ -49,7 +54,8 @@ struct pl_record {
 /* *done = the record exists, its digest equals, and every output named in it is there with
  * its size. On done, *payload (malloc'ed JSON text the unit stored, or NULL) goes to the caller. */
 PL_MUST_CHECK enum pl_status pl_record_check(const struct pl_record *r, bool *done, char **payload, struct pl_err *err);
-/* Write the record after the outputs were committed. outputs: names relative to dir, n of them.
+/* Write the record after the outputs were committed. It does not wait for the disk: a record that a crash of the machine takes away costs
+ * its unit made again, and no more. outputs: names relative to dir, n of them.
  * payload: JSON text kept with it (counts for the final account), may be NULL. */
 PL_MUST_CHECK enum pl_status pl_record_write(const struct pl_record *r, const char *const *outputs, size_t n,
     const char *payload, struct pl_err *err);

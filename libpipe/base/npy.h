@@ -32,6 +32,8 @@ PL_MUST_CHECK enum pl_status pl_npy_create(struct pl_npy_writer *w, const char *
 PL_MUST_CHECK enum pl_status pl_npy_append(struct pl_npy_writer *w, const void *rows, uint64_t n, struct pl_err *err);
 /* Patch the shape, commit atomically. */
 PL_MUST_CHECK enum pl_status pl_npy_commit(struct pl_npy_writer *w, struct pl_err *err);
+/* The same for n tables of one directory: all or none. */
+PL_MUST_CHECK enum pl_status pl_npy_commit_all(struct pl_npy_writer *const *w, size_t n, struct pl_err *err);
 void pl_npy_abort(struct pl_npy_writer *w);   /* harmless after commit or on a zeroed struct */
 
 struct pl_npy {                 /* a mapped table, read-only */

@@ -201,16 +201,29 @@ enum pl_status pl_npy_append(
 	return st;
 }
 
+enum pl_status pl_npy_commit_all(struct pl_npy_writer *const *w, size_t n, struct pl_err *err)
+{
+	struct pl_outfile *files[8] = { NULL };
+	enum pl_status st = n <= PL_ARRAY_LEN(files) ?
+	    PL_OK : pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL, "too many tables at a time");
+	size_t i;
+
+	for (i = 0; i < n && st == PL_OK; i++) {
+		files[i] = &w[i]->file;
+		st = flush(w[i], err);
+		if (st == PL_OK)
+			st = write_header(w[i], err);
+	}
+	if (st == PL_OK)
+		st = pl_outfile_commit_all(files, n, err);
+	for (i = 0; i < n; i++)
+		pl_npy_abort(w[i]);
+	return st;
+}
+
 enum pl_status pl_npy_commit(struct pl_npy_writer *w, struct pl_err *err)
 {
-	enum pl_status st = flush(w, err);
-
-	if (st == PL_OK)
-		st = write_header(w, err);
-	if (st == PL_OK)
-		st = pl_outfile_commit(&w->file, err);
-	pl_npy_abort(w);
-	return st;
+	return pl_npy_commit_all(&w, 1, err);
 }
 
 void pl_npy_abort(struct pl_npy_writer *w)

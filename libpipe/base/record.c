@@ -227,9 +227,10 @@ enum pl_status pl_record_write(const struct pl_record *r, const char *const *out
 		st = pl_fail_nomem(err);
 		goto out;
 	}
-	st = pl_mkdirs(dir, err);
+	/* Made once, and then only looked at: a call for each part of a path is dear on a network file system. */
+	st = access(dir, F_OK) == 0 ? PL_OK : pl_mkdirs(dir, err);
 	if (st == PL_OK)
-		st = pl_file_write(path, text, strlen(text), err);
+		st = pl_file_write_soon(path, text, strlen(text), err);
 out:
 	json_decref(root);
 	json_decref(list);

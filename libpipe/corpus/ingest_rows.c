@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum pl_status pl_rows_open(struct pl_rows *w, const char *dir, const char *unit,
     const struct pl_source *s, struct pl_account *account, struct pl_err *err)
@@ -302,19 +301,9 @@ enum pl_status pl_rows_copy(struct pl_rows *w, const struct pl_sample_row *row, 
 
 enum pl_status pl_rows_commit(struct pl_rows *w, struct pl_err *err)
 {
-	char *samples = w->samples.file.path != NULL ? strdup(w->samples.file.path) : NULL;
-	enum pl_status st;
+	struct pl_npy_writer *const tables[] = { &w->samples, &w->images };
 
-	if (samples == NULL)
-		return pl_fail_nomem(err);
-	st = pl_npy_commit(&w->samples, err);
-	if (st == PL_OK) {
-		st = pl_npy_commit(&w->images, err);
-		if (st != PL_OK)
-			unlink(samples);
-	}
-	free(samples);
-	return st;
+	return pl_npy_commit_all(tables, PL_ARRAY_LEN(tables), err);
 }
 
 void pl_rows_release(struct pl_rows *w)
