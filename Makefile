@@ -167,6 +167,12 @@ $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(ARCHIVES) $(PIPE_LIBS)
 
+# bench_dist_* programs run under mpirun, as test_dist_* do.
+$(B)/bench/bench_dist_%: $(B)/obj/tests/bench/bench_dist_%.o $(B)/lib/libdist.a $(ARCHIVES)
+	$(SAY) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(B)/lib/libdist.a $(ARCHIVES) $(PIPE_LIBS) $(MPI_LIBS)
+
 $(B)/bench/%: $(B)/obj/tests/bench/%.o $(ARCHIVES)
 	$(SAY) LD $@
 	@mkdir -p $(@D)

@@ -318,6 +318,22 @@ enum pl_status pl_job_bcast(struct pl_job *job, struct pl_buf *b, struct pl_err 
 	return PL_OK;
 }
 
+/* One collective, where MPI can count the bytes: a broadcast by each rank costs as many times more as there are ranks. */
+static void gather_at_once(struct pl_job *job, const void *mine, const uint64_t *lens, uint8_t *all)
+{
+	int *counts = calloc((size_t)job->size * 2, sizeof(*counts)), *from, at = 0;
+
+	if (counts == NULL)
+		pl_job_abort(job, pl_exit_code(PL_ERR_NOMEM));   /* the others are in the collective already */
+	from = counts + job->size;
+	for (int r = 0; r < job->size; at += counts[r], r++) {
+		counts[r] = (int)lens[r];
+		from[r] = at;
+	}
+	MPI_Allgatherv(mine, counts[job->rank], MPI_BYTE, all, counts, from, MPI_BYTE, job->comm);
+	free(counts);
+}
+
 enum pl_status pl_job_gather(struct pl_job *job, const void *mine, uint64_t len, struct pl_buf *all,
     uint64_t **lengths, struct pl_err *err)
 {
@@ -339,13 +355,15 @@ enum pl_status pl_job_gather(struct pl_job *job, const void *mine, uint64_t len,
 		free(lens);
 		return st;
 	}
-	for (int r = 0; r < job->size; at += lens[r], r++) {
-		if (lens[r] == 0)
-			continue;
-		if (r == job->rank)
-			memcpy(all->data + at, mine, lens[r]);
-		if (job->mpi && job->size > 1)
-			bcast_chunks(job, all->data + at, lens[r], r);
+	if (total <= CHUNK && job->mpi) {
+		gather_at_once(job, mine, lens, all->data);
+	} else {
+		for (int r = 0; r < job->size; at += lens[r], r++) {
+			if (r == job->rank && lens[r] > 0)
+				memcpy(all->data + at, mine, lens[r]);
+			if (job->mpi && job->size > 1)
+				bcast_chunks(job, all->data + at, lens[r], r);
+		}
 	}
 	all->len = total;
 	if (lengths != NULL)
