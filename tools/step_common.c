@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening corpora and naming them: what several steps share. */
 #include "libpipe/base/hash.h"
+#include "libpipe/dist/split.h"
 #include "steps.h"
 
 #include <errno.h>
@@ -169,4 +170,24 @@ enum pl_status steps_open_tokens(struct tool *t, struct pl_tokens_settings *s, s
 	if (pl_job_max(t->job, hash) != hash || pl_job_max(t->job, ~hash) != ~hash)
 		st = pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, s->model, "is not the same model on every node: put the same there");
 	return pl_job_agree(t->job, st, err);
+}
+
+enum pl_status steps_for_tables(struct tool *t, const struct pl_corpus *c, tool_unit_fn *fn, void *ctx, struct pl_err *err)
+{
+	uint64_t *rows = calloc(c->nshards + 1, sizeof(*rows)), *order = NULL;
+	struct tool_work w = { .n = c->nshards };
+	enum pl_status st;
+
+	for (size_t i = 0; i < c->nshards && rows != NULL; i++)
+		rows[i] = c->shards[i].samples + c->shards[i].images;
+	if (rows != NULL)
+		order = pl_largest_first(rows, c->nshards);
+	st = order == NULL ? pl_fail_nomem(err) : PL_OK;
+	w.order = order;
+	w.weight = rows;
+	if ((st = pl_job_agree(t->job, st, err)) == PL_OK)
+		st = tool_for_work(t, &w, fn, ctx, err);
+	free(order);
+	free(rows);
+	return st;
 }

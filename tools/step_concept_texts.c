@@ -194,7 +194,7 @@ enum pl_status concept_texts_mine(struct concept_texts *x, struct pl_buf *list, 
 	st = pl_job_agree(x->t->job, st, err);
 	tool_stage(x->t, "mine concepts", x->corpus->nshards);
 	if (st == PL_OK)
-		st = tool_for_units(x->t, x->corpus->nshards, mine_unit, &m, err);
+		st = steps_for_tables(x->t, x->corpus, mine_unit, &m, err);
 	if (st == PL_OK) {
 		pl_job_sum(x->t->job, &m.words, 1);
 		st = add_up(&m, &m.unigrams, NULL, &unigrams, err);

@@ -387,15 +387,15 @@ static enum pl_status balance_anew(struct balancing *b, const struct pl_record *
 	st = pl_job_agree(t->job, st, err);
 	tool_stage(t, "concepts", b->corpus->nshards);
 	if (st == PL_OK)
-		st = tool_for_units(t, b->corpus->nshards, match_unit, b, err);
+		st = steps_for_tables(t, b->corpus, match_unit, b, err);
 	if (st == PL_OK)
 		pl_job_sum(t->job, b->counts, pl_concepts_count(b->list));
 	if (st == PL_OK && b->rule->rule == PL_CONCEPT_LLAVA)
-		st = tool_for_units(t, b->corpus->nshards, draw_unit, b, err);
+		st = steps_for_tables(t, b->corpus, draw_unit, b, err);
 	if (st == PL_OK && b->rule->rule == PL_CONCEPT_LLAVA)
 		st = find_limits(b, err);
 	if (st == PL_OK)
-		st = tool_for_units(t, b->corpus->nshards, judge_unit, b, err);
+		st = steps_for_tables(t, b->corpus, judge_unit, b, err);
 	if (st == PL_OK)
 		pl_job_sum(t->job, b->fates, PL_ARRAY_LEN(b->fates));
 	if (st == PL_OK && tool_is_root(t)) {

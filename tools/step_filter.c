@@ -301,7 +301,7 @@ static enum pl_status filter_corpus(struct tool *t, struct filter *f, json_t *re
 		st = check_rules(f, &record, err);
 	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
 		goto done;
-	if ((st = tool_for_units(t, f->corpus->nshards, filter_unit, f, err)) != PL_OK)
+	if ((st = steps_for_tables(t, f->corpus, filter_unit, f, err)) != PL_OK)
 		goto done;
 	st = sum_counts(t, f, err);
 	if (st == PL_OK && tool_is_root(t))

@@ -166,7 +166,7 @@ static enum pl_status make_groups(struct tool *t, struct grouping *g, const stru
 	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
 		return st;
 	tool_stage(t, "groups", g->corpus->nshards);
-	if ((st = tool_for_units(t, g->corpus->nshards, group_unit, g, err)) != PL_OK)
+	if ((st = steps_for_tables(t, g->corpus, group_unit, g, err)) != PL_OK)
 		return st;
 	st = tool_gather_json(t, g->mine, &all, err);
 	if (st == PL_OK && tool_is_root(t))

@@ -87,7 +87,7 @@ static enum pl_status join(struct tool *t, struct scores *s, struct pl_err *err)
 	enum pl_status st;
 
 	tool_stage(t, "sort scores", s->step->files->len);
-	if ((st = tool_for_units(t, s->step->files->len, sort_file, s, err)) != PL_OK)
+	if ((st = tool_for_files(t, s->step->files, sort_file, s, err)) != PL_OK)
 		return st;
 	sum_files(t, s);
 	tool_stage(t, "merge scores", s->parts);
@@ -97,7 +97,7 @@ static enum pl_status join(struct tool *t, struct scores *s, struct pl_err *err)
 	if ((st = pl_job_agree(t->job, st, err)) != PL_OK)
 		return st;
 	tool_stage(t, "join scores", s->corpus.nshards);
-	if ((st = tool_for_units(t, s->corpus.nshards, join_shard, s, err)) != PL_OK)
+	if ((st = steps_for_tables(t, &s->corpus, join_shard, s, err)) != PL_OK)
 		return st;
 	tool_stage(t, "count scores", s->parts);
 	if ((st = tool_for_units(t, s->parts, count_unmatched, s, err)) != PL_OK)

@@ -89,6 +89,8 @@ void steps_free_paths(char **paths);
 char *steps_base_name(const char *path);
 /* Open n corpora; on error all that were opened are closed. */
 PL_MUST_CHECK enum pl_status steps_open_corpora(const char *const *dirs, size_t n, struct pl_corpus **corpora, struct pl_err *err);
+/* tool_for_units over the shards of a corpus, those with the longest tables first. Collective. */
+PL_MUST_CHECK enum pl_status steps_for_tables(struct tool *t, const struct pl_corpus *c, tool_unit_fn *fn, void *ctx, struct pl_err *err);
 void steps_close_corpora(struct pl_corpus *corpora, size_t n);
 /* What counts tokens; NULL where that is by bytes. Every rank reads the model, and all must read the same. Collective. */
 PL_MUST_CHECK enum pl_status steps_open_tokens(struct tool *t, struct pl_tokens_settings *s, struct pl_token_counter **c, struct pl_err *err);
