@@ -95,7 +95,8 @@ enum pl_status pl_outfile_open(struct pl_outfile *f, const char *path, struct pl
 	f->path = strdup(path);
 	f->tmp = tmp_path(path);
 	if (f->path == NULL || f->tmp == NULL) {
-		st = pl_fail_nomem(err);
+		(void)pl_fail_nomem(err);
+		st = PL_ERR_NOMEM;
 		goto fail;
 	}
 	f->fd = create_exclusive(f->tmp);
