@@ -7,7 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORDS = 1 << PL_COVER_RANK };
+enum {
+	WORDS = 1 << PL_COVER_RANK,
+	WIDE = 48,            /* hashes of a bucket; cover_group.h */
+	SHARES_WIDTH = 45     /* bits of a block in shares, at most: a part and its entries tell of little more */
+};
 
 /* ---- codes ---- */
 
@@ -97,54 +101,97 @@ void pl_cover_code(unsigned rank, unsigned width, uint16_t *columns)
 
 /* ---- covers ---- */
 
-/* collide[rank][width]: the sum over the masks of a block of the probability that two strangers agree on one. */
+/* What a pair of strangers costs in a block, by its kind, rank and width: `look` under every mask on which they agree, `verify`
+ * where they differ in fewer bits than its rank. */
 struct table {
+	double base, look, tile, verify, n;   /* in a bucket of more than WIDE, pairs are compared in tiles */
 	double power[PL_COVER_WIDTH + 1];   /* base^i */
-	bool known[PL_COVER_RANK + 1];
-	double collide[PL_COVER_RANK + 1][PL_COVER_WIDTH + 1];
+	bool known[PL_COVER_KINDS][PL_COVER_RANK + 1];
+	double cost[PL_COVER_KINDS][PL_COVER_RANK + 1][PL_COVER_WIDTH + 1];
 };
 
 static void table_begin(struct table *t, double base)
 {
 	memset(t, 0, sizeof(*t));
+	t->base = base;
+	t->look = 1;
 	t->power[0] = 1;
 	for (unsigned i = 1; i <= PL_COVER_WIDTH; i++)
 		t->power[i] = t->power[i - 1] * base;
 }
 
-static void table_rank(struct table *t, unsigned rank)
+double pl_cover_near(double base, unsigned rank, unsigned width)
+{
+	double sum = 0, each = 1;
+
+	for (unsigned i = 0; i < width; i++)
+		each *= base;
+	for (unsigned i = 0; i < rank; i++) {
+		sum += each;
+		each = each * (1 - base) / base * (width - i) / (i + 1);
+	}
+	return sum;
+}
+
+static double agree(const struct table *t, unsigned weight)
+{
+	return t->power[weight] * (t->n * t->power[weight] > WIDE ? t->tile : t->look);
+}
+
+static double agree_on_words(const struct table *t, const struct code *g)
+{
+	double sum = 0;
+
+	for (uint32_t c = 1; c < 1u << g->rank; c++)
+		sum += agree(t, g->weight[c]);
+	return sum;
+}
+
+static double agree_on_shares(const struct table *t, unsigned rank, unsigned width)
+{
+	double sum = 0;
+
+	for (unsigned k = 0; k < rank; k++)
+		sum += agree(t, (width + k) / rank);
+	return sum;
+}
+
+static void table_rank(struct table *t, enum pl_cover_kind kind, unsigned rank)
 {
 	struct code g;
 
-	if (t->known[rank])
+	if (t->known[kind][rank])
 		return;
-	t->known[rank] = true;
+	t->known[kind][rank] = true;
 	code_begin(&g, rank);
-	while (g.width < PL_COVER_WIDTH) {
-		double sum = 0;
-		code_grow(&g);
-		for (uint32_t c = 1; c < 1u << rank; c++)
-			sum += t->power[g.weight[c]];
-		t->collide[rank][g.width] = sum;
+	for (unsigned width = 1; width <= PL_COVER_WIDTH; width++) {
+		if (kind == PL_COVER_WORDS)
+			code_grow(&g);
+		if (width >= rank)
+			t->cost[kind][rank][width] = (kind == PL_COVER_WORDS ? agree_on_words(t, &g) : agree_on_shares(t, rank, width)) +
+			    t->verify * pl_cover_near(t->base, rank, width);
 	}
 }
 
 /* One way to cut the bits. */
 struct cut {
+	enum pl_cover_kind kind;
 	uint32_t nblocks, nmasks;
-	double collide;
+	double pair;   /* what a pair of strangers costs in all */
 	uint8_t rank[PL_COVER_BLOCKS], width[PL_COVER_BLOCKS];
 };
 
 /* Bits go one by one where they save most; the sums are convex in the width, or nearly. */
 static void share_bits(struct cut *cut, const struct table *t, unsigned bits)
 {
+	unsigned most = cut->kind == PL_COVER_WORDS ? PL_COVER_WIDTH : SHARES_WIDTH;
+
 	while (bits > 0) {
 		double best = 0;
 		uint32_t at = PL_COVER_BLOCKS;
 		for (uint32_t b = 0; b < cut->nblocks; b++) {
-			const double *row = t->collide[cut->rank[b]];
-			double gain = cut->width[b] < PL_COVER_WIDTH ? row[cut->width[b]] - row[cut->width[b] + 1] : 0;
+			const double *row = t->cost[cut->kind][cut->rank[b]];
+			double gain = cut->width[b] < most ? row[cut->width[b]] - row[cut->width[b] + 1] : 0;
 			if (gain > best) {
 				best = gain;
 				at = b;
@@ -157,28 +204,34 @@ static void share_bits(struct cut *cut, const struct table *t, unsigned bits)
 	}
 }
 
+static uint32_t masks_of(enum pl_cover_kind kind, unsigned rank)
+{
+	return kind == PL_COVER_WORDS ? (1u << rank) - 1 : rank;
+}
+
 /* Ranks as equal as can be: their sum is distance + 1, so that of two hashes within the distance some block
  * differs in fewer bits than its rank. */
-static bool cut_into(struct cut *cut, struct table *t, unsigned bits, unsigned distance, uint32_t nblocks)
+static bool cut_into(struct cut *cut, struct table *t, enum pl_cover_kind kind, unsigned bits, unsigned distance, uint32_t nblocks)
 {
 	unsigned sum = distance + 1, rank = sum / nblocks, more = sum % nblocks;
 
 	if (nblocks > sum || sum > bits || rank + (more > 0) > PL_COVER_RANK)
 		return false;
-	*cut = (struct cut){.nblocks = nblocks};
+	*cut = (struct cut){.kind = kind, .nblocks = nblocks};
 	for (uint32_t b = 0; b < nblocks; b++) {
 		cut->rank[b] = (uint8_t)(rank + (b < more));
 		cut->width[b] = cut->rank[b];
-		table_rank(t, cut->rank[b]);
-		cut->nmasks += (1u << cut->rank[b]) - 1;
+		table_rank(t, kind, cut->rank[b]);
+		cut->nmasks += masks_of(kind, cut->rank[b]);
 	}
 	share_bits(cut, t, bits - sum);
 	for (uint32_t b = 0; b < nblocks; b++)
-		cut->collide += t->collide[cut->rank[b]][cut->width[b]];
+		cut->pair += t->cost[kind][cut->rank[b]][cut->width[b]];
 	return true;
 }
 
-static void block_masks(struct pl_cover_block *b, uint64_t *mask)
+/* The words of a code. */
+static void word_masks(const struct pl_cover_block *b, uint64_t *mask)
 {
 	uint16_t column[PL_COVER_WIDTH];
 
@@ -191,6 +244,18 @@ static void block_masks(struct pl_cover_block *b, uint64_t *mask)
 	}
 }
 
+/* As many shares as the rank: fewer bits that differ leave one alone. */
+static void share_masks(const struct pl_cover_block *b, uint64_t *mask)
+{
+	unsigned from = 0;
+
+	for (unsigned k = 0; k < b->rank; k++) {
+		unsigned width = (b->width + k) / b->rank;
+		mask[k] = (width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << width) - 1) << from;
+		from += width;
+	}
+}
+
 static enum pl_status build(struct pl_cover *c, const struct cut *cut, struct pl_err *err)
 {
 	unsigned shift = 0;
@@ -198,12 +263,16 @@ static enum pl_status build(struct pl_cover *c, const struct cut *cut, struct pl
 	c->mask = malloc(cut->nmasks * sizeof(*c->mask));
 	if (!c->mask)
 		return pl_fail_nomem(err);
+	c->kind = cut->kind;
 	c->nblocks = cut->nblocks;
 	for (uint32_t i = 0; i < cut->nblocks; i++) {
 		struct pl_cover_block *b = &c->block[i];
 		*b = (struct pl_cover_block){.shift = (uint16_t)shift, .width = cut->width[i], .rank = cut->rank[i],
-		    .first = c->nmasks, .masks = (1u << cut->rank[i]) - 1};
-		block_masks(b, c->mask + c->nmasks);
+		    .first = c->nmasks, .masks = masks_of(cut->kind, cut->rank[i])};
+		if (cut->kind == PL_COVER_WORDS)
+			word_masks(b, c->mask + c->nmasks);
+		else
+			share_masks(b, c->mask + c->nmasks);
 		shift += b->width;
 		c->nmasks += b->masks;
 	}
@@ -220,8 +289,8 @@ static enum pl_status check(unsigned bits, double base, struct pl_err *err)
 	return PL_OK;
 }
 
-enum pl_status pl_cover_make(struct pl_cover *c, unsigned bits, unsigned distance, uint32_t nblocks, double base,
-    struct pl_err *err)
+enum pl_status pl_cover_make(struct pl_cover *c, enum pl_cover_kind kind, unsigned bits, unsigned distance, uint32_t nblocks,
+    double base, struct pl_err *err)
 {
 	struct table t;
 	struct cut cut;
@@ -231,7 +300,7 @@ enum pl_status pl_cover_make(struct pl_cover *c, unsigned bits, unsigned distanc
 	if (st != PL_OK)
 		return st;
 	table_begin(&t, base);
-	if (nblocks == 0 || nblocks > PL_COVER_BLOCKS || !cut_into(&cut, &t, bits, distance, nblocks))
+	if (nblocks == 0 || nblocks > PL_COVER_BLOCKS || !cut_into(&cut, &t, kind, bits, distance, nblocks))
 		return pl_fail(err, PL_ERR_UNSUPPORTED, PL_SEV_JOB, NULL, "no cover of %u bits for distance %u in %u blocks", bits,
 		    distance, (unsigned)nblocks);
 	return build(c, &cut, err);
@@ -249,15 +318,21 @@ enum pl_status pl_cover_choose(struct pl_cover *c, unsigned bits, unsigned dista
 	if (st != PL_OK)
 		return st;
 	table_begin(&t, base);
+	t.n = (double)n;
+	t.look = pl_cover_look_ns();
+	t.tile = 2 * pl_cover_compare_ns();   /* the hashes of a small bucket have to be fetched */
+	t.verify = pl_cover_near_ns(n);
 	for (uint32_t nblocks = 1; nblocks <= PL_COVER_BLOCKS; nblocks++) {
-		struct cut cut;
-		double ns;
-		if (!cut_into(&cut, &t, bits, distance, nblocks))
-			continue;
-		ns = cut.nmasks * (double)n * pl_cover_key_ns(n) + pairs * cut.collide * pl_cover_verify_ns(n);
-		if (ns < cost) {
-			cost = ns;
-			best = cut;
+		for (enum pl_cover_kind kind = 0; kind < PL_COVER_KINDS; kind++) {
+			struct cut cut;
+			double ns;
+			if (!cut_into(&cut, &t, kind, bits, distance, nblocks))
+				continue;
+			ns = cut.nmasks * (double)n * pl_cover_mask_ns(kind, n) + pairs * cut.pair;
+			if (ns < cost) {
+				cost = ns;
+				best = cut;
+			}
 		}
 	}
 	c->seconds = cost / 1e9;
@@ -269,6 +344,21 @@ void pl_cover_release(struct pl_cover *c)
 	free(c->mask);
 	c->mask = NULL;
 	c->nblocks = c->nmasks = 0;
+}
+
+void pl_cover_words(const struct pl_cover *c, uint32_t block, const uint64_t (*hashes)[4], size_t n, uint64_t *words)
+{
+	const struct pl_cover_block *b = &c->block[block];
+	unsigned at = b->shift / 64, by = b->shift % 64, next = by + b->width > 64 ? at + 1 : at;
+	uint64_t low = b->width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << b->width) - 1;
+
+	if (c->whole) {
+		for (size_t i = 0; i < n; i++)
+			words[i] = pl_cover_word(c, block, hashes[i]);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)   /* what a hash that is not needed twice leaves above is beyond the block */
+		words[i] = (hashes[i][at] >> by | hashes[i][next] << 1 << (63 - by)) & low;
 }
 
 static unsigned ones(uint64_t x)
@@ -291,24 +381,18 @@ static bool any_mask(const uint64_t *mask, uint32_t n, uint64_t differ)
 bool pl_cover_lowest(const struct pl_cover *c, uint32_t block, uint32_t mask, const uint64_t x[4], const uint64_t y[4])
 {
 	const struct pl_cover_block *b = &c->block[block];
-	uint64_t d[4], differ[PL_COVER_BLOCKS];
+	uint64_t d[4], differ = 0;
 
 	if (c->whole)
 		return pl_cover_word(c, 0, x) == pl_cover_word(c, 0, y);
 	for (unsigned w = 0; w < 4; w++)
 		d[w] = x[w] ^ y[w];
-	/* Blocks that differ in fewer bits than their rank agree for sure: most pairs are settled by counting. */
-	for (uint32_t i = 0; i < block; i++) {
-		differ[i] = pl_cover_word(c, i, d);
-		if (ones(differ[i]) < c->block[i].rank)
+	for (uint32_t i = 0; i <= block; i++) {
+		differ = pl_cover_word(c, i, d);
+		if ((ones(differ) < c->block[i].rank) != (i == block))
 			return false;
 	}
-	for (uint32_t i = 0; i < block; i++) {
-		if (any_mask(c->mask + c->block[i].first, c->block[i].masks, differ[i]))
-			return false;
-	}
-	d[0] = pl_cover_word(c, block, d);
-	return (d[0] & c->mask[mask]) == 0 && !any_mask(c->mask + b->first, mask - b->first, d[0]);
+	return (differ & c->mask[mask]) == 0 && !any_mask(c->mask + b->first, mask - b->first, differ);
 }
 
 /* ---- the model ---- */
@@ -330,6 +414,21 @@ double pl_cover_key_ns(uint64_t n)
 double pl_cover_verify_ns(uint64_t n)
 {
 	return growing(n, 11.5, 1);
+}
+
+double pl_cover_mask_ns(enum pl_cover_kind kind, uint64_t n)
+{
+	return growing(n, kind == PL_COVER_WORDS ? 4.9 : 6.3, 0.2);
+}
+
+double pl_cover_look_ns(void)
+{
+	return 0.04;
+}
+
+double pl_cover_near_ns(uint64_t n)
+{
+	return growing(n, 45, 5);
 }
 
 double pl_cover_compare_ns(void)

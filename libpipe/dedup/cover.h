@@ -14,14 +14,18 @@ enum {
 	PL_COVER_RANK = 10      /* rank of a block's code, at most: 1,023 masks */
 };
 
+/* The masks of a block: all words of a code, or as many shares of its bits as its rank: fewer masks, and lighter ones. */
+enum pl_cover_kind { PL_COVER_WORDS, PL_COVER_SHARES, PL_COVER_KINDS };
+
 struct pl_cover_block {
 	uint16_t shift, width;   /* bits shift .. shift + width - 1 of the permuted hash */
 	uint16_t rank;           /* two blocks that differ in fewer bits agree on a mask */
-	uint32_t first, masks;   /* its masks by number; masks = 2^rank - 1 */
+	uint32_t first, masks;   /* its masks by number; masks = 2^rank - 1, or rank */
 };
 
 struct pl_cover {
 	unsigned bits, distance;
+	enum pl_cover_kind kind;
 	bool whole;              /* distance 0: the one key is made of all bits, see pl_cover_word */
 	uint32_t nblocks;        /* 0: no cover; compare everything */
 	struct pl_cover_block block[PL_COVER_BLOCKS];
@@ -38,17 +42,22 @@ void pl_cover_code(unsigned rank, unsigned width, uint16_t *columns);
 /* The cover of nblocks blocks for this distance; base: the probability that one bit of two strangers agrees,
  * 0.5 for uniform hashes, decides how bits are shared out. PL_ERR_UNSUPPORTED: there is none (distance too large
  * for so few blocks or bits). Release with pl_cover_release. */
-PL_MUST_CHECK enum pl_status pl_cover_make(struct pl_cover *c, unsigned bits, unsigned distance, uint32_t nblocks, double base,
-    struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_cover_make(struct pl_cover *c, enum pl_cover_kind kind, unsigned bits, unsigned distance,
+    uint32_t nblocks, double base, struct pl_err *err);
 /* The cheapest cover for n hashes; nblocks is 0 where comparing everything is cheaper still. */
 PL_MUST_CHECK enum pl_status pl_cover_choose(struct pl_cover *c, unsigned bits, unsigned distance, uint64_t n, double base,
     struct pl_err *err);
 void pl_cover_release(struct pl_cover *c);
 
 /* The cost model, in nanoseconds. README.md tells where the constants come from. */
-double pl_cover_key_ns(uint64_t n);
-double pl_cover_verify_ns(uint64_t n);
-double pl_cover_compare_ns(void);   /* of one pair in tiles */
+double pl_cover_mask_ns(enum pl_cover_kind kind, uint64_t n);   /* a hash under a mask */
+double pl_cover_look_ns(void);                                  /* a pair that agrees under a mask: their entries compared */
+double pl_cover_near_ns(uint64_t n);                            /* a pair that is near in its block: the hashes compared */
+double pl_cover_compare_ns(void);                               /* a pair in tiles */
+double pl_cover_key_ns(uint64_t n);                             /* a hash under a mask where hashes are partitioned */
+double pl_cover_verify_ns(uint64_t n);                          /* a pair that agrees there; any that is more than chance */
+/* How likely two strangers differ in fewer than `rank` of `width` bits. */
+double pl_cover_near(double base, unsigned rank, unsigned width);
 
 /* The bits of a block as a word, the lowest first; of a whole cover a hash of all bits. */
 static inline uint64_t pl_cover_word(const struct pl_cover *c, uint32_t block, const uint64_t h[4])
@@ -69,7 +78,11 @@ static inline uint64_t pl_cover_word(const struct pl_cover *c, uint32_t block, c
 	return b->width == 64 ? word : word & (((uint64_t)1 << b->width) - 1);
 }
 
-/* Is mask the lowest-numbered on which x and y agree? */
+/* pl_cover_word of n hashes. */
+void pl_cover_words(const struct pl_cover *c, uint32_t block, const uint64_t (*hashes)[4], size_t n, uint64_t *words);
+
+/* Is this the one mask under which x and y are a pair? It is the lowest on which they agree of the first block in which they
+ * differ in fewer bits than its rank; if they are within the distance, there is one. */
 bool pl_cover_lowest(const struct pl_cover *c, uint32_t block, uint32_t mask, const uint64_t x[4], const uint64_t y[4]);
 
 /* permutation[i]: the bit of the hash that becomes bit i. The same for all time; bits is 64 or 256. */
@@ -89,12 +102,14 @@ bool pl_cover_even(const uint64_t (*hashes)[4], uint64_t n);
  * as hash << bits with the low 32 bits replaced by first + i. Returns how many; keys has room for n + 8. */
 typedef size_t pl_cover_keys_fn(const uint64_t *words, size_t n, uint64_t mask, uint32_t first, unsigned bits, uint64_t range,
     uint64_t *keys);
-/* Keys of n words for several masks: the bits of a word under `rest` (32 at most) side by side, above first + i; part: those under
- * `part` (16 at most). */
-typedef void pl_cover_split_fn(const uint64_t *words, size_t n, uint64_t part_mask, uint64_t rest, uint32_t first, uint64_t *keys,
-    uint16_t *part);
+/* Count n words by their bits under `part` (side by side, 16 at most): count[those] grows. */
+typedef void pl_cover_count_fn(const uint64_t *words, size_t n, uint64_t part, uint32_t *count);
+/* Spread them: the bits of word i under `rest` (32 at most) above first + i go to pool[at[its bits under part]++]. */
+typedef void pl_cover_spread_fn(const uint64_t *words, size_t n, uint64_t part, uint64_t rest, uint32_t first, uint32_t *at,
+    uint64_t *pool);
 pl_cover_keys_fn *pl_cover_keys(enum pl_cover_kernel kernel);
-pl_cover_split_fn *pl_cover_split(enum pl_cover_kernel kernel);
+pl_cover_count_fn *pl_cover_count(enum pl_cover_kernel kernel);
+pl_cover_spread_fn *pl_cover_spread(enum pl_cover_kernel kernel);
 #define PL_COVER_MULTIPLIER 0xD1342543DE82EF95u
 
 /* Bits of a mask. */

@@ -61,6 +61,19 @@ static enum pl_status block_cost(struct pl_join_plan *p, const struct pl_cover_b
 	return PL_OK;
 }
 
+/* Strangers meet by chance, and few of them are near in a block; what meets beyond that is near. */
+static double pairs_cost(const struct pl_join_plan *p, double candidates)
+{
+	double chance = 0, near = 0;
+
+	for (uint32_t m = 0; m < p->cover.nmasks; m++)
+		chance += expected(p, m);
+	for (uint32_t b = 0; b < p->cover.nblocks; b++)
+		near += all_pairs(&p->join) * pl_cover_near(p->base, p->cover.block[b].rank, p->cover.block[b].width);
+	chance = chance < candidates ? chance : candidates;
+	return chance * pl_cover_look_ns() + near * pl_cover_near_ns(p->join.n) + (candidates - chance) * pl_cover_verify_ns(p->join.n);
+}
+
 static enum pl_status cover_cost(struct pl_join_plan *p, struct pl_join_cost *c, struct pl_err *err)
 {
 	double tiled = 0;
@@ -75,7 +88,7 @@ static enum pl_status cover_cost(struct pl_join_plan *p, struct pl_join_cost *c,
 		if (p->hot[i].size > c->largest_bucket)
 			c->largest_bucket = p->hot[i].size;
 	}
-	c->seconds = ((double)c->keys * pl_cover_key_ns(p->join.n) + c->candidates * pl_cover_verify_ns(p->join.n) +
+	c->seconds = ((double)c->keys * pl_cover_mask_ns(p->cover.kind, p->join.n) + pairs_cost(p, c->candidates) +
 	    tiled * pl_cover_compare_ns()) / 1e9;
 	c->candidates += tiled;
 	return st;

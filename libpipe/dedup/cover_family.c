@@ -48,12 +48,39 @@ static bool has_hot(const struct pl_join_plan *p, uint32_t mask)
 	return false;
 }
 
-/* May masks be joined together at all? Ranges are told by a hash of one mask's bits. */
+/* Are hashes spread by bits that they have? Ranges are told by a hash of one mask's bits, and so is what stands alone for its hot
+ * buckets. */
+static bool may_split(const struct pl_join_plan *p)
+{
+	return p->range_bits == 0 && !p->cover.whole;
+}
+
+/* May masks be joined together at all? */
 static bool may_share(const struct pl_join_plan *p)
 {
 	if ((uint64_t)UNITS_PER_WORKER * p->join.workers > p->cover.nmasks && p->join.workers > 1)
 		return false;
-	return p->range_bits == 0 && p->part_bits > 0 && !p->cover.whole;
+	return may_split(p) && p->part_bits > 0;
+}
+
+static uint64_t block_bits(const struct pl_cover_block *b)
+{
+	return b->width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << b->width) - 1;
+}
+
+/* What entries hold: of the bits of masks, then of the others of the block, as many as there is room for. */
+static uint64_t rest_bits(uint64_t masks, uint64_t block)
+{
+	uint64_t rest = lowest_bits(masks, ones(masks) < REST_BITS ? ones(masks) : REST_BITS), others = block & ~masks;
+	unsigned room = REST_BITS - ones(rest);
+
+	return rest | lowest_bits(others, ones(others) < room ? ones(others) : room);
+}
+
+struct pl_family pl_join_alone(const struct pl_join_plan *p, uint32_t mask)
+{
+	return (struct pl_family){.mask = {mask}, .n = 1, .hashed = true,
+	    .rest = rest_bits(p->cover.mask[mask], block_bits(&p->cover.block[pl_join_block_of(p, mask)]))};
 }
 
 /* The free mask of the block that leaves most bits in common, or UINT32_MAX. */
@@ -79,7 +106,8 @@ static void make_family(struct pl_join_plan *p, const struct pl_cover_block *b, 
 	uint64_t common = p->cover.mask[first], any = common;
 	uint32_t more = first;
 
-	*f = (struct pl_family){.n = 0};
+	*f = pl_join_alone(p, first);
+	f->n = 0;
 	do {
 		f->mask[f->n++] = more;
 		taken[more] = true;
@@ -87,9 +115,10 @@ static void make_family(struct pl_join_plan *p, const struct pl_cover_block *b, 
 		any |= p->cover.mask[more];
 		more = f->n < PL_FAMILY_MASKS && may_share(p) ? next_member(p, b, taken, common, any) : UINT32_MAX;
 	} while (more != UINT32_MAX);
-	if (may_share(p) && ones(common) >= p->part_bits && ones(any) - p->part_bits <= REST_BITS) {
+	if (may_split(p) && ones(common) >= p->part_bits && ones(any) - p->part_bits <= REST_BITS) {
+		f->hashed = false;
 		f->part = lowest_bits(common, p->part_bits);
-		f->rest = any & ~f->part;
+		f->rest = rest_bits(any & ~f->part, block_bits(b) & ~f->part);
 	}
 }
 
@@ -107,7 +136,7 @@ enum pl_status pl_join_families(struct pl_join_plan *p, struct pl_err *err)
 		const struct pl_cover_block *b = &p->cover.block[k];
 		for (uint32_t m = b->first; m < b->first + b->masks; m++) {
 			if (has_hot(p, m)) {
-				p->family[p->nfamilies++] = (struct pl_family){.mask = {m}, .n = 1};
+				p->family[p->nfamilies++] = pl_join_alone(p, m);
 				taken[m] = true;
 			}
 		}

@@ -15,7 +15,8 @@ enum {
 	HOT_SEEN = 32,               /* members of a bucket in the sample, at least, to trust the estimate */
 	HOT_PER_MASK = 16,
 	SHARES_MAX = 1 << 20,
-	COUNT_SAMPLE = 1 << 20
+	COUNT_SAMPLE = 1 << 20,
+	RANGE_LEAST = 512            /* entries of a range that is not halved any more */
 };
 #define HOT_SIZE ((uint64_t)1 << 17)     /* 2^33 pairs: some seconds in tiles */
 #define FIXED_BYTES ((uint64_t)4 << 20)  /* tables of parts, candidates, tiles */
@@ -134,43 +135,26 @@ static enum pl_status find_hot(struct pl_join_plan *p, struct pl_err *err)
 
 /* ---- units ---- */
 
-static unsigned log2_up(uint64_t x)
-{
-	unsigned bits = 0;
-
-	while (bits < 63 && (uint64_t)1 << bits < x)
-		bits++;
-	return bits;
-}
-
-/* Chunks that the entries of one range need: an eighth more than if keys were even, and a last chunk a part. */
-static uint64_t range_chunks(const struct pl_join_plan *p, unsigned range_bits, unsigned *part_bits)
-{
-	uint64_t entries = (p->join.n >> range_bits) + 1;
-	unsigned bits = log2_up((entries + PL_PART_ENTRIES - 1) / PL_PART_ENTRIES);
-
-	*part_bits = bits < PL_PART_BITS ? bits : PL_PART_BITS;
-	return (entries + entries / 8) / (PL_CHUNK_BYTES / 8) + ((uint64_t)1 << *part_bits) + 1;
-}
-
 static enum pl_status fit_memory(struct pl_join_plan *p, uint64_t memory, struct pl_err *err)
 {
-	uint64_t chunks, words = (uint64_t)p->join.n * sizeof(uint64_t), bytes;
+	uint64_t entries = p->join.n, words = (uint64_t)p->join.n * sizeof(uint64_t), bytes;
 	bool keep_words;
 
 	for (;; p->range_bits++) {
-		chunks = range_chunks(p, p->range_bits, &p->part_bits);
-		bytes = FIXED_BYTES + chunks * (PL_CHUNK_BYTES + sizeof(uint32_t));
+		if (p->range_bits > 0)
+			entries = (p->join.n >> p->range_bits) + (p->join.n >> p->range_bits >> 3) + 1;   /* keys are not even */
+		bytes = FIXED_BYTES + entries * sizeof(uint64_t);
 		if (bytes <= memory && p->join.n >> p->range_bits <= (uint64_t)1 << PL_RANGE_ENTRIES_LOG2)
 			break;
-		if (p->range_bits == PL_RANGE_BITS || p->join.n >> p->range_bits <= PL_CHUNK_BYTES / 8)
+		if (p->range_bits == PL_RANGE_BITS || entries <= RANGE_LEAST)
 			return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL,
 			    "a join of %u hashes needs at least %u MiB of scratch memory, and is given %u", (unsigned)p->join.n,
 			    (unsigned)(bytes >> 20) + 1, (unsigned)(memory >> 20));
 	}
+	p->part_bits = pl_join_part_bits(p->join.n >> p->range_bits);
 	keep_words = memory - bytes >= words;
 	p->scratch_bytes = bytes + (keep_words ? words : 0);
-	return pl_scratch_new(p, keep_words, chunks, err);
+	return pl_scratch_new(p, keep_words, entries, err);
 }
 
 static void count_units(struct pl_join_plan *p)
@@ -207,7 +191,9 @@ static enum pl_status look_at_hashes(struct pl_join_plan *p, struct pl_err *err)
 	enum pl_status st = PL_OK;
 
 	p->keys = pl_cover_keys(kernel);
-	p->split = pl_cover_split(kernel);
+	p->count = pl_cover_count(kernel);
+	p->spread = pl_cover_spread(kernel);
+	p->group = pl_group_kernel(p->how.kernel);
 	if (!j->permuted)
 		st = pl_cover_permute(kernel, j->bits, j->hashes, j->n, err);
 	if (st != PL_OK)
@@ -215,7 +201,7 @@ static enum pl_status look_at_hashes(struct pl_join_plan *p, struct pl_err *err)
 	if (distance % 2 == 1 && pl_cover_even(pl_join_hashes(p), j->n))
 		distance--;
 	p->base = pl_join_base(j);
-	return p->how.nblocks > 0 ? pl_cover_make(&p->cover, j->bits, distance, p->how.nblocks, p->base, err)
+	return p->how.nblocks > 0 ? pl_cover_make(&p->cover, p->how.kind, j->bits, distance, p->how.nblocks, p->base, err)
 	                          : pl_cover_choose(&p->cover, j->bits, distance, j->n, p->base, err);
 }
 

@@ -5,14 +5,14 @@
 #define PL_DEDUP_COVER_JOIN_H
 
 #include "cover.h"
-#include "join_kernel.h"
+#include "cover_group.h"
 
 enum {
-	PL_PART_ENTRIES = 4096,      /* hashes of a part that grouping aims at: its tables stay near the core */
-	PL_PART_BITS = 12,           /* log2 of parts of a range, at most */
+	PL_PART_ENTRIES = 2048,      /* hashes of a part that grouping aims at: its buckets stay near the core */
+	PL_PART_BITS = 12,           /* log2 of parts of a range, at most; see pl_join_part_bits */
 	PL_RANGE_ENTRIES_LOG2 = 28,  /* hashes of a range, at most: parts of 64 Ki */
 	PL_RANGE_BITS = 16,
-	PL_CHUNK_BYTES = 4096,
+	PL_FETCH_ENTRIES = 2048,     /* behind a part that are fetched while it is looked at */
 	PL_FAMILY_MASKS = 4          /* masks of a family, at most */
 };
 
@@ -20,6 +20,7 @@ enum {
 struct pl_join_how {
 	enum pl_join_kernel kernel;
 	uint32_t nblocks;            /* a cover of so many blocks, even where another or none is cheaper */
+	enum pl_cover_kind kind;     /* and of this kind */
 	uint64_t hot_size;           /* from how many hashes on a bucket is shared out; 0: 2^17 */
 	uint32_t count_sample;       /* of how many hashes at most buckets are counted; 0: 2^20 */
 };
@@ -33,20 +34,23 @@ struct pl_hot {
 /* Masks of one block that are joined together: their hashes are spread once, by bits that all of them hold. */
 struct pl_family {
 	uint32_t mask[PL_FAMILY_MASKS], n;
-	uint64_t part;               /* the bits to spread by, as many as part_bits; 0: one mask, by a hash of its bits */
-	uint64_t rest;               /* the other bits of any of them, 32 at most: what entries hold */
+	bool hashed;                 /* one mask: spread by a hash of its bits */
+	uint64_t part;               /* the bits to spread by, as many as part_bits, unless hashed */
+	uint64_t rest;               /* other bits of the block, 32 at most, those of the masks first: what entries hold */
 };
+
+struct pl_cell { uint32_t value, count; };
 
 /* Scratch of one rank, reused from unit to unit. */
 struct pl_scratch {
 	/* The words of one block, or NULL where memory is short: then a strip at a time. */
 	uint64_t *words; uint32_t words_block;
-	/* Entries (fingerprint above index) of a range, by part, in chunks that hang together. */
-	uint64_t *pool; uint32_t *next_chunk; uint32_t nchunks, used;
-	uint64_t **at; uint32_t *head_chunk;      /* per part: where the next entry goes; its first chunk */
-	uint64_t *line;              /* per part: the line that its next entries make */
-	/* One part: entries, chains of entries whose fingerprints start alike. Grows with the largest part. */
-	uint64_t *entry; uint32_t *next, *pending, *slot; uint8_t *done; uint32_t cap; uint32_t slots;
+	/* Entries (bits above index) of a range, by part; at: where the next one of a part goes, and in the end where the part ends. */
+	uint64_t *pool, entries;
+	uint32_t *at;
+	/* One part. Grows with the largest part. */
+	struct pl_buckets buckets; uint32_t cap;
+	struct pl_cell *cell; uint32_t ncells;       /* of buckets that are counted only */
 	struct pl_join_candidate *candidate[PL_FAMILY_MASKS]; uint32_t ncandidates[PL_FAMILY_MASKS];   /* of each mask of a family */
 	struct pl_pair *pair;
 	uint32_t *member; uint64_t nmember, cap_member;
@@ -61,7 +65,9 @@ struct pl_join_plan {
 	pl_join_scan_fn *scan;
 	pl_join_verify_fn *verify;
 	pl_cover_keys_fn *keys;
-	pl_cover_split_fn *split;
+	pl_cover_count_fn *count;
+	pl_cover_spread_fn *spread;
+	struct pl_group_kernel group;
 	uint32_t parts;              /* without a cover: parts of the exhaustive join */
 	unsigned range_bits, part_bits;
 	struct pl_hot *hot; size_t nhot;   /* by mask */
@@ -81,27 +87,32 @@ PL_MUST_CHECK enum pl_status pl_join_plan_with(struct pl_join_plan **p, const st
 double pl_join_base(const struct pl_join *j);
 
 /* cover_scratch.c */
-enum {
-	PL_JOIN_CANDIDATES = 4096,   /* their hashes stay near the core from the check of the distance to that of the mask */
-	PL_JOIN_LINE = 8             /* entries of a cache line */
-};
-PL_MUST_CHECK enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t chunks, struct pl_err *err);
+enum { PL_JOIN_CANDIDATES = 4096 };   /* their hashes stay near the core from the check of the distance to that of the mask */
+PL_MUST_CHECK enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t entries, struct pl_err *err);
 void pl_scratch_free(struct pl_scratch *s);
 /* Room for a part of n entries. */
 PL_MUST_CHECK enum pl_status pl_scratch_fit(struct pl_scratch *s, uint32_t n, struct pl_err *err);
 
 /* cover_family.c: once hot buckets are known and units fit the memory. */
 PL_MUST_CHECK enum pl_status pl_join_families(struct pl_join_plan *p, struct pl_err *err);
+/* A mask by itself. */
+struct pl_family pl_join_alone(const struct pl_join_plan *p, uint32_t mask);
 /* Of x, the bits under mask, side by side. */
 uint64_t pl_join_extract(uint64_t x, uint64_t mask);
 
 /* cover_spread.c */
-#define PL_NO_CHUNK UINT32_MAX
-void pl_spread_begin(struct pl_join_plan *p);
-/* Add n entries to their parts. False: the pool is used up. */
-bool pl_spread(struct pl_join_plan *p, const uint64_t *entries, const uint16_t *part, size_t n);
-void pl_spread_end(struct pl_join_plan *p);
-uint32_t pl_part_length(const struct pl_scratch *s, uint32_t part);
+struct pl_spread {
+	struct pl_join_plan *p;
+	const struct pl_family *family;
+	uint32_t block;
+	uint32_t n, step;            /* one hash out of every step; so many */
+	unsigned bits; uint64_t range;   /* of a hashed family: the range */
+	const struct pl_hot *hot; size_t nhot;   /* and what it leaves out */
+};
+/* Fill the pool and s.at; *full: it has no room for so many, and holds nothing. */
+PL_MUST_CHECK enum pl_status pl_spread(const struct pl_spread *w, bool *full, struct pl_err *err);
+/* log2 of the parts for so many entries. */
+unsigned pl_join_part_bits(uint64_t entries);
 
 /* cover_unit.c */
 /* The pairs of one key range of a family. */

@@ -111,29 +111,50 @@ static void fill_split(split_table *t, uint64_t mask, unsigned to)
 	}
 }
 
-static void split_portable(const uint64_t *words, size_t n, uint64_t part_mask, uint64_t rest, uint32_t first, uint64_t *keys,
-    uint16_t *part)
+static inline uint64_t split(split_table *t, uint64_t word)
+{
+	uint64_t out = 0;
+
+	for (unsigned b = 0; b < 8; b++)
+		out |= (*t)[b][word >> 8 * b & 255u];
+	return out;
+}
+
+static void count_portable(const uint64_t *words, size_t n, uint64_t part, uint32_t *count)
+{
+	split_table t = {{0}};
+
+	fill_split(&t, part, 0);
+	for (size_t i = 0; i < n; i++)
+		count[split(&t, words[i])]++;
+}
+
+static void spread_portable(const uint64_t *words, size_t n, uint64_t part, uint64_t rest, uint32_t first, uint32_t *at,
+    uint64_t *pool)
 {
 	split_table t = {{0}};
 
 	fill_split(&t, rest, 32);
-	fill_split(&t, part_mask, 0);
+	fill_split(&t, part, 0);
 	for (size_t i = 0; i < n; i++) {
-		uint64_t out = 0;
-		for (unsigned b = 0; b < 8; b++)
-			out |= t[b][words[i] >> 8 * b & 255u];
-		keys[i] = (out & 0xFFFFFFFF00000000u) | (uint32_t)(first + (uint32_t)i);
-		part[i] = (uint16_t)out;
+		uint64_t out = split(&t, words[i]);
+		pool[at[(uint32_t)out]++] = (out & 0xFFFFFFFF00000000u) | (uint32_t)(first + (uint32_t)i);
 	}
 }
 
 #if HAVE_X86
-__attribute__((target("bmi2"))) static void split_bmi2(const uint64_t *words, size_t n, uint64_t part_mask, uint64_t rest,
-    uint32_t first, uint64_t *keys, uint16_t *part)
+__attribute__((target("bmi2"))) static void count_bmi2(const uint64_t *words, size_t n, uint64_t part, uint32_t *count)
+{
+	for (size_t i = 0; i < n; i++)
+		count[_pext_u64(words[i], part)]++;
+}
+
+__attribute__((target("bmi2"))) static void spread_bmi2(const uint64_t *words, size_t n, uint64_t part, uint64_t rest, uint32_t first,
+    uint32_t *at, uint64_t *pool)
 {
 	for (size_t i = 0; i < n; i++) {
-		keys[i] = _pext_u64(words[i], rest) << 32 | (uint32_t)(first + (uint32_t)i);
-		part[i] = (uint16_t)_pext_u64(words[i], part_mask);
+		uint32_t to = at[_pext_u64(words[i], part)]++;
+		pool[to] = _pext_u64(words[i], rest) << 32 | (uint32_t)(first + (uint32_t)i);
 	}
 }
 
@@ -276,13 +297,22 @@ pl_cover_keys_fn *pl_cover_keys(enum pl_cover_kernel kernel)
 	return kernel == PL_COVER_PORTABLE ? keys_portable : NULL;
 }
 
-pl_cover_split_fn *pl_cover_split(enum pl_cover_kernel kernel)
+pl_cover_count_fn *pl_cover_count(enum pl_cover_kernel kernel)
 {
 #if HAVE_X86
 	if (kernel == PL_COVER_AVX512 || kernel == PL_COVER_AVX2)
-		return split_bmi2;
+		return count_bmi2;
 #endif
-	return kernel == PL_COVER_PORTABLE ? split_portable : NULL;
+	return kernel == PL_COVER_PORTABLE ? count_portable : NULL;
+}
+
+pl_cover_spread_fn *pl_cover_spread(enum pl_cover_kernel kernel)
+{
+#if HAVE_X86
+	if (kernel == PL_COVER_AVX512 || kernel == PL_COVER_AVX2)
+		return spread_bmi2;
+#endif
+	return kernel == PL_COVER_PORTABLE ? spread_portable : NULL;
 }
 
 enum pl_status pl_cover_permute(enum pl_cover_kernel kernel, unsigned bits, uint64_t (*hashes)[4], uint64_t n,

@@ -1,125 +1,129 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Spreading entries over the parts of a range: chunks of a pool, hung together
- * by part. */
+/* Spreading the hashes of a range over parts: counted first, so that a part lies
+ * in one piece, and nothing has to be looked at but where its next entry goes. */
 #include "cover_join.h"
 
 #include <string.h>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 enum {
-	CHUNK = PL_CHUNK_BYTES / 8,     /* entries of a chunk */
-	LINE = PL_JOIN_LINE,            /* entries of a cache line */
-	FAR_CHUNKS = 4096               /* a pool of more chunks is beyond the caches: 16 MiB */
+	NEAR_BITS = 10,                 /* log2 of parts whose ends stay near the core */
+	NEAR_ENTRIES = 1 << 15,         /* of a part, for it to stay in the second-level cache while it is grouped */
+	STRIP = 2048,                   /* words from which entries are made at once */
+	POLL_STRIPS = 256
 };
 
-void pl_spread_begin(struct pl_join_plan *p)
+unsigned pl_join_part_bits(uint64_t entries)
 {
-	struct pl_scratch *s = &p->s;
+	unsigned bits = 0;
 
-	s->used = 0;
-	for (uint32_t i = 0; i < 1u << p->part_bits; i++) {
-		s->at[i] = s->pool;   /* stands at a chunk's edge */
-		s->head_chunk[i] = PL_NO_CHUNK;
+	while (bits < PL_PART_BITS && entries >> bits > (bits < NEAR_BITS ? PL_PART_ENTRIES : NEAR_ENTRIES))
+		bits++;
+	return bits;
+}
+
+/* Hash i of a run: one out of every step, never at the same place, since the hashes may have a rhythm of their own. */
+static size_t sampled(const struct pl_spread *w, uint32_t i)
+{
+	return w->step == 1 ? i : (size_t)i * w->step + (i * 0x9E3779B1u >> 16) % w->step;
+}
+
+/* The words of hashes first .. first + n - 1. */
+static const uint64_t *strip_words(const struct pl_spread *w, uint32_t first, uint32_t n, uint64_t *room)
+{
+	struct pl_join_plan *p = w->p;
+
+	if (w->step > 1) {
+		for (uint32_t i = 0; i < n; i++)
+			room[i] = pl_cover_word(&p->cover, w->block, p->join.hashes[sampled(w, first + i)]);
+		return room;
 	}
+	if (p->s.words)
+		room = p->s.words + first;
+	if (!p->s.words || p->s.words_block != w->block)
+		pl_cover_words(&p->cover, w->block, pl_join_hashes(p) + first, n, room);
+	return room;
 }
 
-static uint64_t *new_chunk(struct pl_scratch *s, uint32_t part)
+/* Hot buckets have units of their own. */
+static size_t drop_hot(const struct pl_spread *w, const uint64_t *words, uint32_t first, uint64_t *keys, size_t n)
 {
-	uint32_t c = s->used++;
-
-	s->next_chunk[c] = PL_NO_CHUNK;
-	if (s->head_chunk[part] == PL_NO_CHUNK)
-		s->head_chunk[part] = c;
-	else
-		s->next_chunk[(size_t)(s->at[part] - 1 - s->pool) / CHUNK] = c;
-	return s->pool + (size_t)c * CHUNK;
-}
-
-static bool spread_near(struct pl_join_plan *p, const uint64_t *entries, const uint16_t *part, size_t n)
-{
-	struct pl_scratch *s = &p->s;
-	uint64_t **at = s->at;
+	uint64_t mask = w->p->cover.mask[w->family->mask[0]];
+	size_t kept = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		uint64_t *to = at[part[i]];
-		if (((uintptr_t)to & (PL_CHUNK_BYTES - 1)) == 0) {
-			if (s->used == s->nchunks)
-				return false;
-			to = new_chunk(s, part[i]);
-		}
-		*to = entries[i];
-		at[part[i]] = to + 1;
+		uint64_t word = words[(uint32_t)keys[i] - first] & mask;
+		bool hot = false;
+		for (size_t h = 0; h < w->nhot; h++)
+			hot = hot || word == w->hot[h].word;
+		keys[kept] = keys[i];
+		kept += !hot;
 	}
-	return true;
+	return kept;
 }
 
-#ifdef __SSE2__
-/* As spread_near, for a pool far beyond the caches: whole lines are made in `line` and written past the caches. */
-static bool spread_far(struct pl_join_plan *p, const uint64_t *entries, const uint16_t *part, size_t n)
+/* By a hash of the mask's bits: those in the range go where at[] says, or are counted there. */
+static void hashed_strip(const struct pl_spread *w, const uint64_t *words, uint32_t n, uint32_t first, bool count)
 {
-	struct pl_scratch *s = &p->s;
-	uint64_t **at = s->at;
+	const struct pl_join_plan *p = w->p;
+	uint64_t keys[STRIP + 8], rest[STRIP];
+	uint32_t *at = p->s.at, none = 0;
+	size_t found = p->keys(words, n, p->cover.mask[w->family->mask[0]], first, w->bits, w->range, keys);
 
-	for (size_t i = 0; i < n; i++) {
-		uint64_t *to = at[part[i]], *line = s->line + (size_t)part[i] * LINE;
-		size_t place = (uintptr_t)to / sizeof(*to) % LINE;
-		if (((uintptr_t)to & (PL_CHUNK_BYTES - 1)) == 0) {
-			if (s->used == s->nchunks)
-				return false;
-			to = new_chunk(s, part[i]);
-		}
-		line[place] = entries[i];
-		at[part[i]] = to + 1;
-		if (place == LINE - 1) {
-			for (unsigned k = 0; k < LINE; k += 2)
-				_mm_stream_si128((__m128i *)(void *)(to + 1 - LINE + k), _mm_load_si128((const __m128i *)(const void *)(line + k)));
-		}
+	if (w->nhot > 0)
+		found = drop_hot(w, words, first, keys, found);
+	if (!count)
+		p->spread(words, n, 0, w->family->rest, first, &none, rest);
+	for (size_t i = 0; i < found; i++) {
+		uint32_t to = at[p->part_bits > 0 ? keys[i] >> (64 - p->part_bits) : 0]++;
+		if (!count)
+			p->s.pool[to] = rest[(uint32_t)keys[i] - first];
 	}
-	return true;
 }
 
-/* The lines begun. */
-static void end_lines(struct pl_join_plan *p)
+static enum pl_status pass(const struct pl_spread *w, bool count, struct pl_err *err)
 {
-	struct pl_scratch *s = &p->s;
+	struct pl_join_plan *p = w->p;
+	const struct pl_family *f = w->family;
+	uint64_t room[STRIP];
+	uint32_t strip = 0, n;
+	enum pl_status st = PL_OK;
 
-	for (size_t part = 0; part < (size_t)1 << p->part_bits; part++) {
-		size_t place = (uintptr_t)s->at[part] / sizeof(uint64_t) % LINE;
-		memcpy(s->at[part] - place, s->line + part * LINE, place * sizeof(uint64_t));
+	for (uint32_t first = 0; first < w->n && st == PL_OK; first += n) {
+		const uint64_t *words;
+		n = w->n - first < STRIP ? w->n - first : STRIP;
+		words = strip_words(w, first, n, room);
+		if (f->hashed)
+			hashed_strip(w, words, n, first, count);
+		else if (count)
+			p->count(words, n, f->part, p->s.at);
+		else
+			p->spread(words, n, f->part, f->rest, first, p->s.at, p->s.pool);
+		if (++strip % POLL_STRIPS == 0 && p->join.poll)
+			st = p->join.poll(p->join.ctx, err);
 	}
-	_mm_sfence();
-}
-#else
-#define spread_far spread_near
-static void end_lines(struct pl_join_plan *p)
-{
-	(void)p;
-}
-#endif
-
-bool pl_spread(struct pl_join_plan *p, const uint64_t *entries, const uint16_t *part, size_t n)
-{
-	return p->s.nchunks > FAR_CHUNKS ? spread_far(p, entries, part, n) : spread_near(p, entries, part, n);
+	return st;
 }
 
-void pl_spread_end(struct pl_join_plan *p)
+enum pl_status pl_spread(const struct pl_spread *w, bool *full, struct pl_err *err)
 {
-	if (p->s.nchunks > FAR_CHUNKS)
-		end_lines(p);
-}
+	struct pl_scratch *s = &w->p->s;
+	uint32_t parts = 1u << w->p->part_bits;
+	uint64_t sum = 0;
+	enum pl_status st;
 
-uint32_t pl_part_length(const struct pl_scratch *s, uint32_t part)
-{
-	uint32_t n = 0;
-	size_t last;
-
-	if (s->head_chunk[part] == PL_NO_CHUNK)
-		return 0;
-	for (uint32_t c = s->head_chunk[part]; s->next_chunk[c] != PL_NO_CHUNK; c = s->next_chunk[c])
-		n += CHUNK;
-	last = (size_t)(s->at[part] - s->pool) % CHUNK;
-	return n + (last ? (uint32_t)last : CHUNK);
+	memset(s->at, 0, parts * sizeof(*s->at));
+	if (s->words_block != w->block && w->step == 1)
+		s->words_block = UINT32_MAX;   /* its words are written over strip by strip */
+	st = pass(w, true, err);
+	if (st != PL_OK)
+		return st;
+	if (w->step == 1)
+		s->words_block = w->block;
+	for (uint32_t part = 0; part < parts; part++) {
+		uint32_t n = s->at[part];
+		s->at[part] = (uint32_t)sum;
+		sum += n;
+	}
+	*full = sum > s->entries;
+	return *full ? PL_OK : pass(w, false, err);
 }

@@ -44,7 +44,7 @@ PL_MUST_CHECK enum pl_status pl_join_unit(struct pl_join_plan *p, uint64_t unit,
 
 struct pl_join_cost {
 	uint64_t keys;             /* hashes x masks */
-	double candidates;         /* pairs that will be looked at */
+	double candidates;         /* pairs that agree under a mask: their entries will be looked at */
 	double seconds;            /* of one core */
 	double pairs;              /* that will be found, by those of a sample */
 	uint64_t pairs_seen;       /* in the sample: below some hundred, pairs is a guess */

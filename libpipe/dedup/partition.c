@@ -62,7 +62,7 @@ static enum pl_status choose_cover(struct pl_partition *p, unsigned distance, st
 	const struct pl_partition_share share = {p->job.total, parts->parts * (2 * p->job.total / parts->parts / records_that_fit(p) + 1),
 	    p->local.how.hot_size, p->local.base, parts->nodes};
 	struct pl_cover *c = &p->local.cover;
-	enum pl_status st = p->how.nblocks > 0 ? pl_cover_make(c, 256, distance, p->how.nblocks, p->local.base, err)
+	enum pl_status st = p->how.nblocks > 0 ? pl_cover_make(c, PL_COVER_WORDS, 256, distance, p->how.nblocks, p->local.base, err)
 	                                       : pl_partition_cover(c, distance, &share, err);
 
 	if (st != PL_OK || c->nblocks == 0)
@@ -157,9 +157,11 @@ static enum pl_status make_local(struct pl_partition *p, struct pl_err *err)
 	    .related = p->job.classes ? local_related : NULL, .poll = pl_partition_poll, .ctx = p};
 	local->scan = pl_join_scan(local->how.kernel);
 	local->verify = pl_join_verify(local->how.kernel);
+	local->group = pl_group_kernel(local->how.kernel);
 	local->keys = pl_cover_keys(pl_cover_kernel_best());
-	while (local->part_bits < PL_PART_BITS && entries >> local->part_bits > PL_PART_ENTRIES)
-		local->part_bits++;
+	local->count = pl_cover_count(pl_cover_kernel_best());
+	local->spread = pl_cover_spread(pl_cover_kernel_best());
+	local->part_bits = pl_join_part_bits(entries);
 	p->hash = malloc((size_t)entries * sizeof(*p->hash));
 	p->id = malloc((size_t)entries * sizeof(*p->id));
 	p->link = malloc(((size_t)1 << 16) * sizeof(*p->link));
@@ -167,7 +169,7 @@ static enum pl_status make_local(struct pl_partition *p, struct pl_err *err)
 		p->class = malloc((size_t)entries * sizeof(*p->class));
 	if (!p->hash || !p->id || !p->link || (p->job.classes && !p->class))
 		return pl_fail_nomem(err);
-	return pl_scratch_new(local, false, (entries + entries / 8) / (PL_CHUNK_BYTES / 8) + ((uint64_t)1 << local->part_bits) + 1, err);
+	return pl_scratch_new(local, false, entries, err);
 }
 
 /* ---- the whole ---- */

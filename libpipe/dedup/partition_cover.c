@@ -96,7 +96,7 @@ enum pl_status pl_partition_cover(struct pl_cover *c, unsigned distance, const s
 	*c = (struct pl_cover){.bits = 256, .distance = distance};
 	for (uint32_t blocks = 1; blocks <= PL_COVER_BLOCKS; blocks++) {
 		struct pl_cover other;
-		enum pl_status st = pl_cover_make(&other, 256, distance, blocks, s->base, err);
+		enum pl_status st = pl_cover_make(&other, PL_COVER_WORDS, 256, distance, blocks, s->base, err);
 		double ns;
 		if (st == PL_ERR_UNSUPPORTED)
 			continue;

@@ -273,10 +273,9 @@ static enum pl_status join_segment(struct step *s, uint32_t k, struct pl_tally *
 	local->join.hashes = p->hash + seg->start;
 	local->join.n = n;
 	local->join.fixed = seg->front - seg->start;
-	for (local->part_bits = 0; local->part_bits < PL_PART_BITS && n >> local->part_bits > PL_PART_ENTRIES;)
-		local->part_bits++;
+	local->part_bits = pl_join_part_bits(n);
 	for (uint32_t i = 0; i < s->group[k].n && st == PL_OK; i++) {
-		const struct pl_family alone = {.mask = {s->group[k].mask[i]}, .n = 1};
+		const struct pl_family alone = pl_join_alone(local, s->group[k].mask[i]);
 		if (!tally) {
 			st = pl_join_range(local, &alone, 0, &p->pairs, err);
 			continue;

@@ -170,6 +170,14 @@ static bool wanted(const char *name, char **names)
 	return false;
 }
 
+static int rounds(void)
+{
+	const char *said = getenv("BENCH_ROUNDS");
+	long n = said ? strtol(said, NULL, 10) : 3;
+
+	return n < 1 ? 1 : n > 100 ? 100 : (int)n;
+}
+
 static int table(char **sizes)
 {
 	static const unsigned distances[] = {16, 31};
@@ -181,18 +189,21 @@ static int table(char **sizes)
 		uint32_t n = (uint32_t)strtoul(*s, NULL, 10);
 		for (size_t i = 0; i < PL_ARRAY_LEN(distances) && bad == 0; i++) {
 			uint64_t (*h)[4] = make_hashes(n);
-			struct result r, again;
-			double brute = 0;
+			struct result r = {0}, again;
+			double brute = 0, best;
 			bad = h ? run_cover(h, n, distances[i], false, true, &r) : 3;
-			if (bad == 0)
+			best = r.seconds;
+			for (int more = 1; more < rounds() && bad == 0; more++) {
 				bad = run_cover(h, n, distances[i], true, false, &again);
+				best = again.seconds < best ? again.seconds : best;
+			}
 			free(h);
 			if (bad == 0)
 				bad = time_brute(n, distances[i], &brute);
 			if (bad != 0)
 				return bad;
 			printf("%u\t%u\t%u\t%u\t%.3g\t%.3g\t%.3g\t%.3g\t%zu\n", (unsigned)n, distances[i], (unsigned)r.blocks,
-			    (unsigned)r.masks, r.candidates, r.predicted, again.seconds < r.seconds ? again.seconds : r.seconds, brute,
+			    (unsigned)r.masks, r.candidates, r.predicted, best, brute,
 			    r.pairs);
 			fflush(stdout);
 		}
@@ -213,14 +224,6 @@ static int memory(uint32_t n)
 	if (bad == 0)
 		line("dedup.memory", "bytes/hash", (double)(after.ru_maxrss - before.ru_maxrss) * 1024 / n, 64);
 	return bad;
-}
-
-static int rounds(void)
-{
-	const char *said = getenv("BENCH_ROUNDS");
-	long n = said ? strtol(said, NULL, 10) : 3;
-
-	return n < 1 ? 1 : n > 100 ? 100 : (int)n;
 }
 
 static int write_hashes(const char *path, uint32_t n)

@@ -172,7 +172,7 @@ static void test_codes(void **state)
 		for (unsigned bits = 64; bits <= 256; bits += 192) {
 			for (uint32_t blocks = 1; blocks <= PL_COVER_BLOCKS; blocks++) {
 				struct pl_cover c;
-				if (pl_cover_make(&c, bits, d, blocks, 0.5, NULL) != PL_OK)
+				if (pl_cover_make(&c, PL_COVER_WORDS, bits, d, blocks, 0.5, NULL) != PL_OK)
 					continue;
 				for (uint32_t b = 0; b < c.nblocks; b++)
 					seen[c.block[b].rank][c.block[b].width] = true;
@@ -194,6 +194,20 @@ static void test_codes(void **state)
 
 /* ---- covers ---- */
 
+/* As many masks as the rank, with no bit in common: fewer bits that differ leave one alone. */
+static void check_shares(const struct pl_cover_block *k, const uint64_t *mask)
+{
+	uint64_t all = 0;
+
+	assert_int_equal(k->masks, k->rank);
+	for (uint32_t m = 0; m < k->masks; m++) {
+		assert_true(mask[m] != 0);
+		assert_int_equal(all & mask[m], 0);
+		all |= mask[m];
+	}
+	assert_true(all == (k->width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << k->width) - 1));
+}
+
 static void check_cover(const struct pl_cover *c)
 {
 	unsigned sum = 0, at = 0;
@@ -204,9 +218,13 @@ static void check_cover(const struct pl_cover *c)
 		struct code code;
 		assert_int_equal(k->shift, at);
 		assert_int_equal(k->first, masks);
-		assert_int_equal(k->masks, (1u << k->rank) - 1);
-		code_make(&code, k->rank, k->width);
-		assert_memory_equal(c->mask + k->first, code.mask + 1, k->masks * sizeof(uint64_t));
+		if (c->kind == PL_COVER_SHARES) {
+			check_shares(k, c->mask + k->first);
+		} else {
+			assert_int_equal(k->masks, (1u << k->rank) - 1);
+			code_make(&code, k->rank, k->width);
+			assert_memory_equal(c->mask + k->first, code.mask + 1, k->masks * sizeof(uint64_t));
+		}
 		sum += k->rank;
 		at += k->width;
 		masks += k->masks;
@@ -261,6 +279,44 @@ static void test_covers(void **state)
 	}
 }
 
+/* Every cut of either kind. */
+static void test_shares(void **state)
+{
+	(void)state;
+	for (unsigned d = 0; d < DISTANCES; d++) {
+		for (unsigned bits = 64; bits <= 256; bits += 192) {
+			for (uint32_t blocks = 1; blocks <= PL_COVER_BLOCKS; blocks++) {
+				struct pl_cover c;
+				if (pl_cover_make(&c, PL_COVER_SHARES, bits, d, blocks, 0.5, NULL) != PL_OK)
+					continue;
+				assert_int_equal(c.nmasks, d + 1);
+				check_cover(&c);
+				check_pairs(&c, d * 7 + blocks);
+				pl_cover_release(&c);
+			}
+		}
+	}
+}
+
+/* The chance that strangers are near in a block: counted for all words of a few bits, and for a base of its own. */
+static void test_near(void **state)
+{
+	(void)state;
+	for (unsigned rank = 1; rank <= 5; rank++) {
+		double want = 0, skewed = 0;
+		for (uint32_t word = 0; word < 1u << 12; word++) {
+			unsigned differ = pl_cover_weight(word);
+			double chance = 1;
+			for (unsigned i = 0; i < 12; i++)
+				chance *= i < differ ? 0.375 : 0.625;
+			want += differ < rank ? 1.0 / (1 << 12) : 0;
+			skewed += differ < rank ? chance : 0;
+		}
+		assert_true(pl_cover_near(0.5, rank, 12) > want * 0.999999 && pl_cover_near(0.5, rank, 12) < want * 1.000001);
+		assert_true(pl_cover_near(0.625, rank, 12) > skewed * 0.999999 && pl_cover_near(0.625, rank, 12) < skewed * 1.000001);
+	}
+}
+
 static void test_choice(void **state)
 {
 	struct pl_cover c;
@@ -271,21 +327,23 @@ static void test_choice(void **state)
 	assert_true(c.whole);
 	pl_cover_release(&c);
 	assert_int_equal(pl_cover_choose(&c, 256, 16, 1000000, 0.5, NULL), PL_OK);
-	assert_in_range(c.nmasks, 25, 40);
+	assert_int_equal(c.kind, PL_COVER_SHARES);
+	assert_int_equal(c.nmasks, 17);
 	pl_cover_release(&c);
 	assert_int_equal(pl_cover_choose(&c, 256, 31, 1000000, 0.5, NULL), PL_OK);
-	assert_in_range(c.nmasks, 150, 400);
+	assert_int_equal(c.kind, PL_COVER_WORDS);
+	assert_in_range(c.nmasks, 100, 200);
 	pl_cover_release(&c);
 	assert_int_equal(pl_cover_choose(&c, 256, 31, 1000000000, 0.5, NULL), PL_OK);
-	assert_int_equal(c.nblocks, 4);
+	assert_in_range(c.nmasks, 200, 900);
 	pl_cover_release(&c);
 	/* few hashes, or a distance that everything is within */
 	assert_int_equal(pl_cover_choose(&c, 256, 31, 100, 0.5, NULL), PL_OK);
 	assert_int_equal(c.nblocks, 0);
 	assert_int_equal(pl_cover_choose(&c, 256, 256, 1000000, 0.5, NULL), PL_OK);
 	assert_int_equal(c.nblocks, 0);
-	assert_int_equal(pl_cover_make(&c, 256, 31, 2, 0.5, NULL), PL_ERR_UNSUPPORTED);   /* rank 16 */
-	assert_int_equal(pl_cover_make(&c, 100, 3, 2, 0.5, NULL), PL_ERR_USAGE);
+	assert_int_equal(pl_cover_make(&c, PL_COVER_WORDS, 256, 31, 2, 0.5, NULL), PL_ERR_UNSUPPORTED);   /* rank 16 */
+	assert_int_equal(pl_cover_make(&c, PL_COVER_WORDS, 100, 3, 2, 0.5, NULL), PL_ERR_USAGE);
 	assert_int_equal(pl_cover_choose(&c, 256, 3, 10, 0.2, NULL), PL_ERR_USAGE);
 }
 
@@ -369,24 +427,33 @@ static void test_keys(void **state)
 	}
 }
 
-static void test_split(void **state)
+static void test_spread(void **state)
 {
 	enum { N = 501 };
-	const uint64_t part_mask = 0x8000100020000401u, rest = 0x0FF0000F0F0F0070u & ~part_mask;
-	static uint64_t words[N], keys[N];
-	static uint16_t part[N];
+	const uint64_t part = 0x8000100020000401u, rest = 0x0FF0000F0F0F0070u & ~part;
+	static uint64_t words[N], pool[N];
 
 	(void)state;
 	for (uint64_t i = 0; i < N; i++)
 		words[i] = pl_draw64(5, i, 0);
 	for (enum pl_cover_kernel k = 0; k < PL_COVER_KERNELS; k++) {
+		uint32_t count[32] = {0}, at[32], sum = 0;
 		if (!pl_cover_kernel_usable(k))
 			continue;
-		pl_cover_split(k)(words, N, part_mask, rest, 9, keys, part);
-		for (uint32_t i = 0; i < N; i++) {
-			assert_int_equal((uint32_t)keys[i], 9 + i);
-			assert_int_equal(keys[i] >> 32, pl_join_extract(words[i], rest));
-			assert_int_equal(part[i], pl_join_extract(words[i], part_mask));
+		pl_cover_count(k)(words, N, part, count);
+		for (uint32_t p = 0; p < 32; p++) {
+			at[p] = sum;
+			sum += count[p];
+		}
+		assert_int_equal(sum, N);
+		pl_cover_spread(k)(words, N, part, rest, 9, at, pool);
+		for (uint32_t p = 0; p < 32; p++) {
+			for (uint32_t i = at[p] - count[p]; i < at[p]; i++) {
+				uint32_t from = (uint32_t)pool[i] - 9;
+				assert_int_equal(pl_join_extract(words[from], part), p);
+				assert_int_equal(pool[i] >> 32, pl_join_extract(words[from], rest));
+				assert_true(i == at[p] - count[p] || pool[i - 1] << 32 < pool[i] << 32);   /* in their order */
+			}
 		}
 	}
 	assert_int_equal(pl_join_extract(0xF0B1u, 0x80C1u), 0xDu);
@@ -397,11 +464,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_codes),
 		cmocka_unit_test(test_covers),
+		cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_near),
 		cmocka_unit_test(test_choice),
 		cmocka_unit_test(test_permute),
 		cmocka_unit_test(test_even),
 		cmocka_unit_test(test_keys),
-		cmocka_unit_test(test_split),
+		cmocka_unit_test(test_spread),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -179,12 +179,15 @@ static struct pl_join_plan *check(struct pl_join j, const struct pl_join_how *ho
 	return p;
 }
 
+/* In the cheapest way, or in so many blocks of either kind. */
 static void check_kernels(const struct pl_join *j, uint32_t nblocks, const struct pl_buf *want)
 {
-	for (enum pl_join_kernel k = 0; k < PL_JOIN_KERNELS; k++) {
-		const struct pl_join_how how = {.kernel = k, .nblocks = nblocks};
-		if (pl_join_scan(k))
-			pl_join_plan_free(check(*j, &how, UINT64_MAX, want));
+	for (enum pl_cover_kind kind = 0; kind < (nblocks > 0 ? PL_COVER_KINDS : 1); kind++) {
+		for (enum pl_join_kernel k = 0; k < PL_JOIN_KERNELS; k++) {
+			const struct pl_join_how how = {.kernel = k, .nblocks = nblocks, .kind = kind};
+			if (pl_join_scan(k))
+				pl_join_plan_free(check(*j, &how, UINT64_MAX, want));
+		}
 	}
 }
 

@@ -229,7 +229,7 @@ static void test_groups(void **state)
 		struct pl_cover c;
 		uint8_t seen[2000] = {0};
 		uint32_t n;
-		assert_int_equal(pl_cover_make(&c, 256, 30, 4, 0.5, NULL), PL_OK);
+		assert_int_equal(pl_cover_make(&c, PL_COVER_WORDS, 256, 30, 4, 0.5, NULL), PL_OK);
 		assert_in_range(c.nmasks, 500, 2000);
 		n = pl_partition_groups(&c, &share, groups);
 		assert_int_equal(pl_partition_groups(&c, &share, NULL), n);
