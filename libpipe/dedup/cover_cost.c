@@ -160,6 +160,8 @@ enum pl_status pl_join_plan_cost(struct pl_join_plan *p, struct pl_join_cost *c,
 	}
 	if (st == PL_OK)
 		st = guess_pairs(p, c, err);
+	if (p->cover.nblocks > 0)
+		c->seconds += c->pairs * pl_cover_verify_ns(p->join.n) / 1e9;   /* clusters make chance look likely, and are found all the same */
 	if (st == PL_OK && p->join.budget > 0 && c->candidates > p->join.budget)
 		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_JOB, NULL,
 		    "%.3g pairs of hashes would have to be looked at, which takes some %.3g core-hours, the largest bucket holds %llu, and the "
