@@ -55,8 +55,11 @@ enum pl_status tool_poll(void *ctx, struct pl_err *err);
 PL_MUST_CHECK enum pl_status tool_announce(struct tool *t, const char *path, struct pl_err *err);
 /* Make dir, take its lock (rank 0), remove what killed runs left there. Collective. */
 PL_MUST_CHECK enum pl_status tool_output_dir(struct tool *t, const char *dir, struct pl_err *err);
-/* The names that operands give (braces, globs), or standard input's when there are none: the same list on every rank. Collective. */
+/* The names that operands give (braces, globs, data sets), or standard input's when there are none: the same list on every rank. Collective. */
 PL_MUST_CHECK enum pl_status tool_names(struct tool *t, int argc, char **argv, struct pl_names *names, struct pl_err *err);
+/* Replace each name that is the directory of a data set by those of its shards: MosaicML's (index.json) or plait's (dataset.json);
+ * other names stay. Local. */
+PL_MUST_CHECK enum pl_status tool_open_datasets(struct pl_names *names, struct pl_err *err);
 /* The same for patterns of a recipe. Collective. */
 PL_MUST_CHECK enum pl_status tool_expand(struct tool *t, const char *const *patterns, size_t n, struct pl_names *names, struct pl_err *err);
 /* "path size mtime-in-nanoseconds" of an input: what a content record must know of it. PL_ERR at shard severity. */

@@ -40,6 +40,8 @@ enum pl_status tool_expand(struct tool *t, const char *const *patterns, size_t n
 		for (size_t i = 0; i < n && st == PL_OK; i++)
 			st = pl_names_expand(names, patterns[i], err);
 		if (st == PL_OK)
+			st = tool_open_datasets(names, err);
+		if (st == PL_OK)
 			st = pl_names_sort_unique(names, err);
 	}
 	st = pl_job_agree(t->job, st, err);
@@ -58,6 +60,8 @@ enum pl_status tool_names(struct tool *t, int argc, char **argv, struct pl_names
 			st = pl_names_read(names, stdin, err);
 		for (int i = 0; i < argc && st == PL_OK; i++)
 			st = pl_names_expand(names, argv[i], err);
+		if (st == PL_OK)
+			st = tool_open_datasets(names, err);
 		if (st == PL_OK)
 			st = pl_names_sort_unique(names, err);
 		if (st == PL_OK && names->len == 0)

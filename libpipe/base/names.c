@@ -327,6 +327,15 @@ char *pl_name_stem(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
 	size_t hidden = strspn(name, ".");   /* dots a name starts with end nothing */
+	const char *mds = strstr(name + hidden, ".mds");
+	char *stem;
 
-	return strndup(name, hidden + strcspn(name + hidden, "."));
+	if (mds == NULL || (mds[4] != '\0' && mds[4] != '.'))
+		return strndup(name, hidden + strcspn(name + hidden, "."));
+	/* MosaicML's shard.00017.mds: its number is behind a dot */
+	stem = strndup(name, (size_t)(mds - name));
+	for (char *c = stem != NULL ? stem + hidden : NULL; c != NULL && *c != '\0'; c++)
+		if (*c == '.')
+			*c = '-';
+	return stem;
 }

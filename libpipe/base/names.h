@@ -24,7 +24,8 @@ PL_MUST_CHECK enum pl_status pl_names_read(struct pl_names *n, FILE *f, struct p
 /* Sort bytewise; the same name twice is PL_ERR_USAGE naming it. */
 PL_MUST_CHECK enum pl_status pl_names_sort_unique(struct pl_names *n, struct pl_err *err);
 
-/* "a/b/00017.tar.zst" -> "00017": base name up to its first dot, in malloc'ed storage (NULL = no memory). */
+/* "a/b/00017.tar.zst" -> "00017": base name up to its first dot, in malloc'ed storage (NULL = no memory). Of MDS shards,
+ * "shard.00017.mds.zstd" -> "shard-00017". */
 char *pl_name_stem(const char *path);
 
 #endif

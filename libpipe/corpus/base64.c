@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Base64 decoding. Strict, because what does not follow the format is damage
+/* Base64. Decoding is strict, because what does not follow the format is damage
  * that the sample's row has to name. */
 #include "base64.h"
 
@@ -59,4 +59,24 @@ bool pl_base64_decode(const char *text, size_t len, uint8_t *dst, size_t *dst_le
 	}
 	*dst_len = n;
 	return pads == 0 || (digits % 4 != 0 && pads == 4 - digits % 4);
+}
+
+void pl_base64_encode(const uint8_t *data, size_t len, char *text)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	size_t i = 0;
+
+	for (; len - i >= 3; i += 3) {
+		uint32_t bits = (uint32_t)data[i] << 16 | (uint32_t)data[i + 1] << 8 | data[i + 2];
+		for (int shift = 18; shift >= 0; shift -= 6)
+			*text++ = digits[bits >> shift & 63];
+	}
+	if (len - i > 0) {
+		uint32_t bits = (uint32_t)data[i] << 16 | (len - i == 2 ? (uint32_t)data[i + 1] << 8 : 0);
+		*text++ = digits[bits >> 18];
+		*text++ = digits[bits >> 12 & 63];
+		*text++ = len - i == 2 ? digits[bits >> 6 & 63] : '=';
+		*text++ = '=';
+	}
+	*text = '\0';
 }

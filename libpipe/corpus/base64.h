@@ -17,4 +17,7 @@ static inline size_t pl_base64_bound(size_t len)
  * false: a foreign character, a wrong length, bits left over, or text behind the padding. */
 PL_MUST_CHECK bool pl_base64_decode(const char *text, size_t len, uint8_t *dst, size_t *dst_len);
 
+/* The text of data[len], padded and without line breaks; text has room for (len + 2) / 3 * 4 + 1 bytes. */
+void pl_base64_encode(const uint8_t *data, size_t len, char *text);
+
 #endif

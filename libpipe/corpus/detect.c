@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What kind of source is this? Asked of a shard's first samples, so that a
  * leading README or a broken first sample does not decide alone. */
-#include "ingest.h"
+#include "ingest_file.h"
 #include "internal.h"
+#include "mds_sample.h"
 #include "records.h"
 
 #include <stdio.h>
@@ -13,7 +14,7 @@
 static enum pl_status cannot_tell(const char *path, const char *seen, struct pl_err *err)
 {
 	return pl_fail(err, PL_ERR_INVALID, PL_SEV_SHARD, path,
-	    "cannot tell the kind of its samples (%s); give --kind pairs, interleaved, chat, text, preference or in-context",
+	    "cannot tell the kind of its samples (%s); give --kind pairs, interleaved, chat, text, preference, in-context or document",
 	    seen);
 }
 
@@ -53,6 +54,39 @@ static enum pl_status detect_tar(const char *path, enum pl_kind *kind, struct pl
 	else if (st == PL_OK || st == PL_END || i > 0)
 		st = cannot_tell(path, seen, err);
 	shard_reader_close(r);
+	return st;
+}
+
+static enum pl_status detect_mds(const char *path, enum pl_kind *kind, struct pl_err *err)
+{
+	struct shard_bytes *b = NULL;
+	struct pl_mds *m = NULL;
+	struct shard_sample s;
+	struct pl_buf keep;
+	enum pl_reason why;
+	char seen[512] = "it has no samples";
+	enum pl_status st = shard_bytes_open(&b, path, err);
+
+	pl_buf_init(&keep, (size_t)PL_SAMPLE_MAX);
+	if (st == PL_OK)
+		st = pl_mds_open(&m, b, path, "", err);
+	for (uint64_t i = 0; st == PL_OK && i < TRIES && i < pl_mds_count(m) && *kind == PL_KIND_AUTO; i++) {
+		uint64_t offset, length;
+		st = pl_mds_range(m, i, &offset, &length, err);
+		if (st == PL_OK && length <= PL_SAMPLE_MAX)
+			st = pl_ingest_range(b, offset, length, &keep, err);
+		if (st == PL_OK)
+			st = pl_mds_sample(m, i, offset, length <= PL_SAMPLE_MAX ? keep.data : NULL, (size_t)length, &s, &why, err);
+		if (st == PL_OK)
+			*kind = pl_detect_sample(&s);
+		if (st == PL_OK && i == 0)
+			describe(&s, seen, sizeof(seen));
+	}
+	if (st == PL_OK && *kind == PL_KIND_AUTO)
+		st = cannot_tell(path, seen, err);
+	pl_buf_release(&keep);
+	pl_mds_close(m);
+	shard_bytes_close(b);
 	return st;
 }
 
@@ -111,6 +145,8 @@ enum pl_status pl_detect_kind(const char *path, enum pl_kind *kind, struct pl_er
 	*kind = PL_KIND_AUTO;
 	if (strcmp(path, "-") == 0)
 		return cannot_tell(path, "standard input cannot be read twice", err);
+	if (shard_mds_name(path))
+		return detect_mds(path, kind, err);
 	return pl_records_name(path) ? detect_records(path, kind, err)
 				     : detect_tar(path, kind, err);
 }

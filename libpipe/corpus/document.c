@@ -13,7 +13,7 @@
  * the bytes. */
 #define JSON_VALUES ((size_t)4 << 20)
 
-const char *const pl_kind_names[] = {"auto", "pairs", "interleaved", "chat", "text", "preference", "in-context", NULL};
+const char *const pl_kind_names[] = {"auto", "pairs", "interleaved", "chat", "text", "preference", "in-context", "document", NULL};
 const char *const pl_branch_names[] = {"shared", "chosen", "rejected", NULL};
 const char *const pl_captions_names[] = {"each", "first", "draw", NULL};
 const char *const pl_role_names[] = {"none", "system", "user", "assistant", "tool", NULL};
@@ -31,6 +31,7 @@ static void clear(struct pl_document *d)
 	d->owned = NULL;
 	d->others = NULL;
 	d->image_after_text = false;
+	d->as_is = false;
 	d->related_missing = 0;
 	d->meta = NULL;
 	d->segments = NULL;
@@ -130,6 +131,8 @@ static enum pl_status dispatch(struct pl_document *d, const struct pl_read_optio
 		return pl_read_preference(d, o, in, err);
 	case PL_KIND_IN_CONTEXT:
 		return pl_read_in_context(d, o, in, err);
+	case PL_KIND_DOCUMENT:
+		return pl_read_own(d, o, in, err);
 	case PL_KIND_AUTO:
 		break;
 	}
@@ -217,6 +220,8 @@ static bool names_preference(const json_t *v)
 /* The kinds that the JSON alone tells. */
 static enum pl_kind kind_of(json_t *v)
 {
+	if (pl_is_own(v))
+		return PL_KIND_DOCUMENT;
 	if (names_preference(v))
 		return pl_is_preference(v) ? PL_KIND_PREFERENCE : PL_KIND_AUTO;
 	if (pl_is_interleaved(v))

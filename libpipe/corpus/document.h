@@ -13,8 +13,8 @@
 
 /* Values are written to tables and manifests: append only. */
 enum pl_kind { PL_KIND_AUTO, PL_KIND_PAIRS, PL_KIND_INTERLEAVED, PL_KIND_CHAT, PL_KIND_TEXT, PL_KIND_PREFERENCE,
-	PL_KIND_IN_CONTEXT };
-enum { PL_KIND_COUNT = PL_KIND_IN_CONTEXT + 1 };
+	PL_KIND_IN_CONTEXT, PL_KIND_DOCUMENT /* of a source: plait's own, each of one of the kinds above */ };
+enum { PL_KIND_COUNT = PL_KIND_DOCUMENT + 1 };
 extern const char *const pl_kind_names[];   /* NULL-terminated: "auto", "pairs", ... */
 
 enum pl_role { PL_ROLE_NONE, PL_ROLE_SYSTEM, PL_ROLE_USER, PL_ROLE_ASSISTANT, PL_ROLE_TOOL };
@@ -71,6 +71,7 @@ struct pl_document {
 	struct pl_doc_image *images;
 	size_t nimages;
 	bool image_after_text;          /* interleaved: how images were put to the sentences they are matched with */
+	bool as_is;                     /* plait's own: its segments are to be written as they are */
 	uint32_t related_missing;       /* in-context: examples that are named and not there, or of no use */
 	json_t *meta;                   /* the sample's own JSON object, borrowed until the next read or release; NULL = none */
 	/* private */

@@ -182,6 +182,20 @@ static enum pl_status tar_key(const struct pl_corpus *c, size_t shard,
 	return st;
 }
 
+/* The sample of an MDS shard, with the bytes that buf now holds; those of one that is too large stay in the file. */
+static enum pl_status read_mds(const struct pl_corpus *c, size_t shard, const struct pl_fetch_file *file, uint64_t n, struct pl_buf *buf,
+    struct shard_sample *s, struct pl_err *err)
+{
+	const struct pl_sample_row *row = pl_sample(&file->tables->tables, n);
+	bool held = row->length <= PL_SAMPLE_MAX;
+	enum pl_reason why;
+	enum pl_status st = held ? read_range(file->bytes, row->offset, row->length, buf, err) : PL_OK;
+
+	if (st == PL_OK)
+		st = pl_mds_sample(file->mds, n, row->offset, held ? buf->data : NULL, (size_t)row->length, s, &why, err);
+	return st == PL_OK && !key_fits(s->key, row) ? changed(c, shard, n, "the key", err) : st;
+}
+
 /* A document past the ceilings is TOO_LARGE, as it was at ingest. */
 static enum pl_status too_large(struct pl_document *d)
 {
@@ -218,6 +232,17 @@ static enum pl_status read_record(const struct pl_corpus *c, size_t shard,
 	return st;
 }
 
+static enum pl_status mds_key(const struct pl_corpus *c, size_t shard, const struct pl_fetch_file *file, uint64_t n, struct pl_buf *buf,
+    char **key, struct pl_err *err)
+{
+	struct shard_sample s;
+	enum pl_status st = read_mds(c, shard, file, n, buf, &s, err);
+
+	if (st == PL_OK && (*key = strdup(s.key)) == NULL)
+		st = pl_fail_nomem(err);
+	return st;
+}
+
 static enum pl_status open_row(struct pl_fetch *f, size_t corpus, size_t shard, uint64_t row,
     struct pl_fetch_file **file, struct pl_err *err)
 {
@@ -251,6 +276,8 @@ enum pl_status pl_fetch_key(
 	pl_document_init(&doc);
 	if (pl_records_name(c->shards[shard].path))
 		st = read_record(c, shard, file, row, &buf, &doc, key, err);
+	else if (file->mds != NULL)
+		st = mds_key(c, shard, file, row, &buf, key, err);
 	else
 		st = tar_key(c, shard, file, row, &buf, key, err);
 	pl_document_release(&doc);
@@ -290,6 +317,28 @@ static enum pl_status parse_tar(const struct pl_corpus *c, size_t shard,
 	return st == PL_ERR_LIMIT ? too_large(&s->doc) : st;
 }
 
+static enum pl_status parse_mds(const struct pl_corpus *c, size_t shard, const struct pl_fetch_file *file, struct pl_fetched *s,
+    struct pl_err *err)
+{
+	struct shard_sample sample;
+	enum pl_status st = read_mds(c, shard, file, s->row, &s->bytes, &sample, err);
+
+	if (st != PL_OK)
+		return st;
+	s->key = strdup(sample.key);
+	if (s->key == NULL)
+		return pl_fail_nomem(err);
+	st = pl_document_read_sample(&s->doc, &c->source.read, &sample, err);
+	/* Names are those of the shard's next sample soon. */
+	for (size_t k = 0; st == PL_OK && k < s->doc.nimages; k++) {
+		const char *name = s->doc.images[k].name;
+		s->doc.images[k].name = pl_arena_strndup(&s->doc.arena, name, strlen(name));
+		if (s->doc.images[k].name == NULL)
+			st = pl_fail_nomem(err);
+	}
+	return st == PL_ERR_LIMIT ? too_large(&s->doc) : st;
+}
+
 static enum pl_status read_sample(const struct pl_corpus *c, size_t shard,
     const struct pl_fetch_file *file, struct pl_fetched *s, struct pl_err *err)
 {
@@ -298,6 +347,8 @@ static enum pl_status read_sample(const struct pl_corpus *c, size_t shard,
 
 	if (pl_records_name(c->shards[shard].path)) {
 		st = read_record(c, shard, file, s->row, &s->bytes, &s->doc, &s->key, err);
+	} else if (file->mds != NULL) {
+		st = parse_mds(c, shard, file, s, err);
 	} else if (row->length == 0 || row->length > PL_SAMPLE_MAX) {
 		/* Cut in its first member, or beyond what is held in memory: there is a key, and
 		 * nothing else. */

@@ -18,6 +18,7 @@ void pl_table_ref_drop(struct pl_table_ref *r)
 
 static void close_slot(struct pl_fetch_file *s)
 {
+	pl_mds_close(s->mds);
 	shard_bytes_close(s->bytes);
 	pl_table_ref_drop(s->tables);
 	pl_related_close(s->related);
@@ -134,7 +135,10 @@ enum pl_status pl_fetch_open_shard(struct pl_fetch_files *f, size_t corpus, size
 		st = open_related(c, shard, &s->related, err);
 	if (st == PL_OK)
 		st = at_job(shard_bytes_open(&s->bytes, c->shards[shard].path, err), err);
+	if (st == PL_OK && shard_mds_name(c->shards[shard].path))
+		st = at_job(pl_mds_open(&s->mds, s->bytes, c->shards[shard].path, c->shards[shard].unit, err), err);
 	if (st != PL_OK) {
+		shard_bytes_close(s->bytes);
 		pl_related_close(s->related);
 		s->related = NULL;
 		s->bytes = NULL;

@@ -5,6 +5,7 @@
 #define PL_CORPUS_FETCH_FILES_H
 
 #include "internal.h"
+#include "mds_sample.h"
 #include "related.h"
 #include "shards/bytes.h"
 
@@ -18,6 +19,7 @@ void pl_table_ref_drop(struct pl_table_ref *r); /* NULL works */
 struct pl_fetch_file {
 	struct shard_bytes *bytes;   /* NULL = free slot */
 	struct pl_table_ref *tables; /* NULL for an image tar */
+	struct pl_mds *mds;          /* the shard is MDS; NULL = it is not */
 	struct pl_related *related;  /* what the shard's records refer to; NULL = nothing */
 	size_t corpus, index;        /* index of the shard or the store */
 	uint64_t used;

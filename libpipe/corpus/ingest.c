@@ -4,11 +4,13 @@
 #include "ingest.h"
 
 #include "ingest_columns.h"
+#include "ingest_file.h"
 #include "ingest_parts.h"
 #include "ingest_rows.h"
 #include "key_set.h"
 #include "libpipe/base/hash.h"
 #include "libpipe/base/names.h"
+#include "mds_sample.h"
 #include "records.h"
 #include "related.h"
 #include "shards/bytes.h"
@@ -224,7 +226,8 @@ static enum pl_status add_sample(struct ingest *in, const char *key, uint64_t of
 	row.text_words = text.words;
 	row.text_tokens = text.tokens;
 	row.segments = narrow(in->doc.nsegments);
-	row.kind = (uint8_t)in->source->read.kind;
+	/* Plait's own documents are each of a kind of their own. */
+	row.kind = (uint8_t)(in->doc.as_is ? in->doc.kind : in->source->read.kind);
 	row.status = (uint8_t)status;
 	for (i = 0; i < in->source->ncolumns; i++)
 		in->meta[i] = pl_ingest_number(in->doc.meta, in->source->columns[i]);
@@ -256,10 +259,9 @@ static enum pl_status after_read(enum pl_status st, struct pl_document *d)
 	return PL_OK;
 }
 
-static enum pl_status tar_sample(
-    struct ingest *in, const struct shard_sample *s, struct pl_err *err)
+/* why: what is wrong with its bytes, or KEEP. */
+static enum pl_status whole_sample(struct ingest *in, const struct shard_sample *s, enum pl_reason why, struct pl_err *err)
 {
-	enum pl_reason why = PL_REASON_KEEP;
 	enum pl_status st;
 	bool seen;
 
@@ -269,7 +271,7 @@ static enum pl_status tar_sample(
 		    pl_document_read_sample(&in->doc, &in->source->read, s, err), &in->doc);
 	if (st != PL_OK)
 		return st;
-	if (seen)
+	if (seen && why == PL_REASON_KEEP)
 		why = PL_REASON_DUPLICATE_KEY;
 	return add_sample(in, s->key, s->offset, s->length, why, err);
 }
@@ -372,7 +374,7 @@ static enum pl_status run_tar(struct ingest *in, struct pl_err *err)
 	while ((read = shard_reader_next(r, &s, &e)) == PL_OK) {
 		st = poll_now(in->env, err);
 		if (st == PL_OK)
-			st = tar_sample(in, &s, err);
+			st = whole_sample(in, &s, PL_REASON_KEEP, err);
 		if (st != PL_OK)
 			goto out;
 	}
@@ -384,6 +386,55 @@ static enum pl_status run_tar(struct ingest *in, struct pl_err *err)
 	st = in->stretch != NULL ? end_of_stretch(read, &e, err) : end_of_shard(in, read, &e, hash, bytes, err);
 out:
 	shard_reader_close(r);
+	return st;
+}
+
+/* Sample i of m; *keep its bytes, reused. Errors of the shard itself go to e. */
+static enum pl_status mds_sample(struct ingest *in, struct shard_bytes *b, struct pl_mds *m, uint64_t i, struct pl_buf *keep,
+    enum pl_status *read, struct pl_err *e, struct pl_err *err)
+{
+	struct shard_sample s;
+	enum pl_reason why;
+	uint64_t offset, length;
+	bool held;
+	enum pl_status st;
+
+	*read = pl_mds_range(m, i, &offset, &length, e);
+	held = *read == PL_OK && length <= PL_SAMPLE_MAX;
+	if (held)
+		*read = pl_ingest_range(b, offset, length, keep, e);
+	if (*read != PL_OK)
+		return PL_OK;
+	st = pl_mds_sample(m, i, offset, held ? keep->data : NULL, (size_t)length, &s, &why, err);
+	return st == PL_OK ? whole_sample(in, &s, why, err) : st;
+}
+
+static enum pl_status run_mds(struct ingest *in, struct pl_err *err)
+{
+	struct shard_bytes *b = NULL;
+	struct pl_mds *m = NULL;
+	struct pl_buf keep;
+	struct pl_err e;
+	uint64_t hash[2] = { 0, 0 };
+	enum pl_status read = PL_OK, st = shard_bytes_open(&b, in->path, err);
+
+	pl_buf_init(&keep, (size_t)PL_SAMPLE_MAX);
+	if (st == PL_OK)
+		st = pl_mds_open(&m, b, in->path, in->facts->unit, err);
+	for (uint64_t i = 0; st == PL_OK && read == PL_OK && i < pl_mds_count(m); i++) {
+		st = poll_now(in->env, err);
+		if (st == PL_OK)
+			st = mds_sample(in, b, m, i, &keep, &read, &e, err);
+	}
+	if (st == PL_OK && read == PL_OK) {
+		read = PL_END;
+		st = pl_ingest_hash(in->path, in->env, hash, err);
+	}
+	if (st == PL_OK)
+		st = end_of_shard(in, read, &e, hash, in->facts->bytes, err);
+	pl_buf_release(&keep);
+	pl_mds_close(m);
+	shard_bytes_close(b);
 	return st;
 }
 
@@ -464,30 +515,6 @@ static enum pl_status finish(struct ingest *in, const char *dir, struct pl_err *
 	return pl_rows_commit(&in->rows, err);
 }
 
-/* Is the file seekable zstd, by the mark at its end? Other compressions have no frames worth a
- * column. */
-static struct shard_bytes *open_frames(const char *path)
-{
-	static const uint8_t mark[4] = { 0xB1, 0xEA, 0x92, 0x8F };
-	struct shard_bytes *b = NULL;
-	struct stat sb;
-	uint8_t end[4];
-	int fd = strcmp(path, "-") != 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	bool seekable;
-
-	if (fd < 0)
-		return NULL;
-	seekable = fstat(fd, &sb) == 0 && S_ISREG(sb.st_mode) && sb.st_size > 4 &&
-	    pread(fd, end, sizeof(end), sb.st_size - 4) == (ssize_t)sizeof(end) &&
-	    memcmp(end, mark, sizeof(mark)) == 0;
-	close(fd);
-	/* A seek table that does not hold is no reason to refuse a shard that can be read as a
-	 * stream. */
-	if (!seekable || shard_bytes_open(&b, path, NULL) != PL_OK)
-		return NULL;
-	return b;
-}
-
 static enum pl_status ingest(const char *path, const char *dir, const struct pl_source *source,
     const struct pl_stretch *stretch, const struct pl_ingest_env *env, struct pl_account *account,
     struct pl_shard_facts *facts, struct pl_err *err)
@@ -516,12 +543,13 @@ static enum pl_status ingest(const char *path, const char *dir, const struct pl_
 	st = pl_rows_open(&in.rows, dir, facts->unit, source, &in.account, err);
 	if (st != PL_OK)
 		goto out;
-	in.frames = open_frames(path);
+	in.frames = pl_ingest_frames(path);
 	st = pl_text_meter_new(&in.meter, env->language, err);
 	if (st == PL_OK && stretch == NULL && pl_records_name(path))
 		st = relate(&in, dir, err);
 	if (st == PL_OK)
-		st = stretch == NULL && pl_records_name(path) ? run_records(&in, err) : run_tar(&in, err);
+		st = stretch != NULL ? run_tar(&in, err) : pl_records_name(path) ? run_records(&in, err) :
+		    shard_mds_name(path) ? run_mds(&in, err) : run_tar(&in, err);
 	if (st == PL_OK)
 		st = finish(&in, dir, err);
 	if (st == PL_OK)

@@ -54,35 +54,6 @@ void pl_ingest_remove_verdicts(const char *dir, const char *unit)
 	}
 }
 
-enum pl_status pl_ingest_hash(const char *path, const struct pl_ingest_env *env, uint64_t hash[2], struct pl_err *err)
-{
-	const size_t size = (size_t)1 << 20;
-	struct pl_hasher *h = pl_hasher_new();
-	uint8_t *buf = malloc(size);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	enum pl_status st = PL_OK;
-	size_t got = size;
-
-	if (h == NULL || buf == NULL)
-		st = pl_fail_nomem(err);
-	else if (fd < 0)
-		st = pl_fail_errno(err, PL_SEV_SHARD, path, "cannot open");
-	while (st == PL_OK && got == size) {
-		st = pl_read_full(fd, buf, size, &got, path, err);
-		if (st == PL_OK) {
-			pl_hasher_add(h, buf, got);
-			st = env->poll != NULL ? env->poll(env->poll_ctx, err) : PL_OK;
-		}
-	}
-	if (st == PL_OK)
-		pl_hasher_digest(h, hash);
-	if (fd >= 0)
-		close(fd);
-	free(buf);
-	pl_hasher_free(h);
-	return st;
-}
-
 struct join {
 	struct pl_rows rows;
 	struct pl_key_set keys;

@@ -203,6 +203,7 @@ static enum pl_reason judge(const struct pl_sample_row *s, const struct pl_image
 			return why;
 		break;
 	case PL_KIND_AUTO:
+	case PL_KIND_DOCUMENT:
 	case PL_KIND_TEXT: return why;
 	}
 	for (k = 0; k < s->images; k++)

@@ -30,12 +30,15 @@ PL_MUST_CHECK enum pl_status pl_read_preference(struct pl_document *d,
     const struct pl_read_options *o, const struct pl_kind_input *in, struct pl_err *err);
 PL_MUST_CHECK enum pl_status pl_read_in_context(struct pl_document *d,
     const struct pl_read_options *o, const struct pl_kind_input *in, struct pl_err *err);
+PL_MUST_CHECK enum pl_status pl_read_own(struct pl_document *d, const struct pl_read_options *o,
+    const struct pl_kind_input *in, struct pl_err *err);
 
 /* Does v have the members this kind is told by? */
 bool pl_is_preference(const json_t *v);
 bool pl_is_in_context(const json_t *v);
 bool pl_is_interleaved(const json_t *v);
 bool pl_is_chat(const json_t *v);
+bool pl_is_own(const json_t *v);
 /* The image a pairs record names ("image", "image_path" or "file_name"), or NULL. */
 const char *pl_pairs_image_name(const json_t *v);
 

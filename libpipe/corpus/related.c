@@ -70,6 +70,7 @@ static struct target target_of(const char *path, const struct pl_source *s)
 	case PL_KIND_INTERLEAVED:
 	case PL_KIND_TEXT:
 	case PL_KIND_PREFERENCE:
+	case PL_KIND_DOCUMENT:
 		break;
 	}
 	return t;

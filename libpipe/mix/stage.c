@@ -74,6 +74,10 @@ static enum pl_status choose(const struct pl_recipe *r, const struct pl_stage_in
 		*reason = pl_stage_text(in, c);
 		return PL_OK;
 	}
+	if (in->doc->as_is) {
+		*reason = pl_stage_as_is(in, c);
+		return PL_OK;
+	}
 	switch (in->doc->kind) {
 	case PL_KIND_PAIRS: *reason = pl_stage_pairs(r, in, c); break;
 	case PL_KIND_INTERLEAVED: return pl_stage_interleaved(r, in, c, reason, err);
@@ -81,6 +85,7 @@ static enum pl_status choose(const struct pl_recipe *r, const struct pl_stage_in
 	case PL_KIND_PREFERENCE:
 	case PL_KIND_IN_CONTEXT: *reason = pl_stage_turns(r, in, c); break;
 	case PL_KIND_TEXT: *reason = pl_stage_text(in, c); break;
+	case PL_KIND_DOCUMENT:
 	case PL_KIND_AUTO: break;
 	}
 	return PL_OK;
@@ -203,7 +208,7 @@ static enum pl_status render(const struct pl_recipe *r, const struct pl_stage_in
 enum pl_status pl_stage_render(const struct pl_recipe *r, const struct pl_stage_input *in,
     struct pl_stage_output *out, enum pl_reason *reason, struct pl_err *err)
 {
-	const char *conflict = pl_kind_conflict(r, in->doc->kind);
+	const char *conflict = pl_kind_conflict(r, in->doc->as_is ? PL_KIND_DOCUMENT : in->doc->kind);
 	struct pl_chosen c = {0};
 	enum pl_status st;
 

@@ -28,6 +28,7 @@ static inline uint64_t pl_stage_draw(const struct pl_stage_input *in, enum pl_st
 enum pl_reason pl_stage_pairs(const struct pl_recipe *r, const struct pl_stage_input *in, struct pl_chosen *c);
 enum pl_reason pl_stage_turns(const struct pl_recipe *r, const struct pl_stage_input *in, struct pl_chosen *c);
 enum pl_reason pl_stage_text(const struct pl_stage_input *in, struct pl_chosen *c);
+enum pl_reason pl_stage_as_is(const struct pl_stage_input *in, struct pl_chosen *c);
 PL_MUST_CHECK enum pl_status pl_stage_interleaved(const struct pl_recipe *r, const struct pl_stage_input *in, struct pl_chosen *c,
     enum pl_reason *reason, struct pl_err *err);
 

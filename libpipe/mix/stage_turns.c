@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Conversations, in-context instructions and preferences: turns as they are, with
- * the recipe's system prompt where they have none. And text alone. */
+ * the recipe's system prompt where they have none. And text alone; and documents
+ * of plait's own, to which a template was applied before. */
 #include <string.h>
 
 #include "stage_build.h"
@@ -47,4 +48,21 @@ enum pl_reason pl_stage_text(const struct pl_stage_input *in, struct pl_chosen *
 			pl_choose_segment(c, &d->segments[i]);
 	}
 	return pl_chosen_text(c) ? PL_REASON_KEEP : PL_REASON_NO_TEXT;
+}
+
+/* What an image that is gone means is a matter of the kind, as it is for the templates. */
+enum pl_reason pl_stage_as_is(const struct pl_stage_input *in, struct pl_chosen *c)
+{
+	const struct pl_document *d = in->doc;
+
+	for (size_t i = 0; i < d->nsegments; i++) {
+		const struct pl_segment *s = &d->segments[i];
+		if (!s->is_image || in->images[s->image].kept)
+			pl_choose_segment(c, s);
+		else if (pl_kind_converses(d->kind) && in->missing_image != PL_MISSING_KEEP)
+			return PL_REASON_MISSING_IMAGE;
+	}
+	if (d->nimages > 0 && c->images == 0 && in->missing_image != PL_MISSING_KEEP)
+		return d->kind == PL_KIND_PAIRS ? PL_REASON_NO_IMAGE : PL_REASON_IMAGES_GONE;
+	return c->images > 0 || pl_chosen_text(c) ? PL_REASON_KEEP : PL_REASON_NO_TEXT;
 }

@@ -457,7 +457,7 @@ static void test_detect(void **state)
 	assert_int_equal(pl_detect_sample(&m.s), PL_KIND_AUTO);
 	assert_string_equal(pl_kind_names[PL_KIND_TEXT], "text");
 	assert_string_equal(pl_role_names[PL_ROLE_TOOL], "tool");
-	assert_null(pl_kind_names[PL_KIND_IN_CONTEXT + 1]);
+	assert_null(pl_kind_names[PL_KIND_COUNT]);
 }
 
 /* Five million values would be half a gigabyte once parsed: the ceiling is on values, not on bytes. */

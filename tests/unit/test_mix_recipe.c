@@ -191,7 +191,7 @@ static const struct { const char *text, *message; uint32_t line; } wrong[] = {
 	{"name: x\nsources:\n  - {name: a, shards: x}\n  - {name: a, shards: y}\n" OUT,
 	    "two sources are called 'a', the first at line 3: names must differ", 4},
 	{"name: x\nsources:\n  - {name: a, shards: x, kind: pair}\n" OUT,
-	    "'kind' in sources[0] must be one of auto, pairs, interleaved, chat, text, preference, in-context, not 'pair'; did you mean 'pairs'?", 3},
+	    "'kind' in sources[0] must be one of auto, pairs, interleaved, chat, text, preference, in-context, document, not 'pair'; did you mean 'pairs'?", 3},
 	{"name: x\n" SOURCE "image: {policy: center_crop}\n" OUT, "policy center_crop in image needs 'size', in pixels", 3},
 	{"name: x\n" SOURCE "image: {size: 336}\n" OUT,
 	    "'size' in image does nothing with policy none: give a policy, such as keep_ratio or center_crop", 3},
