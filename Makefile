@@ -16,7 +16,7 @@ Q         := $(if $(V),,@)
 SAY        = $(if $(V),@:,@printf '  %-5s %s\n')
 
 # ---- what is built from what -------------------------------------------------------------------
-MPI_TOOLS    := ingest resize filter dedup balance pack run verify synth
+MPI_TOOLS    := ingest resize filter dedup balance pack run verify export synth
 SERIAL_TOOLS := ls cat show stat sql why hash
 TOOLS        := plait $(addprefix plait-,$(MPI_TOOLS) $(SERIAL_TOOLS))
 
@@ -80,7 +80,7 @@ MPI_LIBS  := $(shell $(MPICC) --showme:link 2>/dev/null)
 MPI_CC    := $(if $(MPI_LIBS),$(CC),$(MPICC))
 
 .DEFAULT_GOAL := all
-.PHONY: all units benches fuzzers demo check check-quick check-asan check-tsan check-slurm check-valgrind bench bench-img bench-dedup bench-reader lint fuzz man install \
+.PHONY: all units benches fuzzers demo check check-quick check-asan check-tsan check-slurm check-valgrind check-loaders bench bench-img bench-dedup bench-reader lint fuzz man install \
         install-files uninstall dist setup clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -208,6 +208,11 @@ check-valgrind: setup
 	@$(MAKE) --no-print-directory all units
 	@scripts/valgrind $(B)
 
+# Other projects' loaders over plait's exports; installs them into build/venv-loaders.
+check-loaders: setup
+	@$(MAKE) --no-print-directory all
+	@scripts/check-loaders $(B)
+
 demo: setup
 	@$(MAKE) --no-print-directory all
 	@scripts/demo $(B)
@@ -287,6 +292,7 @@ help:
 	@echo 'make demo         set up, build, and make a small data set from a synthetic corpus'
 	@echo 'make check        set up, build, run every test (check-quick: most of them)'
 	@echo 'make check-asan   the same under address and undefined-behaviour sanitizers (check-tsan: threads, check-valgrind)'
+	@echo 'make check-loaders the loaders of other projects read what plait exports'
 	@echo 'make fuzz         look for inputs that break a parser, FUZZ_SECONDS each'
 	@echo 'make bench        measure against the usual Python, write build/bench.tsv'
 	@echo 'make check-slurm  the batch scripts on a real Slurm, brought up on virtual nodes'

@@ -397,7 +397,8 @@ static enum pl_status write_aside(struct pl_outfile *f, const char *path, const 
 static enum pl_status commit_plain(struct shard_writer *w, uint64_t end, struct pl_err *err)
 {
 	struct pl_outfile energon = { .fd = -1 }, dali_file = { .fd = -1 };
-	struct pl_outfile *const files[] = { &energon, &dali_file, &w->out };
+	struct pl_outfile *files[3];
+	size_t n = 0;
 	char *energon_path = NULL, *dali_path = NULL;
 	struct pl_buf dali;
 	enum pl_status status = shard_sidecar_finish(&w->sidecar, end, &dali, err);
@@ -405,12 +406,17 @@ static enum pl_status commit_plain(struct shard_writer *w, uint64_t end, struct 
 		energon_path = dali_path = NULL;
 		status = pl_fail_nomem(err);
 	}
-	if (status == PL_OK)
+	if (status == PL_OK && (w->options.leave_out & SHARD_ENERGON) == 0) {
 		status = write_aside(&energon, energon_path, &w->sidecar.energon, err);
-	if (status == PL_OK)
+		files[n++] = &energon;
+	}
+	if (status == PL_OK && (w->options.leave_out & SHARD_DALI) == 0) {
 		status = write_aside(&dali_file, dali_path, &dali, err);
+		files[n++] = &dali_file;
+	}
+	files[n++] = &w->out;
 	if (status == PL_OK)
-		status = pl_outfile_commit_all(files, PL_ARRAY_LEN(files), err);
+		status = pl_outfile_commit_all(files, n, err);
 	pl_outfile_abort(&energon);
 	pl_outfile_abort(&dali_file);
 	free(energon_path);

@@ -12,10 +12,13 @@
 enum shard_container { SHARD_TAR_ZST, SHARD_TAR };
 extern const char *const shard_container_names[];   /* "tar.zst", "tar"; NULL-terminated */
 
+enum shard_sidecars { SHARD_ENERGON = 1, SHARD_DALI = 2 };   /* NAME.tar.idx, NAME.idx */
+
 struct shard_writer_options {
 	enum shard_container container;
 	uint64_t frame_size;     /* a frame is closed once its tar bytes reach this; 0 = 2 MiB */
 	int level;               /* zstd level; SHARD_LEVEL_AUTO: -1 where most of the frame's bytes are images, 1 where text */
+	unsigned leave_out;      /* SHARD_TAR: of enum shard_sidecars, index files that are not wanted */
 };
 #define SHARD_LEVEL_AUTO INT32_MIN
 

@@ -19,6 +19,7 @@ static const struct { const char *name, *summary; } tools[] = {
 	{ "balance", "make quotas per source and the plan of a data set" },
 	{ "pack", "make the output shards of a plan" },
 	{ "verify", "check every checksum, index, count and image of a data set" },
+	{ "export", "write a data set in the formats of other loaders" },
 	{ "resize", "decode, resize and encode the pictures of shards" },
 	{ "synth", "make synthetic corpora with known truth" },
 	{ "ls", "list the samples of shards" },

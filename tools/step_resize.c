@@ -257,7 +257,7 @@ static enum pl_status read_shard(struct resizing *r, const struct resize_from *f
 static enum pl_status resize_shard(struct resizing *r, const struct resize_from *from, const char *target, const char *hashes,
     struct pl_err *err)
 {
-	struct shard_writer_options o = { SHARD_TAR, 0, SHARD_LEVEL_AUTO };
+	struct shard_writer_options o = { SHARD_TAR, 0, SHARD_LEVEL_AUTO, 0 };
 	bool hash = r->step->resize.hash;
 	enum pl_status st = shard_writer_open(&r->writer, target, &o, err);
 

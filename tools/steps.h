@@ -75,6 +75,20 @@ PL_MUST_CHECK enum pl_status step_balance(struct tool *t, const struct balance_s
 struct pack_step { const char *plan, *dir; };
 PL_MUST_CHECK enum pl_status step_pack(struct tool *t, const struct pack_step *s, struct pl_err *err);
 
+/* Values are the order of export's choices. */
+enum export_to { EXPORT_WEBDATASET, EXPORT_ENERGON, EXPORT_DALI, EXPORT_MDS, EXPORT_LLAVA, EXPORT_OPENFLAMINGO, EXPORT_FORMATS };
+enum export_sample_type { EXPORT_CRUDE, EXPORT_INTERLEAVED, EXPORT_CAPTIONING };
+enum export_images { EXPORT_IMAGES_AUTO, EXPORT_IMAGES_ONE, EXPORT_IMAGES_LIST };
+struct export_step {
+	const char *dataset, *dir;
+	enum export_to to;
+	enum export_sample_type sample_type;   /* energon */
+	bool zstd;                             /* mds */
+	enum export_images images;             /* mds */
+	uint64_t size_limit;                   /* mds */
+};
+PL_MUST_CHECK enum pl_status step_export(struct tool *t, const struct export_step *s, struct pl_err *err);
+
 /* A data set's directory, or (dir NULL) single shards. deep: decode every picture. repair: make lost indexes again. */
 struct verify_step { const char *dir; const char *const *shards; size_t nshards; bool deep, repair; };
 PL_MUST_CHECK enum pl_status step_verify(struct tool *t, const struct verify_step *s, struct pl_err *err);

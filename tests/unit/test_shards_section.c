@@ -132,7 +132,7 @@ static void test_own(void **state)
 	static const enum shard_container containers[] = { SHARD_TAR_ZST, SHARD_TAR };
 	(void)state;
 	for (size_t c = 0; c < PL_ARRAY_LEN(containers); c++) {
-		struct shard_writer_options o = { containers[c], 20000, SHARD_LEVEL_AUTO };
+		struct shard_writer_options o = { containers[c], 20000, SHARD_LEVEL_AUTO, 0 };
 		struct shard_writer *w;
 		struct shard_written written;
 		struct pl_err err;
