@@ -8,7 +8,6 @@
 #include "libpipe/base/hash.h"
 #include "libpipe/base/names.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
