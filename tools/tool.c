@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "libpipe/dist/watch.h"
+
 bool tool_begin(struct tool *t, const struct pl_tool *desc, int argc, char **argv, int *first, int *exit_code)
 {
 	struct pl_err err = { 0 };
@@ -45,6 +47,11 @@ enum pl_status tool_open_pool(struct tool *t, const struct pl_img_limits *limits
 	return pl_pool_new(&t->pool, &config, err);
 }
 
+static void say_lost(const struct pl_err *err)
+{
+	pl_log_err(PL_LOG_ERROR, err);
+}
+
 enum pl_status tool_open_job(struct tool *t, struct pl_err *err)
 {
 	const struct pl_common *c = t->desc->common;
@@ -59,7 +66,7 @@ enum pl_status tool_open_job(struct tool *t, struct pl_err *err)
 	    c->quiet > 0 || !tool_is_root(t));
 	if (t->pool != NULL && tool_is_root(t) && c->sandbox == PL_SANDBOX_AUTO && !pl_pool_seccomp(t->pool))
 		pl_log(PL_LOG_WARNING, "no seccomp here: image decoders run with resource limits only");
-	return PL_OK;
+	return pl_job_watch(t->job, say_lost, err);
 }
 
 /* Print what the ranks told; rank 0 only. */

@@ -5,9 +5,11 @@
 #include "job_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -129,6 +131,8 @@ void pl_job_finish(struct pl_job *job)
 			MPI_Comm_free(&job->comm);
 		MPI_Finalize();
 	}
+	/* Not before: MPI_Finalize waits for all hosts, too. */
+	pl_watch_end(job->watch);
 	pl_buf_release(&job->told);
 	free(job->got_stop);
 	free(job);
@@ -138,6 +142,38 @@ _Noreturn void pl_job_abort(struct pl_job *job, int exit_code)
 {
 	if (job != NULL && job->mpi)
 		MPI_Abort(MPI_COMM_WORLD, exit_code);
+	_Exit(exit_code);
+}
+
+/* Is this process a launcher of Open MPI? Slurm's own daemons know how to lose a host and are left alone. */
+static bool is_launcher(pid_t pid)
+{
+	static const char *const names[] = { "mpirun", "mpiexec", "orterun", "orted", "prterun", "prte", "prted" };
+	char path[64], name[32] = "";
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%ld/comm", (long)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, name, sizeof(name) - 1);
+	close(fd);
+	name[n > 0 ? n : 0] = '\0';
+	name[strcspn(name, "\n")] = '\0';
+	for (size_t i = 0; i < PL_ARRAY_LEN(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+_Noreturn void pl_job_abandon(int exit_code)
+{
+	pid_t launcher = getppid();
+
+	/* An abort or a plain exit would leave mpirun waiting for the lost host's daemon as long as TCP does. */
+	if (is_launcher(launcher))
+		kill(launcher, SIGKILL);
 	_Exit(exit_code);
 }
 

@@ -23,6 +23,7 @@ struct pl_job {
 	struct pl_buf told;       /* lines on their way to rank 0's standard output */
 	struct pl_nodes *nodes;       /* NULL until pl_job_find_nodes */
 	struct pl_tickets *tickets;   /* open on rank 0: served by pl_job_poll */
+	struct pl_watch *watch;       /* NULL until pl_job_watch */
 };
 
 /* pl_job_poll without its verdict: take in and pass on stops, answer requests. */
@@ -33,6 +34,10 @@ void pl_tickets_serve(struct pl_tickets *t);
 void pl_job_settle(struct pl_job *job);
 /* Give back what pl_job_find_nodes made; works without. Collective. */
 void pl_job_forget_nodes(struct pl_job *job);
+/* Stop watching the other hosts; NULL works. Local. */
+void pl_watch_end(struct pl_watch *w);
+/* A host is lost, and with it all hope of an orderly end: kill the launcher, which would wait for that host, and leave. Any thread. */
+_Noreturn void pl_job_abandon(int exit_code);
 /* Wait a little before looking again: *spins grows; yields first, then sleeps up to 1 ms. */
 void pl_job_idle(unsigned *spins);
 

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -87,9 +88,20 @@ static void ring_workers(struct pl_pool *pool)
 		wake_workers(pool, 1);
 }
 
-/* Whatever the dead worker had claimed died with it; or is queued again, where the parent
- * had the worker killed for an earlier job's sake. */
-static void settle_death(struct pl_pool *pool, uint32_t spawn, int status, bool again)
+/* Should the job that this worker had when it died be run again? The parent had the worker killed for an earlier job's sake; or
+ * somebody else sent SIGKILL (the kernel when memory is short, an administrator), which is no fault of the image unless it
+ * happens every time. */
+static bool run_again(struct pl_pool_entry *e, uint32_t spawn, int status, bool condemned)
+{
+	if (e->killed_spawn == spawn)
+		return false;
+	if (condemned)
+		return true;
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && e->kills++ < PL_POOL_KILLS_FORGIVEN;
+}
+
+/* Whatever the dead worker had claimed died with it; or is queued again. */
+static void settle_death(struct pl_pool *pool, uint32_t spawn, int status, bool condemned)
 {
 	for (uint64_t job = pool->head; job < pool->tail; job++) {
 		struct pl_pool_entry *e = &pool->entries[job % pool->sh.nslots];
@@ -98,7 +110,7 @@ static void settle_death(struct pl_pool *pool, uint32_t spawn, int status, bool 
 		if (e->settled
 		    || atomic_load(&slot->state) != pl_pool_state(spawn, job, PL_POOL_RUNNING))
 			continue;
-		if (again && e->killed_spawn != spawn) {
+		if (run_again(e, spawn, status, condemned)) {
 			memset(&slot->reply, 0, sizeof(slot->reply));
 			e->seen_running = false;
 			atomic_store(&slot->state, pl_pool_state(0, job, PL_POOL_QUEUED));
@@ -114,7 +126,7 @@ static void settle_death(struct pl_pool *pool, uint32_t spawn, int status, bool 
 
 static void hear(struct pl_pool *pool, const struct pl_pool_message *m)
 {
-	bool again;
+	bool condemned;
 
 	if (m->event == PL_POOL_BROKEN) {
 		pool->broken = true;
@@ -128,11 +140,11 @@ static void hear(struct pl_pool *pool, const struct pl_pool_message *m)
 		pool->seats[m->seat] = (struct pl_pool_worker){ .spawn = m->spawn, .pid = m->pid };
 		return;
 	}
-	again = pool->seats[m->seat].condemned;
+	condemned = pool->seats[m->seat].condemned;
 	pool->seats[m->seat] = (struct pl_pool_worker){ 0 };
 	if (!(WIFEXITED(m->status) && WEXITSTATUS(m->status) == PL_POOL_EXIT_RETIRED))
 		pool->replaced++;
-	settle_death(pool, m->spawn, m->status, again);
+	settle_death(pool, m->spawn, m->status, condemned);
 }
 
 /* Read all the nursery has said. */

@@ -9,6 +9,8 @@
 #define PL_POOL_STEP_MS 50       /* a lost wake-up costs so much, no more */
 /* An image may take the limit's time of CPU, and so many times as much by the clock on the wall. */
 #define PL_POOL_WALL_FACTOR 4
+/* So many times an image is tried again when its worker got a SIGKILL that was not ours. */
+#define PL_POOL_KILLS_FORGIVEN 2
 
 /* The parent's own books on a slot; workers cannot reach them. */
 struct pl_pool_entry {
@@ -21,6 +23,7 @@ struct pl_pool_entry {
 	bool seen_running;
 	uint64_t running_since;  /* pool clock */
 	uint64_t cpu_since;      /* the worker's CPU clock then */
+	unsigned kills;          /* workers that a SIGKILL of somebody else's ended with this job */
 	uint32_t killed_spawn;   /* the worker killed for being late with this job; 0 = none */
 	size_t in_dirty, out_dirty;   /* bytes of the areas that may hold pages */
 };

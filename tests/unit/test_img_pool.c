@@ -165,8 +165,8 @@ static void test_killed_workers(void **state)
 		sleep_ms(1);
 	}
 	assert_true(kills >= 15);
-	/* Which kill meets a busy worker is up to the scheduler: the next test makes sure of one. */
-	assert_true(lost <= kills);
+	/* Which kill meets a busy worker is up to the scheduler: the next test makes sure of one. None meets the same image thrice. */
+	assert_int_equal(lost, 0);
 	assert_int_equal(pl_pool_replaced(pool), kills);
 	free(data);
 	pl_pool_free(pool);
@@ -182,8 +182,14 @@ static void test_killed_at_a_known_image(void **state)
 	assert_int_equal(next(pool).reason, PL_REASON_KEEP);
 	submit(pool, PL_POOL_TRANSFORM, (const uint8_t *)"h", 1, 2);
 	submit(pool, PL_POOL_TRANSFORM, (const uint8_t *)".3", 2, 3);
-	sleep_ms(50);
-	assert_int_equal(kill(pl_pool_worker_pid(pool, 0), SIGKILL), 0);
+	for (int times = 1; times <= 3; times++) {   /* twice it is tried again */
+		sleep_ms(50);
+		assert_int_equal(kill(pl_pool_worker_pid(pool, 0), SIGKILL), 0);
+		while (times < 3 && pl_pool_replaced(pool) < (uint64_t)times)
+			(void)pl_pool_worker_pid(pool, 0);
+		while (times < 3 && pl_pool_worker_pid(pool, 0) == 0)
+			sleep_ms(1);
+	}
 	r = next(pool);
 	assert_int_equal(r.tag, 2);
 	assert_int_equal(r.reason, PL_REASON_CRASH);
@@ -191,7 +197,7 @@ static void test_killed_at_a_known_image(void **state)
 	assert_int_equal(r.tag, 3);
 	assert_int_equal(r.reason, PL_REASON_KEEP);
 	assert_int_equal(r.data[1], '3' ^ 0x5A);
-	assert_int_equal(pl_pool_replaced(pool), 1);
+	assert_int_equal(pl_pool_replaced(pool), 3);
 	pl_pool_free(pool);
 }
 
