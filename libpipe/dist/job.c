@@ -169,8 +169,11 @@ static bool is_launcher(pid_t pid)
 
 _Noreturn void pl_job_abandon(int exit_code)
 {
+	const struct timespec second = { 1, 0 };
 	pid_t launcher = getppid();
 
+	/* The launcher brings our last words to the terminal. */
+	nanosleep(&second, NULL);
 	/* An abort or a plain exit would leave mpirun waiting for the lost host's daemon as long as TCP does. */
 	if (is_launcher(launcher))
 		kill(launcher, SIGKILL);
