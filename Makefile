@@ -80,8 +80,8 @@ MPI_LIBS  := $(shell $(MPICC) --showme:link 2>/dev/null)
 MPI_CC    := $(if $(MPI_LIBS),$(CC),$(MPICC))
 
 .DEFAULT_GOAL := all
-.PHONY: all units benches fuzzers demo check check-quick check-asan check-tsan check-slurm check-valgrind check-loaders bench bench-img bench-dedup bench-reader lint fuzz man install \
-        install-files uninstall dist setup clean help
+.PHONY: all units benches fuzzers demo check check-quick check-asan check-tsan check-slurm check-valgrind check-fault check-hosts check-loaders \
+        bench bench-img bench-dedup bench-reader lint fuzz man install install-files uninstall dist setup clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -151,6 +151,12 @@ $(B)/tests/test_dist_%: $(B)/obj/tests/unit/test_dist_%.o $(B)/lib/libdist.a $(A
 	@mkdir -p $(@D)
 	$(Q)$(MPI_CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(B)/lib/libdist.a $(ARCHIVES) $(PIPE_LIBS) $(MPI_LIBS) -lcmocka
 
+# What the fault drill preloads into the tools.
+$(B)/tests/inject.so: tests/fault/inject.c $(B)/flags
+	$(SAY) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC $(WARN) $(CPPFLAGS) -shared -o $@ $<
+
 # fuzz_* programs replay the corpus of a fuzz target.
 $(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)
 	$(SAY) LD $@
@@ -178,7 +184,7 @@ $(B)/bench/%: $(B)/obj/tests/bench/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(ARCHIVES) $(PIPE_LIBS)
 
-units: $(UNITS)
+units: $(UNITS) $(B)/tests/inject.so
 benches: $(BENCHES)
 # With VARIANT=fuzz and CC=clang only: scripts/fuzz.
 fuzzers: $(FUZZERS)
@@ -212,6 +218,15 @@ check-valgrind: setup
 check-loaders: setup
 	@$(MAKE) --no-print-directory all
 	@scripts/check-loaders $(B)
+
+# The whole fault drill, and what hosts and links may do to a job; the table of tests/fault/README.md.
+check-fault: setup
+	@$(MAKE) --no-print-directory all units
+	@scripts/check-fault $(B)
+
+check-hosts: setup
+	@$(MAKE) --no-print-directory all
+	@PLAIT_LONG_TESTS=1 scripts/check --variant $(VARIANT) tests/hosts/
 
 demo: setup
 	@$(MAKE) --no-print-directory all
@@ -293,6 +308,7 @@ help:
 	@echo 'make check        set up, build, run every test (check-quick: most of them)'
 	@echo 'make check-asan   the same under address and undefined-behaviour sanitizers (check-tsan: threads, check-valgrind)'
 	@echo 'make check-loaders the loaders of other projects read what plait exports'
+	@echo 'make check-fault  kill, starve and damage jobs in every way; check-hosts: lose hosts and links'
 	@echo 'make fuzz         look for inputs that break a parser, FUZZ_SECONDS each'
 	@echo 'make bench        measure against the usual Python, write build/bench.tsv'
 	@echo 'make check-slurm  the batch scripts on a real Slurm, brought up on virtual nodes'

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "libpipe/dist/watch.h"
+#include "tool_locks.h"
 
 bool tool_begin(struct tool *t, const struct pl_tool *desc, int argc, char **argv, int *first, int *exit_code)
 {
@@ -18,7 +18,6 @@ bool tool_begin(struct tool *t, const struct pl_tool *desc, int argc, char **arg
 
 	memset(t, 0, sizeof(*t));
 	t->desc = desc;
-	pl_names_init(&t->locked);
 	t->started = pl_now();
 	pl_buf_init(&t->report, 0);
 	pl_log_setup(desc->name, -1, PL_LOG_INFO);
@@ -157,10 +156,7 @@ int tool_end(struct tool *t, enum pl_status st, struct pl_err *err)
 	if (st == PL_ERR_STOPPED && root && t->desc->common->force)
 		pl_log(PL_LOG_WARNING, "leave --force out when you run it again, or it starts anew");
 	code = pl_exit_code(st);
-	for (size_t i = 0; i < t->locked.len; i++)
-		pl_dir_unlock(&t->locks[i]);
-	free(t->locks);
-	pl_names_release(&t->locked);
+	tool_locks_free(t->locks);
 	pl_pool_free(t->pool);
 	pl_buf_release(&t->report);
 	pl_job_finish(t->job);
@@ -301,35 +297,6 @@ enum pl_status tool_announce(struct tool *t, const char *path, struct pl_err *er
 	return t->silent ? PL_OK : pl_job_tell(t->job, path, err);
 }
 
-static bool same_file(const char *a, const char *b)
-{
-	struct stat x, y;
-
-	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-/* Each directory once: several steps may write into one. */
-static enum pl_status lock_dir(struct tool *t, const char *dir, struct pl_err *err)
-{
-	int *locks, lock = -1;
-	enum pl_status st;
-
-	for (size_t i = 0; i < t->locked.len; i++)
-		if (same_file(t->locked.items[i], dir))
-			return PL_OK;
-	locks = realloc(t->locks, (t->locked.len + 1) * sizeof(*locks));
-	if (locks == NULL)
-		return pl_fail_nomem(err);
-	t->locks = locks;
-	if ((st = pl_dir_lock(dir, &lock, err)) != PL_OK)
-		return st;
-	locks[t->locked.len] = lock;
-	st = pl_names_add(&t->locked, dir, err);
-	if (st != PL_OK)
-		pl_dir_unlock(&lock);
-	return st;
-}
-
 enum pl_status tool_output_dir(struct tool *t, const char *dir, struct pl_err *err)
 {
 	enum pl_status st = PL_OK;
@@ -337,7 +304,7 @@ enum pl_status tool_output_dir(struct tool *t, const char *dir, struct pl_err *e
 	if (tool_is_root(t)) {
 		st = pl_mkdirs(dir, err);
 		if (st == PL_OK)
-			st = lock_dir(t, dir, err);
+			st = tool_locks_add(&t->locks, dir, err);
 		if (st == PL_OK)
 			st = pl_remove_temporaries(dir, err);
 	}

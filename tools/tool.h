@@ -23,8 +23,7 @@ struct tool {
 	struct pl_buf report;           /* JSON objects of the finished steps, comma separated (rank 0) */
 	double started, step_started;
 	const char *step;
-	struct pl_names locked;         /* rank 0: the output directories it has locked */
-	int *locks;                     /* their locks */
+	struct tool_locks *locks;       /* rank 0: the output directories it has locked */
 	struct { double seconds, work, share_of, longest; char last[128]; } tail;   /* of the step's parts so far; the same on every rank */
 	double reject_share;            /* largest share of broken samples over the steps */
 	bool brief;                     /* steps end with one line instead of their account */

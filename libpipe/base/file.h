@@ -64,9 +64,4 @@ PL_MUST_CHECK enum pl_status pl_record_write(const struct pl_record *r, const ch
  * record beside outputs of other settings. */
 PL_MUST_CHECK enum pl_status pl_record_forget(const struct pl_record *r, struct pl_err *err);
 
-/* One job at a time per output directory: DIR/.plait/lock (fcntl lock, host and pid inside).
- * Held until released or the process ends. PL_ERR_CONFLICT names who holds it. */
-PL_MUST_CHECK enum pl_status pl_dir_lock(const char *dir, int *lock, struct pl_err *err);
-void pl_dir_unlock(int *lock);
-
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What makes a rerun cheap and safe: content records of finished units and
- * the lock on an output directory, both in DIR/.plait. */
+/* What makes a rerun cheap: content records of finished units, in DIR/.plait. */
 #include "file.h"
 
 #include <errno.h>
@@ -19,7 +18,6 @@
 #include "opt.h"
 
 #define RECORD_MAX ((size_t)64 << 20)
-#define HOLDER_MAX 320
 
 /* malloc'ed DIR/.plait/UNIT.json */
 static enum pl_status record_path(const struct pl_record *r, char **path, struct pl_err *err)
@@ -239,111 +237,4 @@ out:
 	free(dir);
 	free(path);
 	return st;
-}
-
-static void read_holder(int fd, char *holder, size_t size)
-{
-	ssize_t n = pread(fd, holder, size - 1, 0);
-
-	holder[n > 0 ? n : 0] = '\0';
-	holder[strcspn(holder, "\n")] = '\0';
-}
-
-static enum pl_status lock_conflict(int fd, const char *dir, struct pl_err *err)
-{
-	char holder[HOLDER_MAX], *space;
-
-	read_holder(fd, holder, sizeof(holder));
-	space = strchr(holder, ' ');
-	if (space == NULL)
-		return pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, dir,
-		    "another plait job writes to this directory; wait for it, or choose another output");
-	*space = '\0';
-	return pl_fail(err, PL_ERR_CONFLICT, PL_SEV_JOB, dir,
-	    "process %s on host %s writes to this directory; wait for it, or choose another output",
-	    space + 1, holder);
-}
-
-/* For file systems without locks (Lustre mounted without flock): the text tells
- * at least of a process of this host that is still alive. */
-static bool holder_lives(int fd, const char *host)
-{
-	char holder[HOLDER_MAX], *space, *end;
-	long pid;
-
-	read_holder(fd, holder, sizeof(holder));
-	space = strchr(holder, ' ');
-	if (space == NULL)
-		return false;
-	*space = '\0';
-	pid = strtol(space + 1, &end, 10);
-	if (end == space + 1 || pid <= 0 || (pid_t)pid == getpid() || strcmp(holder, host) != 0)
-		return false;
-	return kill((pid_t)pid, 0) == 0 || errno == EPERM;
-}
-
-static enum pl_status lock_take(int fd, const char *dir, struct pl_err *err)
-{
-	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	char host[256] = "", text[HOLDER_MAX];
-	int len;
-
-	gethostname(host, sizeof(host) - 1);
-	if (fcntl(fd, F_OFD_SETLK, &fl) != 0) {
-		if (errno == EAGAIN || errno == EACCES)
-			return lock_conflict(fd, dir, err);
-		if (errno != ENOSYS && errno != ENOTSUP && errno != ENOLCK && errno != EINVAL)
-			return pl_fail_errno(err, PL_SEV_JOB, dir, "cannot lock this directory");
-		if (holder_lives(fd, host))
-			return lock_conflict(fd, dir, err);
-	}
-	len = snprintf(text, sizeof(text), "%s %ld\n", host, (long)getpid());
-	if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len)
-		return pl_fail_errno(
-		    err, PL_SEV_JOB, dir, "cannot write the lock of this directory");
-	return PL_OK;
-}
-
-enum pl_status pl_dir_lock(const char *dir, int *lock, struct pl_err *err)
-{
-	char *sub = pl_path_join(dir, ".plait"), *path = NULL;
-	enum pl_status st;
-	int fd = -1;
-
-	*lock = -1;
-	if (sub == NULL)
-		return pl_fail_nomem(err);
-	path = pl_path_join(sub, "lock");
-	st = path != NULL ? pl_mkdirs(sub, err) : pl_fail_nomem(err);
-	if (st != PL_OK)
-		goto out;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-	if (fd < 0) {
-		st = pl_fail_errno(err, PL_SEV_JOB, path, "cannot open the lock");
-		goto out;
-	}
-	st = lock_take(fd, dir, err);
-	if (st != PL_OK)
-		close(fd);
-	else
-		*lock = fd;
-out:
-	free(path);
-	free(sub);
-	return st;
-}
-
-void pl_dir_unlock(int *lock)
-{
-	struct flock fl = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
-
-	if (*lock < 0)
-		return;
-	/* The file stays: removing it could remove the lock of the next job. The
-	 * lock is dropped by hand because a forked worker may share the description. */
-	if (ftruncate(*lock, 0) != 0)
-		errno = 0;   /* the text is for people; the lock is what counts */
-	fcntl(*lock, F_OFD_SETLK, &fl);
-	close(*lock);
-	*lock = -1;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whole-or-absent files, content records, the lock on a directory. */
+/* Whole-or-absent files and content records. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -263,61 +263,6 @@ static void a_damaged_record_is_not_done(void **state)
 	free(text);
 }
 
-static void one_job_per_directory(void **state)
-{
-	char host[256] = "", pid[32];
-	struct pl_err err;
-	int first, second, status;
-	pid_t child;
-
-	(void)state;
-	assert_int_equal(pl_dir_lock("out", &first, NULL), PL_OK);
-	assert_true(first >= 0);
-	child = fork();
-	if (child == 0) {
-		gethostname(host, sizeof(host) - 1);
-		snprintf(pid, sizeof(pid), "%ld", (long)getppid());
-		second = 0;
-		_exit(pl_dir_lock("out", &second, &err) == PL_ERR_CONFLICT && second == -1 &&
-		    strstr(err.text, host) != NULL && strstr(err.text, pid) != NULL ? 0 : 1);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(status, 0);
-	assert_int_equal(pl_dir_lock("out", &second, &err), PL_ERR_CONFLICT);
-	pl_dir_unlock(&first);
-	assert_int_equal(first, -1);
-	pl_dir_unlock(&first);
-	assert_int_equal(pl_dir_lock("out", &second, &err), PL_OK);
-	pl_dir_unlock(&second);
-}
-
-static void a_killed_job_leaves_no_lock(void **state)
-{
-	int pipefd[2], lock, status;
-	pid_t child;
-	char c;
-
-	(void)state;
-	assert_int_equal(pipe(pipefd), 0);
-	child = fork();
-	if (child == 0) {
-		alarm(20);   /* not to outlive a failed test */
-		c = pl_dir_lock("out", &lock, NULL) == PL_OK ? 'y' : 'n';
-		if (write(pipefd[1], &c, 1) == 1)
-			pause();
-		_exit(1);
-	}
-	assert_int_equal(read(pipefd[0], &c, 1), 1);
-	assert_int_equal(c, 'y');
-	assert_int_equal(pl_dir_lock("out", &lock, NULL), PL_ERR_CONFLICT);
-	kill(child, SIGKILL);
-	waitpid(child, &status, 0);
-	assert_int_equal(pl_dir_lock("out", &lock, NULL), PL_OK);
-	pl_dir_unlock(&lock);
-	close(pipefd[0]);
-	close(pipefd[1]);
-}
-
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, enter, leave)
 
 int main(void)
@@ -331,8 +276,6 @@ int main(void)
 		IN_PLACE(directories_and_leftovers),
 		IN_PLACE(records_tell_what_is_done),
 		IN_PLACE(a_damaged_record_is_not_done),
-		IN_PLACE(one_job_per_directory),
-		IN_PLACE(a_killed_job_leaves_no_lock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
