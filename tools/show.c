@@ -8,6 +8,8 @@
 #include "libpipe/corpus/related.h"
 #include "serial.h"
 
+#include <errno.h>
+
 static struct pl_common common;
 static const char *key, *answers;
 static int64_t number = -1, head = 10;
@@ -156,16 +158,19 @@ static enum pl_status show_sample(void *ctx, const char *path, const struct shar
 	(void)path;
 	for (size_t i = 0; i < s->nparts && own == NULL; i++)
 		if (strcmp(s->parts[i].suffix, "json") == 0 && s->parts[i].data != NULL &&
-		    pl_json_parse((const char *)s->parts[i].data, s->parts[i].len, &own, NULL) != PL_OK)
-			own = NULL;
+		    pl_json_parse((const char *)s->parts[i].data, s->parts[i].len, &own, NULL) == PL_ERR_NOMEM)
+			return pl_fail_nomem(err);   /* what is no JSON is no document of ours */
 	if (st == PL_OK && own != NULL && json_is_array(json_object_get(own, "segments"))) {
 		st = show_own(own, err);
 		json_decref(own);
 		return st;
 	}
 	json_decref(own);
+	errno = 0;
 	if (o.kind == PL_KIND_AUTO)
 		o.kind = pl_detect_sample(s);
+	if (st == PL_OK && o.kind == PL_KIND_AUTO && errno == ENOMEM)
+		return pl_fail_nomem(err);
 	if (st != PL_OK || o.kind == PL_KIND_AUTO)
 		return st == PL_OK ? say(err, "  (no known kind; give --kind)\n") : st;
 	pl_document_init(&d);

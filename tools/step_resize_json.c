@@ -79,8 +79,9 @@ enum pl_status resize_update_json(struct pl_buf *text, uint32_t width, uint32_t 
 	bool both;
 	enum pl_status st;
 
-	if (pl_json_parse((const char *)text->data, text->len, &j, NULL) != PL_OK)
-		return PL_OK;   /* not for us to mend */
+	st = pl_json_parse((const char *)text->data, text->len, &j, NULL);
+	if (st != PL_OK)
+		return st == PL_ERR_NOMEM ? pl_fail_nomem(err) : PL_OK;   /* what is no JSON is not for us to mend */
 	both = json_object_get(j, "width") != NULL && json_object_get(j, "height") != NULL;
 	json_decref(j);
 	if (!both)

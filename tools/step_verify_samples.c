@@ -57,6 +57,7 @@ static struct document_check check_document(const struct shard_sample *s)
 	const struct shard_part *doc = find_part(s, "json");
 	struct document_check c = { 0, 0, NULL };
 	json_t *j = NULL, *segment;
+	enum pl_status st = PL_ERR_INVALID;
 	bool *seen;
 	size_t i;
 
@@ -65,8 +66,10 @@ static struct document_check check_document(const struct shard_sample *s)
 		c.wrong = "there is no memory to look at it";
 		return c;
 	}
-	if (doc == NULL || doc->data == NULL || pl_json_parse((const char *)doc->data, doc->len, &j, NULL) != PL_OK) {
-		c.wrong = "its document is missing or no JSON";
+	if (doc != NULL && doc->data != NULL)
+		st = pl_json_parse((const char *)doc->data, doc->len, &j, NULL);
+	if (st != PL_OK) {
+		c.wrong = st == PL_ERR_NOMEM ? "there is no memory to look at it" : "its document is missing or no JSON";
 		free(seen);
 		return c;
 	}

@@ -170,9 +170,12 @@ enum pl_status pl_outfile_pwrite(
 /* Some file systems do not know fsync for every kind of file; that is no loss of data. */
 static int sync_fd(int fd)
 {
-	if (fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP)
-		return 0;
-	return -1;
+	int rc;
+
+	do
+		rc = fsync(fd);
+	while (rc != 0 && errno == EINTR);
+	return rc == 0 || errno == EINVAL || errno == ENOTSUP ? 0 : -1;
 }
 
 static int sync_dir_of(const char *path)

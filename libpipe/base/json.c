@@ -3,6 +3,7 @@
  * their place, and one canonical way to write a value. */
 #include "json.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,13 +69,17 @@ static enum pl_status parse(const char *text, size_t len, json_t **out, uint32_t
 		pl_err_at_offset(err, at);
 		return PL_ERR_INVALID;
 	}
+	errno = 0;
 	v = json_loadb(text, len, flags, &je);
 	/* Integers past 64 bits, such as hashes in web metadata, become real numbers rather than costing the record. */
 	if (!v && json_error_code(&je) == json_error_numeric_overflow)
 		v = json_loadb(text, len, flags | JSON_DECODE_INT_AS_REAL, &je);
+	/* Without memory jansson may say nothing, or drop a byte of a number or a name (2.14) and go on. */
+	if (errno == ENOMEM || (!v && json_error_code(&je) == json_error_out_of_memory)) {
+		json_decref(v);
+		return pl_fail_nomem(err);
+	}
 	if (!v) {
-		if (json_error_code(&je) == json_error_out_of_memory)
-			return pl_fail_nomem(err);
 		make_printable(je.text);
 		if (je.line > 0)
 			*line = (uint32_t)je.line;

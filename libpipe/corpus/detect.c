@@ -6,6 +6,7 @@
 #include "mds_sample.h"
 #include "records.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,14 +45,17 @@ static enum pl_status detect_tar(const char *path, enum pl_kind *kind, struct pl
 		st = shard_reader_next(r, &s, err);
 		if (st != PL_OK)
 			break;
+		errno = 0;
 		*kind = pl_detect_sample(&s);
+		if (*kind == PL_KIND_AUTO && errno == ENOMEM)
+			st = pl_fail_nomem(err);
 		if (i == 0)
 			describe(&s, seen, sizeof(seen));
 	}
 	/* Damage behind the first samples is for ingest to report. */
 	if (*kind != PL_KIND_AUTO)
 		st = PL_OK;
-	else if (st == PL_OK || st == PL_END || i > 0)
+	else if (st != PL_ERR_NOMEM && (st == PL_OK || st == PL_END || i > 0))
 		st = cannot_tell(path, seen, err);
 	shard_reader_close(r);
 	return st;

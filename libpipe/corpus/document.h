@@ -109,7 +109,7 @@ struct pl_related;
 PL_MUST_CHECK enum pl_status pl_document_read_related(struct pl_document *d, const struct pl_read_options *o,
     const char *record, size_t len, bool plain_text, struct pl_related *related, struct pl_err *err);
 
-/* What kind is this sample / record? PL_KIND_AUTO when it cannot be told. */
+/* What kind is this sample / record? PL_KIND_AUTO when it cannot be told; errno is ENOMEM if that was for want of memory. */
 enum pl_kind pl_detect_sample(const struct shard_sample *s);
 enum pl_kind pl_detect_record(const char *record, size_t len, bool plain_text);
 

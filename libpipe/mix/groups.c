@@ -2,6 +2,7 @@
 /* Names of groups: collected shard by shard, merged, read back. */
 #include "groups.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,12 +140,15 @@ enum pl_status pl_groups_save(const struct pl_corpus *c, const char *by, const j
 	struct pl_group_names all = {0};
 	char *path = pl_path_join(c->dir, PL_GROUPS_JSON);
 	enum pl_status st = path ? merge(shards, &all, err) : pl_fail_nomem(err);
-	json_t *root = st == PL_OK ? dump(by, shards, &all) : NULL;
+	json_t *root;
 	struct pl_buf out;
 
 	pl_buf_init(&out, MAX_BYTES);
+	errno = 0;   /* the library does not say why */
+	root = st == PL_OK ? dump(by, shards, &all) : NULL;
 	if (st == PL_OK && root == NULL)
-		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, c->dir, "the groups cannot be written as JSON: an expression that is not UTF-8, or no memory");
+		st = errno == ENOMEM ? pl_fail_nomem(err) : pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, c->dir,
+		    "the groups cannot be written as JSON: an expression that is not UTF-8");
 	if (st == PL_OK)
 		st = pl_json_dump(root, false, &out, err);
 	if (st == PL_OK)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A plan as JSON: fixed key order, so that the same plan is the same bytes. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,13 +92,17 @@ static json_t *dump_plan(const struct pl_plan *p)
 
 enum pl_status pl_plan_save(const struct pl_plan *p, const char *path, struct pl_err *err)
 {
-	json_t *j = dump_plan(p);
 	struct pl_buf out;
 	enum pl_status st;
+	json_t *j;
 
+	errno = 0;   /* the library does not say why */
+	j = dump_plan(p);
+	if (!j && errno == ENOMEM)
+		return pl_fail_nomem(err);
 	if (!j)
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, path,
-		    "the plan cannot be written as JSON: a path that is not UTF-8, a seed above 2^63 - 1, or no memory");
+		    "the plan cannot be written as JSON: a path that is not UTF-8, or a seed above 2^63 - 1");
 	pl_buf_init(&out, 0);
 	st = pl_json_dump(j, true, &out, err);
 	if (st == PL_OK)

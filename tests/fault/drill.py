@@ -104,6 +104,16 @@ class Drill:
         extra = {"INJECT_" + name.upper(): str(value) for name, value in what.items()}
         return dict(extra, LD_PRELOAD=self.shim, INJECT_LOG=self.log)
 
+    def calls_of(self, where, **what):
+        """How many matching calls an undisturbed run makes."""
+        count = os.path.join(self.root, "count")
+        fresh(self, where)
+        done = self.run(where, self.job(1), self.injected(where, program="plait-run", count=count, **what))
+        if done.code != 0:
+            raise Broken(f"counting calls: {done.code} {done.err}")
+        with open(count, encoding="ascii") as f:
+            return int(f.read())
+
     def hits(self):
         return os.path.getsize(self.log) if os.path.exists(self.log) else 0
 
@@ -235,7 +245,7 @@ def lives(pid):
 def kill_one(drill, where, ranks, length):
     """Start the job, kill one of its processes after a random time. What was killed, and how the job ended (None: too late)."""
     job = drill.start(where, drill.job(ranks))
-    moment = drill.random.uniform(0.02, length)
+    moment = drill.random.uniform(0.05, 0.9) * length
     wanted = drill.random.choice(["rank", "rank", "worker", "worker", "nursery"])
     time.sleep(moment)
     mine = descendants(job.pid) if ranks > 1 else [job.pid] + descendants(job.pid)
@@ -247,6 +257,8 @@ def kill_one(drill, where, ranks, length):
         if name in ("plait-nursery", "plait-codec"):
             tools["worker" if above == "plait-nursery" else "nursery"].append(pid)
     if not tools[wanted]:
+        wanted = next((kind for kind in tools if tools[kind]), None)
+    if wanted is None:
         job.wait()
         return None, job.returncode
     victim = drill.random.choice(tools[wanted])
@@ -274,7 +286,7 @@ def drill_kills(drill):
         if where is None:
             where = drill.place(160, 4)
         ranks = drill.random.choice([1, 2, 3])
-        victim, code = kill_one(drill, where, ranks, drill.length * 1.1)
+        victim, code = kill_one(drill, where, ranks, drill.length)
         if victim:
             kills[victim] += 1
             ends["went on" if code == 0 else "ended"] += 1
@@ -329,13 +341,14 @@ def drill_calls(drill):
             if place == "inputs" and call in ("write", "rename", "fsync"):
                 continue
             prefix = where if place == "outputs" else drill.inputs
-            for i in range(1 if short else 8):
+            most = 0 if soft else drill.calls_of(where, calls=call, prefix=prefix)
+            for i in range((0 if most == 0 and not soft else 1) if short else (8 if most or soft else 0)):
                 fresh(drill, where)
                 what = {"calls": call, "fault": fault, "prefix": prefix, "seed": drill.random.randrange(1 << 30)}
                 if soft:
                     what["rate"] = 3
                 else:
-                    what["nth"] = int(2 ** drill.random.uniform(0, 10 if place == "outputs" else 6))
+                    what["nth"] = drill.random.randint(1, most)
                 hit, end = one_fault(drill, where, 2 if i % 4 == 3 else 1, **what)
                 total, runs = total + hit, runs + 1
                 if soft and end.code != 0:
@@ -355,7 +368,7 @@ def small_tools(drill):
     key = drill.run(where, ["plait-ls", tar]).out.split()[0].decode()
     with open(os.path.join(where, "picture.jpg"), "wb") as f:
         f.write(corpora.encoded(corpora.picture(3)))
-    return [("hash", ["plait-hash", "-j1", "picture.jpg"]), ("ls", ["plait-ls", "-l", shard]), ("cat", ["plait-cat", shard]),
+    return [("hash", ["plait-hash", "-j1", "picture.jpg"]), ("ls", ["plait-ls", "-l", shard]), ("cat", ["plait-cat", shard, "--number", "3"]),
             ("show", ["plait-show", tar]), ("stat", ["plait-stat", "out"]), ("why", ["plait-why", key, corpus]),
             ("sql", ["plait-sql", corpus, "-e", "select status, count(*) from samples group by status order by 1"]),
             ("filter", ["plait-filter", "-q", "-w", "similarity > 0.22", corpus]),
@@ -369,7 +382,8 @@ def nth_allocations(drill, where, name, argv):
         raise Broken(f"{name} alone: {whole.code} {whole.err}")
     outcomes, n, runs = collections.Counter(), 1, 0
     while True:
-        extra = drill.injected(where, calls="alloc", nth=n, program="plait-" + name)
+        # libarchive 3.6 ends the process itself when it gets no memory: what its own calls do is not ours to mend.
+        extra = drill.injected(where, calls="alloc", nth=n, spare="libarchive", program="plait-" + name)
         end = drill.run(where, argv, extra, 30)
         if drill.hits() == 0:
             break
@@ -469,7 +483,7 @@ def drill_removed(drill):
 def drill_clocks(drill):
     outcomes, total, runs = collections.Counter(), 0, 0
     for i in range(2 if drill.options.short else 12):
-        where = drill.place(96, 0) if False else drill.place()
+        where = drill.place()
         calls = "clock" if i % 2 else "clock,steady"
         extra = drill.injected(where, calls=calls, rate=5, seed=drill.random.randrange(1 << 30), program="plait-run")
         end = drill.run(where, drill.job(2 if i % 2 else 1), extra)
