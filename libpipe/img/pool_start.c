@@ -122,12 +122,21 @@ static enum pl_status start_nursery(struct pl_pool *pool, struct pl_err *err)
 	return PL_OK;
 }
 
+/* Nanoseconds since *last as the caller lived them: a leap of the clock, or a time in which everything was stopped, is a second. */
+static uint64_t lived_since(uint64_t *last)
+{
+	uint64_t now = pl_pool_now(), passed = now - *last;
+
+	*last = now;
+	return passed < 1000000000u ? passed : 1000000000u;
+}
+
 /* Wait for one worker to stand in its sandbox; the others stand on the same kernel. */
 static enum pl_status await_first_worker(struct pl_pool *pool, struct pl_err *err)
 {
-	uint64_t start = pl_pool_now();
+	uint64_t last = pl_pool_now(), waited = 0;
 
-	while (!pool->broken && pl_pool_now() - start < (uint64_t)START_MS * 1000000u) {
+	for (; !pool->broken && waited < (uint64_t)START_MS * 1000000u; waited += lived_since(&last)) {
 		for (uint32_t i = 0; i < pool->sh.workers; i++) {
 			uint64_t word = atomic_load(&pool->sh.seats[i].ready);
 
@@ -219,11 +228,11 @@ enum pl_status pl_pool_new(
 static void end_nursery(struct pl_pool *pool)
 {
 	struct pollfd gone = { .fd = pool->control_fd };
-	uint64_t start = pl_pool_now();
+	uint64_t last = pl_pool_now(), waited = 0;
 	bool left = false;
 
 	(void)shutdown(pool->control_fd, SHUT_WR);
-	while (!left && pl_pool_now() - start < (uint64_t)END_MS * 1000000u)
+	for (; !left && waited < (uint64_t)END_MS * 1000000u; waited += lived_since(&last))
 		left = poll(&gone, 1, PL_POOL_STEP_MS) > 0 && (gone.revents & (POLLHUP | POLLERR));
 	if (!left)
 		kill(pool->nursery, SIGKILL);   /* its workers die with it */
