@@ -13,6 +13,7 @@ int serial_main(const struct pl_tool *tool, int argc, char **argv, enum pl_statu
 
 	/* A file size limit is a failed write, with a message. */
 	signal(SIGXFSZ, SIG_IGN);
+	pl_json_know_starvation();
 	pl_log_setup(tool->name, -1, PL_LOG_INFO);
 	st = pl_opt_parse(tool, argc, argv, &first, &outcome, &err);
 	if (st == PL_OK && outcome == PL_OPT_EXIT)

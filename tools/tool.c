@@ -20,6 +20,7 @@ bool tool_begin(struct tool *t, const struct pl_tool *desc, int argc, char **arg
 	t->desc = desc;
 	t->started = pl_now();
 	pl_buf_init(&t->report, 0);
+	pl_json_know_starvation();
 	pl_log_setup(desc->name, -1, PL_LOG_INFO);
 	st = pl_opt_parse(desc, argc, argv, first, &outcome, &err);
 	if (st != PL_OK) {

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "file.h"
+#include "json.h"
 #include "human.h"
 #include "opt.h"
 
@@ -252,14 +253,15 @@ enum pl_status pl_account_parse(const char *json, struct pl_account *a, struct p
 {
 	struct pl_account got = { 0 };
 	const json_t *bytes, *units;
-	json_error_t why;
+	enum pl_status st;
 	json_t *root;
 	bool ok;
 
-	root = json_loads(json, JSON_REJECT_DUPLICATES, &why);
-	if (root == NULL)
-		return pl_fail(err, PL_ERR_INVALID, PL_SEV_SHARD, NULL,
-		    "an account that is not JSON: %s", why.text);
+	st = pl_json_parse(json, strlen(json), &root, NULL);
+	if (st == PL_ERR_NOMEM)
+		return pl_fail_nomem(err);
+	if (st != PL_OK)
+		return pl_fail(err, PL_ERR_INVALID, PL_SEV_SHARD, NULL, "an account that is not JSON");
 	bytes = json_object_get(root, "bytes");
 	units = json_object_get(root, "units");
 	ok = get_side(root, "samples", &got.samples_in, &got.samples_out, got.samples_dropped) &&

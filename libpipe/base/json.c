@@ -50,6 +50,22 @@ static void make_printable(char *s)
 	}
 }
 
+/* Did an allocation of jansson's fail on this thread? Only known after pl_json_know_starvation. */
+static _Thread_local bool starved;
+
+static void *allocate(size_t size)
+{
+	void *p = malloc(size);
+
+	starved = starved || p == NULL;
+	return p;
+}
+
+void pl_json_know_starvation(void)
+{
+	json_set_alloc_funcs(allocate, free);
+}
+
 static enum pl_status parse(const char *text, size_t len, json_t **out, uint32_t *line,
     struct pl_err *err)
 {
@@ -69,13 +85,14 @@ static enum pl_status parse(const char *text, size_t len, json_t **out, uint32_t
 		pl_err_at_offset(err, at);
 		return PL_ERR_INVALID;
 	}
+	starved = false;
 	errno = 0;
 	v = json_loadb(text, len, flags, &je);
 	/* Integers past 64 bits, such as hashes in web metadata, become real numbers rather than costing the record. */
 	if (!v && json_error_code(&je) == json_error_numeric_overflow)
 		v = json_loadb(text, len, flags | JSON_DECODE_INT_AS_REAL, &je);
 	/* Without memory jansson may say nothing, or drop a byte of a number or a name (2.14) and go on. */
-	if (errno == ENOMEM || (!v && json_error_code(&je) == json_error_out_of_memory)) {
+	if (starved || errno == ENOMEM || (!v && json_error_code(&je) == json_error_out_of_memory)) {
 		json_decref(v);
 		return pl_fail_nomem(err);
 	}

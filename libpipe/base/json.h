@@ -8,6 +8,10 @@
 #include "buf.h"
 #include "err.h"
 
+/* For programs that are ours alone, at their start: tell jansson, for the whole process, to allocate through us, so that
+ * pl_json_parse knows of memory that it did not get. Without it jansson (2.14) may drop bytes of a number or a name unnoticed. */
+void pl_json_know_starvation(void);
+
 /* Parse text[len] (UTF-8, depth <= 64, duplicate keys rejected, "\u0000" allowed in strings).
  * PL_ERR_INVALID at item severity with offset. The caller owns *out (json_decref). */
 PL_MUST_CHECK enum pl_status pl_json_parse(const char *text, size_t len, json_t **out, struct pl_err *err);

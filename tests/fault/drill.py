@@ -345,7 +345,7 @@ def drill_calls(drill):
                 continue
             prefix = where if place == "outputs" else drill.inputs
             most = 0 if soft else drill.calls_of(where, calls=call, prefix=prefix)
-            for i in range((0 if most == 0 and not soft else 1) if short else (8 if most or soft else 0)):
+            for i in range((0 if most == 0 and not soft else 1) if short else (5 if most or soft else 0)):
                 fresh(drill, where)
                 what = {"calls": call, "fault": fault, "prefix": prefix, "seed": drill.random.randrange(1 << 30)}
                 if soft:
