@@ -3,6 +3,7 @@
  * kind, and telling what kind a source is from one sample. */
 #include "document.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "kinds.h"
@@ -238,8 +239,10 @@ enum pl_kind pl_detect_sample(const struct shard_sample *s)
 	json_t *v = NULL;
 	bool image = false;
 
-	if (parse_part(s, &v, &why, NULL) != PL_OK)
+	if (parse_part(s, &v, &why, NULL) != PL_OK) {
+		errno = ENOMEM;   /* the only way it fails */
 		return PL_KIND_AUTO;
+	}
 	for (size_t i = 0; i < s->nparts && !image; i++)
 		image = strchr(s->parts[i].suffix, '.') == NULL &&
 		    shard_image_suffix(s->parts[i].suffix);
