@@ -345,14 +345,14 @@ def drill_calls(drill):
                 continue
             prefix = where if place == "outputs" else drill.inputs
             most = 0 if soft else drill.calls_of(where, calls=call, prefix=prefix)
-            for i in range((0 if most == 0 and not soft else 1) if short else (5 if most or soft else 0)):
+            for i in range((0 if most == 0 and not soft else 1) if short else (4 if most or soft else 0)):
                 fresh(drill, where)
                 what = {"calls": call, "fault": fault, "prefix": prefix, "seed": drill.random.randrange(1 << 30)}
                 if soft:
                     what["rate"] = 3
                 else:
                     what["nth"] = drill.random.randint(1, most)
-                hit, end = one_fault(drill, where, 2 if i % 4 == 3 else 1, **what)
+                hit, end = one_fault(drill, where, 2 if i % 2 else 1, **what)
                 total, runs = total + hit, runs + 1
                 if soft and end.code != 0:
                     raise Broken(f"{call} {fault}: exit code {end.code}: {end.err[-500:]}")
