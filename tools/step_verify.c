@@ -219,6 +219,8 @@ enum pl_status step_verify(struct tool *t, const struct verify_step *s, struct p
 	if (st == PL_OK && s->dir != NULL)
 		st = check_strays(&v, err);
 	st = pl_job_agree(t->job, st, err);
+	if (st == PL_OK && s->dir != NULL && s->repair)   /* a job that packs into it is in the middle of its work */
+		st = tool_output_dir(t, s->dir, err);
 	tool_step_begin(t, "verify", json_array_size(v.shards));
 	if (st == PL_OK)
 		st = tool_for_units(t, json_array_size(v.shards), verify_unit, &v, err);
