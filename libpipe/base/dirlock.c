@@ -23,15 +23,43 @@ struct holder {
 	char text[PL_LOCK_HOLDER_MAX];
 };
 
+/* Take the next word of the line at *at; false when there is none, or it is too long. */
+static bool word(const char **at, char *dst, size_t size)
+{
+	size_t len;
+
+	*at += strspn(*at, " ");
+	len = strcspn(*at, " ");
+	if (len == 0 || len >= size)
+		return false;
+	memcpy(dst, *at, len);
+	dst[len] = '\0';
+	*at += len;
+	return true;
+}
+
+static bool whole(const char **at, long *number)
+{
+	char digits[24], *end;
+
+	if (!word(at, digits, sizeof(digits)))
+		return false;
+	*number = strtol(digits, &end, 10);
+	return *end == '\0';
+}
+
 static bool read_holder(int fd, struct holder *h)
 {
+	const char *at;
 	size_t got = 0;
 
 	memset(h, 0, sizeof(*h));
 	if (pl_pread_full(fd, h->text, sizeof(h->text) - 1, 0, &got, "", NULL) != PL_OK)
 		return false;
 	h->text[strcspn(h->text, "\n")] = '\0';
-	return sscanf(h->text, "%255s %ld %63s %ld %31s", h->host, &h->pid, h->job, &h->restarts, h->since) == 5;
+	at = h->text;
+	return word(&at, h->host, sizeof(h->host)) && whole(&at, &h->pid) && word(&at, h->job, sizeof(h->job))
+	    && whole(&at, &h->restarts) && word(&at, h->since, sizeof(h->since));
 }
 
 static void describe(const struct holder *h, char *dst, size_t size)
@@ -165,8 +193,11 @@ enum pl_status pl_dir_lock_on(const char *dir, bool beats, struct pl_dir_lock *l
 	if (sub == NULL)
 		return pl_fail_nomem(err);
 	path = pl_path_join(sub, "lock");
-	st = path != NULL ? pl_mkdirs(sub, err) : pl_fail_nomem(err);
-	if (st != PL_OK)
+	if (path == NULL) {
+		st = pl_fail_nomem(err);
+		goto out;
+	}
+	if ((st = pl_mkdirs(sub, err)) != PL_OK)
 		goto out;
 	lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
 	if (lock->fd < 0) {
