@@ -106,7 +106,9 @@ enum pl_status pl_job_start(struct pl_job **out, struct pl_err *err)
 	if ((st = refuse_singletons(job, err)) != PL_OK)
 		goto fail;
 	job->got_stop = calloc((size_t)job->size, sizeof(*job->got_stop));
-	if (job->got_stop == NULL) {
+	job->sent = calloc((size_t)job->size, sizeof(*job->sent));
+	job->lens = calloc((size_t)job->size, sizeof(*job->lens));
+	if (job->got_stop == NULL || job->sent == NULL || job->lens == NULL) {
 		st = pl_fail_nomem(err);
 		goto fail;
 	}
@@ -135,6 +137,8 @@ void pl_job_finish(struct pl_job *job)
 	pl_watch_end(job->watch);
 	pl_buf_release(&job->told);
 	free(job->got_stop);
+	free(job->sent);
+	free(job->lens);
 	free(job);
 }
 
@@ -266,23 +270,19 @@ void pl_job_settle(struct pl_job *job)
 {
 	int mine[2] = { job->sent_stop, pl_job_stopping(job) };
 	int stop = 0;
-	int *sent;
+	int *sent = job->sent;
 
 	if (!job->mpi || job->size == 1) {
 		job->stopping = pl_job_stopping(job);
 		return;
 	}
 	MPI_Allreduce(&mine[1], &stop, 1, MPI_INT, MPI_MAX, job->comm);
-	sent = calloc((size_t)job->size, sizeof(*sent));
-	if (sent == NULL)
-		pl_job_abort(job, 3);
 	MPI_Allgather(&mine[0], 1, MPI_INT, sent, 1, MPI_INT, job->comm);
 	for (int r = 0; r < job->size; r++) {
 		bool to_me = r != job->rank && (job->rank == 0 || r == 0);
 		if (to_me && sent[r] && !job->got_stop[r])
 			receive_stop(job, r);
 	}
-	free(sent);
 	job->stopping = stop != 0;
 	/* From here on everybody knows: no further STOP is sent. */
 	job->sent_stop = job->sent_stop || job->stopping;
@@ -376,12 +376,10 @@ static void gather_at_once(struct pl_job *job, const void *mine, const uint64_t 
 enum pl_status pl_job_gather(struct pl_job *job, const void *mine, uint64_t len, struct pl_buf *all,
     uint64_t **lengths, struct pl_err *err)
 {
-	uint64_t *lens = calloc((size_t)job->size, sizeof(*lens));
+	uint64_t *lens = job->lens, *copy = NULL;
 	uint64_t total = 0, at = 0;
 	enum pl_status st = PL_OK;
 
-	if (lens == NULL)
-		pl_job_abort(job, pl_exit_code(PL_ERR_NOMEM));   /* the others are in the collective already */
 	if (job->mpi)
 		MPI_Allgather(&len, 1, MPI_UINT64_T, lens, 1, MPI_UINT64_T, job->comm);
 	else
@@ -389,9 +387,11 @@ enum pl_status pl_job_gather(struct pl_job *job, const void *mine, uint64_t len,
 	for (int r = 0; r < job->size; r++)
 		total += lens[r];
 	pl_buf_clear(all);
-	st = pl_job_agree(job, pl_buf_reserve(all, total, err), err);
-	if (st != PL_OK) {
-		free(lens);
+	st = pl_buf_reserve(all, total, err);
+	if (st == PL_OK && lengths != NULL && (copy = malloc((size_t)job->size * sizeof(*copy))) == NULL)
+		st = pl_fail_nomem(err);
+	if ((st = pl_job_agree(job, st, err)) != PL_OK) {
+		free(copy);
 		return st;
 	}
 	if (total <= CHUNK && job->mpi) {
@@ -405,10 +405,10 @@ enum pl_status pl_job_gather(struct pl_job *job, const void *mine, uint64_t len,
 		}
 	}
 	all->len = total;
-	if (lengths != NULL)
-		*lengths = lens;
-	else
-		free(lens);
+	if (lengths != NULL) {
+		memcpy(copy, lens, (size_t)job->size * sizeof(*copy));
+		*lengths = copy;
+	}
 	return PL_OK;
 }
 

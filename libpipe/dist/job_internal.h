@@ -19,6 +19,8 @@ struct pl_job {
 	bool stopping;
 	bool sent_stop;           /* rank 0: to all others; else: to rank 0 */
 	bool *got_stop;           /* size entries: a STOP of that rank has been received */
+	int *sent;                /* size entries, for pl_job_settle; and for pl_job_gather: what may not fail there is had from the start */
+	uint64_t *lens;
 	uint64_t counts[3];       /* units, samples, bytes: on rank 0 of all, elsewhere not yet reported */
 	struct pl_buf told;       /* lines on their way to rank 0's standard output */
 	struct pl_nodes *nodes;       /* NULL until pl_job_find_nodes */
