@@ -151,11 +151,9 @@ $(B)/tests/test_dist_%: $(B)/obj/tests/unit/test_dist_%.o $(B)/lib/libdist.a $(A
 	@mkdir -p $(@D)
 	$(Q)$(MPI_CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(B)/lib/libdist.a $(ARCHIVES) $(PIPE_LIBS) $(MPI_LIBS) -lcmocka
 
-# What the fault drill preloads into the tools.
 $(B)/tests/inject.so: tests/fault/inject.c $(B)/flags
 	$(SAY) LD $@
-	@mkdir -p $(@D)
-	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC $(WARN) $(CPPFLAGS) -shared -o $@ $<
+	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC $(WARN) $(CPPFLAGS) -shared -o $@ $<
 
 # fuzz_* programs replay the corpus of a fuzz target.
 $(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)
@@ -168,18 +166,13 @@ $(B)/tests/%: $(B)/obj/tests/unit/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(ARCHIVES) $(PIPE_LIBS) -lcmocka
 
-$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(ARCHIVES)
-	$(SAY) LD $@
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(ARCHIVES) $(PIPE_LIBS)
-
 # bench_dist_* programs run under mpirun, as test_dist_* do.
 $(B)/bench/bench_dist_%: $(B)/obj/tests/bench/bench_dist_%.o $(B)/lib/libdist.a $(ARCHIVES)
 	$(SAY) LD $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(B)/lib/libdist.a $(ARCHIVES) $(PIPE_LIBS) $(MPI_LIBS)
 
-$(B)/bench/%: $(B)/obj/tests/bench/%.o $(ARCHIVES)
+$(FUZZERS) $(filter-out $(B)/bench/bench_dist_%,$(BENCHES)): $(B)/%: $(B)/obj/tests/%.o $(ARCHIVES)
 	$(SAY) LD $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK_$(VARIANT)) $(LDFLAGS) -o $@ $< $(ARCHIVES) $(PIPE_LIBS)
@@ -214,19 +207,10 @@ check-valgrind: setup
 	@$(MAKE) --no-print-directory all units
 	@scripts/valgrind $(B)
 
-# Other projects' loaders over plait's exports; installs them into build/venv-loaders.
-check-loaders: setup
-	@$(MAKE) --no-print-directory all
-	@scripts/check-loaders $(B)
-
-# The whole fault drill, and what hosts and links may do to a job; the table of tests/fault/README.md.
-check-fault: setup
+# Other projects' loaders over plait's exports (installed into build/venv-loaders); the whole fault drill; what hosts and links may do to a job.
+check-loaders check-fault check-hosts: check-%: setup
 	@$(MAKE) --no-print-directory all units
-	@scripts/check-fault $(B)
-
-check-hosts: setup
-	@$(MAKE) --no-print-directory all
-	@PLAIT_LONG_TESTS=1 scripts/check --variant $(VARIANT) tests/hosts/
+	@$(if $(filter hosts,$*),PLAIT_LONG_TESTS=1 scripts/check tests/hosts/,scripts/check-$* $(B))
 
 demo: setup
 	@$(MAKE) --no-print-directory all
@@ -306,9 +290,8 @@ help:
 	@echo 'make all          build tools and the reader library into $(B)'
 	@echo 'make demo         set up, build, and make a small data set from a synthetic corpus'
 	@echo 'make check        set up, build, run every test (check-quick: most of them)'
-	@echo 'make check-asan   the same under address and undefined-behaviour sanitizers (check-tsan: threads, check-valgrind)'
+	@echo 'make check-asan   the same under address and undefined-behaviour sanitizers (check-tsan: threads, check-valgrind); check-fault, check-hosts: trouble'
 	@echo 'make check-loaders the loaders of other projects read what plait exports'
-	@echo 'make check-fault  kill, starve and damage jobs in every way; check-hosts: lose hosts and links'
 	@echo 'make fuzz         look for inputs that break a parser, FUZZ_SECONDS each'
 	@echo 'make bench        measure against the usual Python, write build/bench.tsv'
 	@echo 'make check-slurm  the batch scripts on a real Slurm, brought up on virtual nodes'
