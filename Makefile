@@ -206,7 +206,6 @@ check-slurm: setup
 check-valgrind: setup
 	@$(MAKE) --no-print-directory all units
 	@scripts/valgrind $(B)
-
 # Other projects' loaders over plait's exports (installed into build/venv-loaders); the whole fault drill; what hosts and links may do to a job.
 check-loaders check-fault check-hosts: check-%: setup
 	@$(MAKE) --no-print-directory all units
@@ -215,7 +214,6 @@ check-loaders check-fault check-hosts: check-%: setup
 demo: setup
 	@$(MAKE) --no-print-directory all
 	@scripts/demo $(B)
-
 bench: setup
 	@$(MAKE) --no-print-directory all benches
 	@scripts/bench $(B)
@@ -290,11 +288,10 @@ help:
 	@echo 'make all          build tools and the reader library into $(B)'
 	@echo 'make demo         set up, build, and make a small data set from a synthetic corpus'
 	@echo 'make check        set up, build, run every test (check-quick: most of them)'
-	@echo 'make check-asan   the same under address and undefined-behaviour sanitizers (check-tsan: threads, check-valgrind); check-fault, check-hosts: trouble'
-	@echo 'make check-loaders the loaders of other projects read what plait exports'
+	@echo 'make check-asan   the same under address and undefined-behaviour sanitizers (check-tsan: threads, check-valgrind)'
+	@echo 'make check-slurm  batch scripts on a real Slurm; check-loaders: other loaders on exports; check-fault, check-hosts: trouble'
 	@echo 'make fuzz         look for inputs that break a parser, FUZZ_SECONDS each'
 	@echo 'make bench        measure against the usual Python, write build/bench.tsv'
-	@echo 'make check-slurm  the batch scripts on a real Slurm, brought up on virtual nodes'
 	@echo 'make lint man install uninstall dist clean'
 
 -include $(patsubst %.o,%.d,$(call obj,$(PIPE_SRC) $(DIST_SRC) $(SHARD_SRC) $(STEP_SRC) $(SYNTH_SRC) $(UNIT_SRC) \
