@@ -218,6 +218,8 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 		return pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, NULL, "one RECIPE is wanted, %d operands were given", argc);
 	if ((st = pl_recipe_load(&j.recipe, argv[0], err)) != PL_OK)
 		return st;
+	if ((st = steps_check_conditions(&j.recipe, err)) != PL_OK)
+		goto done;
 	j.t = t;
 	work = work != NULL ? work : j.recipe.output.work;
 	j.dirs = steps_corpus_dirs(&j.recipe, work);
@@ -233,6 +235,7 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 		st = tool_output_dir(t, work, err);
 	if (st == PL_OK)
 		st = make(&j, err);
+done:
 	steps_free_paths(j.dirs);
 	pl_recipe_release(&j.recipe);
 	return st;

@@ -46,6 +46,10 @@ struct filter_step {
 };
 PL_MUST_CHECK enum pl_status step_filter(struct tool *t, const struct filter_step *s, struct pl_err *err);
 
+/* Every SQL expression of the recipe, tried on tables without rows, and every preset on their columns: PL_ERR_USAGE with file and line.
+ * Before pl_recipe_use_output. Local. */
+PL_MUST_CHECK enum pl_status steps_check_conditions(const struct pl_recipe *r, struct pl_err *err);
+
 struct dedup_step {
 	const char *const *corpora; size_t n;
 	const char *const *against; size_t nagainst;   /* evaluation sets: corpora, and files of hashes */

@@ -88,7 +88,7 @@ struct pl_recipe_source {
 	struct pl_field_strs score_columns;
 	const char *score_key;            /* NULL = "key" */
 	const char *id;                   /* JSON field that they know samples by; NULL = the key */
-	uint32_t filter_line, scores_line, score_columns_line;
+	uint32_t where_line, image_where_line, filter_line, scores_line, score_columns_line;
 	uint32_t line, weight_line, repeat_line, max_epochs_line, missing_image_line, missing_text_line;
 };
 

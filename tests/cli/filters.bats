@@ -225,12 +225,12 @@ recipe()     # KEYS...: of the source
 	[ "$(number out/work/pairs "select count(*) = count(clip >= 0.4) from samples where rule = 'where'")" = 1 ]
 	[ "$(number out/work/pairs "select count(*) from samples where rule = 'where'")" -gt 0 ]
 	recipe 'where: "clip < 0.4"'
-	expect 2 "no such column: clip" -- plait run -j1 -n r.yaml
-	[ ! -e out/work/pairs/scores.json ]
+	expect 2 "'r.yaml':3:" "no such column: clip" -- plait run -j1 -n r.yaml
 	recipe 'filter: coyo'
 	expect 2 "preset coyo, rule nsfw" "filter_missing: skip" -- plait run -j1 -n r.yaml
 	recipe 'filter: omnicorpus, filter_missing: skip, where: "width > 1"'
 	expect 2 "omnicorpus/nsfw is skipped" "omnicorpus/aesthetic is skipped" "no sample is left" -- plait run -j1 -n r.yaml
+	[ ! -e out/work/pairs/scores.json ]
 }
 
 @test "wrong values of these keys are refused with their line" {

@@ -88,6 +88,39 @@ refused()     # PHRASE...: r.yaml is refused with exit code 2 and nothing is wri
 	refused "r.yaml"
 }
 
+# SQL is tried on the columns that the tables will have, with what the recipe adds to them.
+
+@test "a condition with a column that is not there" {
+	sed -i 's/similarity > 0.22/similarty > 0.22/' r.yaml
+	refused "'r.yaml':4:" "source 'pairs'" "where" "did you mean 'similarity'"
+}
+
+@test "a condition that is no SQL" {
+	sed -i 's/weight: 0.2}/weight: 0.2, where: "text_words >"}/' r.yaml
+	refused "'r.yaml':5:" "source 'docs'" 'condition "text_words >"'
+}
+
+@test "a condition on images" {
+	sed -i 's/kind: interleaved,/kind: interleaved, image_where: "width >= 10 and heigth >= 10",/' r.yaml
+	refused "'r.yaml':5:" "image_where" "did you mean 'height'"
+}
+
+@test "an expression of groups" {
+	sed -i 's/kind: interleaved,/kind: interleaved, groups: {by: "max(width)", strategy: equal},/' r.yaml
+	refused "'r.yaml':5:" "groups" "source 'docs'" "max(width)"
+}
+
+@test "a preset whose score no column brings" {
+	sed -i 's/kind: pairs,/kind: pairs, filter: coyo,/' r.yaml
+	refused "'r.yaml':4:" "filter" "preset coyo, rule nsfw needs a column"
+}
+
+@test "columns of metadata and of scores are known before they are there" {
+	sed -i 's/where: "similarity > 0.22"/scores: in\/none.csv, score_columns: [nsfw], where: "similarity > 0.22 and nsfw < 1"/' r.yaml
+	run --separate-stderr plait run -j1 r.yaml
+	[[ $stderr != *"no such column"* ]]
+}
+
 @test "a quota that cannot be met says by how much" {
 	sed -i 's/max_epochs: 2/max_epochs: 1, total: 1000/' r.yaml
 	expect 2 "source 'docs'" "200 samples" "has 20" "largest total possible is" -- plait run -j1 r.yaml
