@@ -78,7 +78,7 @@ static enum pl_status open_selects(struct pack_inputs *in, const struct pl_recip
 
 	for (size_t i = 0; i < in->n; i++) {
 		const struct pl_recipe_source *s = &r->sources[i];
-		struct pl_select_rule rule = { in->part_list[i], 0, (enum pl_missing)s->missing_image, (enum pl_missing)s->missing_text };
+		struct pl_select_rule rule = { in->part_list[i], 0, (enum pl_missing)s->missing_image, (enum pl_missing)s->missing_text, NULL };
 		size_t n = rule.parts != NULL ? rule.parts->n : 1;
 		for (size_t k = 0; k < n; k++)
 			in->source_of[at + k] = (uint32_t)i;

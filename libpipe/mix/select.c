@@ -21,6 +21,7 @@ void pl_select_free(struct pl_select *s)
 	}
 	if (s->open_shard != SIZE_MAX)
 		pl_rule_close(&s->open);
+	pl_views_release(s->rule.views);
 	pl_order_free(s->order);
 	free(s->shard_at);
 	free(s->rows);

@@ -161,10 +161,14 @@ static enum pl_status count_shard(const struct counted *c, size_t place, uint64_
 {
 	const struct pl_select *s = c->s[0];
 	size_t shard = s->shard_at[place];
+	struct pl_select_rule once = s->rule;
 	struct pl_rule_view v;
 	uint8_t *verdicts;
-	enum pl_status st = pl_rule_open(&v, &s->rule, s->c, shard, NULL, err);
+	enum pl_status st;
 
+	/* Most sources are never looked at again here. */
+	once.views = NULL;
+	st = pl_rule_open(&v, &once, s->c, shard, NULL, err);
 	out[PLACE] = place;
 	if (st != PL_OK)
 		return st;
@@ -269,6 +273,8 @@ static enum pl_status make(struct pl_select **out, const struct pl_corpus *c, co
 	s->c = c;
 	s->rule = rule ? *rule : (struct pl_select_rule){0};
 	s->rule.part = part;
+	if (s->rule.views)
+		pl_views_hold(s->rule.views);
 	s->cache_max = CACHE_BYTES / (s->rule.parts ? s->rule.parts->n : 1);
 	s->open_shard = SIZE_MAX;
 	s->shard_at = calloc(c->nshards + 1, sizeof(*s->shard_at));
@@ -282,6 +288,19 @@ static enum pl_status make(struct pl_select **out, const struct pl_corpus *c, co
 	return s->first && s->rows ? sort_shards(s, err) : pl_fail_nomem(err);
 }
 
+static enum pl_status share_views(struct pl_select **s, size_t n, size_t nshards, struct pl_err *err)
+{
+	struct pl_views *views = NULL;
+	enum pl_status st = pl_views_new(&views, nshards, PL_VIEWS_BYTES, err);
+
+	for (size_t i = 0; i < n && st == PL_OK; i++) {
+		s[i]->rule.views = views;
+		pl_views_hold(views);
+	}
+	pl_views_release(views);
+	return st;
+}
+
 /* Selections of parts first, first + 1, ... */
 static enum pl_status make_all(struct pl_select **out, size_t n, size_t first, const struct pl_corpus *c, const struct pl_select_rule *rule,
     const struct pl_resize *image, const struct pl_crew *crew, struct pl_err *err)
@@ -292,6 +311,8 @@ static enum pl_status make_all(struct pl_select **out, size_t n, size_t first, c
 	memset(out, 0, n * sizeof(struct pl_select *));
 	for (size_t i = 0; i < n && st == PL_OK; i++)
 		st = make(&out[i], c, rule, first + i, image, err);
+	if (st == PL_OK && n > 1)
+		st = share_views(out, n, c->nshards, err);
 	st = pl_crew_agree(crew, st, err);
 	if (st == PL_OK)
 		st = count_all(&all, crew, err);

@@ -27,6 +27,73 @@ static enum pl_status open_groups(struct pl_rule_view *v, const struct pl_corpus
 	return st;
 }
 
+/* ---- tables that are kept open ---- */
+
+struct kept { struct pl_tables t; struct pl_npy groups; bool there; };
+struct pl_views { struct kept *shards; size_t nshards; uint64_t room; unsigned owners; };
+
+enum pl_status pl_views_new(struct pl_views **out, size_t nshards, uint64_t bytes, struct pl_err *err)
+{
+	struct pl_views *views = calloc(1, sizeof(*views));
+
+	if (views == NULL)
+		return pl_fail_nomem(err);
+	*views = (struct pl_views){.shards = calloc(nshards + 1, sizeof(*views->shards)), .nshards = nshards, .room = bytes, .owners = 1};
+	if (views->shards == NULL) {
+		free(views);
+		return pl_fail_nomem(err);
+	}
+	*out = views;
+	return PL_OK;
+}
+
+void pl_views_hold(struct pl_views *views)
+{
+	views->owners++;
+}
+
+void pl_views_release(struct pl_views *views)
+{
+	if (views == NULL || --views->owners > 0)
+		return;
+	for (size_t i = 0; i < views->nshards; i++) {
+		if (views->shards[i].there) {
+			pl_tables_close(&views->shards[i].t);
+			pl_npy_close(&views->shards[i].groups);
+		}
+	}
+	free(views->shards);
+	free(views);
+}
+
+static bool borrow(struct pl_rule_view *v, size_t shard)
+{
+	const struct pl_views *views = v->rule.views;
+
+	if (views == NULL || shard >= views->nshards || !views->shards[shard].there)
+		return false;
+	v->t = views->shards[shard].t;
+	v->groups = views->shards[shard].groups;
+	v->group = (const uint16_t *)(const void *)v->groups.rows;
+	v->borrowed = true;
+	return true;
+}
+
+/* What has just been opened stays open, where there is room. */
+static void lend(struct pl_rule_view *v, size_t shard)
+{
+	struct pl_views *views = v->rule.views;
+	uint64_t bytes = v->t.samples.nrows * v->t.samples.row_size + v->t.images.nrows * v->t.images.row_size;
+
+	if (views == NULL || shard >= views->nshards || bytes > views->room)
+		return;
+	views->room -= bytes;
+	views->shards[shard] = (struct kept){v->t, v->groups, true};
+	v->borrowed = true;
+}
+
+/* ---- one shard ---- */
+
 /* Which groups of the shard are in the part. *any: is one? */
 static enum pl_status find_mine(struct pl_rule_view *v, const struct pl_group_parts *p, size_t shard, bool *any, struct pl_err *err)
 {
@@ -59,10 +126,14 @@ enum pl_status pl_rule_open(struct pl_rule_view *v, const struct pl_select_rule 
 		pl_rule_close(v);
 		return PL_OK;
 	}
+	if (st == PL_OK && borrow(v, shard))
+		return PL_OK;
 	if (st == PL_OK && rule->parts != NULL)
 		st = open_groups(v, c, shard, err);
 	if (st == PL_OK)
 		st = pl_tables_open(&v->t, c, shard, err);
+	if (st == PL_OK)
+		lend(v, shard);
 	if (st != PL_OK)
 		pl_rule_close(v);
 	return st;
@@ -70,8 +141,10 @@ enum pl_status pl_rule_open(struct pl_rule_view *v, const struct pl_select_rule 
 
 void pl_rule_close(struct pl_rule_view *v)
 {
-	pl_tables_close(&v->t);
-	pl_npy_close(&v->groups);
+	if (!v->borrowed) {
+		pl_tables_close(&v->t);
+		pl_npy_close(&v->groups);
+	}
 	free(v->mine);
 	memset(v, 0, sizeof(*v));
 }

@@ -10,9 +10,19 @@ enum pl_missing { PL_MISSING_DROP, PL_MISSING_KEEP, PL_MISSING_TEXT };
 extern const char *const pl_missing_image_names[];   /* "drop", "keep", "text" */
 extern const char *const pl_missing_text_names[];    /* "drop", "keep" */
 
+/* Tables that several rules over one corpus have opened and checked once: each part of a source looks at every shard. Shards beyond
+ * bytes of tables (what has been looked at counts as this process' memory, though the kernel takes it back at need) are opened as ever. */
+struct pl_views;
+#define PL_VIEWS_BYTES ((uint64_t)2 << 30)
+PL_MUST_CHECK enum pl_status pl_views_new(struct pl_views **views, size_t nshards, uint64_t bytes, struct pl_err *err);
+void pl_views_hold(struct pl_views *views);   /* one more owner */
+/* One owner less; the last one closes all. NULL works. */
+void pl_views_release(struct pl_views *views);
+
 struct pl_select_rule {
 	const struct pl_group_parts *parts; size_t part;   /* NULL = all rows */
 	enum pl_missing image, text;                       /* text: not PL_MISSING_TEXT */
+	struct pl_views *views;                            /* NULL = none */
 };
 
 /* The rows of one shard under a rule. */
@@ -22,6 +32,7 @@ struct pl_rule_view {
 	struct pl_select_rule rule;
 	const uint16_t *group;     /* NULL: all rows are the rule's */
 	bool *mine; uint32_t n;    /* of each group of the shard: is it in the part? */
+	bool borrowed;             /* t and groups are those of rule.views */
 };
 /* Open the tables of a shard. *none (NULL = open them all the same): no row of it is in the part, and nothing was opened. */
 PL_MUST_CHECK enum pl_status pl_rule_open(struct pl_rule_view *v, const struct pl_select_rule *rule, const struct pl_corpus *c, size_t shard,

@@ -189,17 +189,16 @@ static void test_parts(void **state)
 
 /* ---- selections ---- */
 
-static void test_select(void **state)
+static void check_select(struct pl_views *views)
 {
 	struct fixture f;
 	struct pl_group_parts p;
 	uint64_t first[2] = {0, 0};
 
-	(void)state;
 	begin(&f);
 	assert_int_equal(pl_group_parts_make(&p, &f.g, names, GROUPS, NULL), PL_OK);
 	for (size_t g = 0; g < GROUPS; g++) {
-		struct pl_select_rule rule = {.parts = &p, .part = g};
+		struct pl_select_rule rule = {.parts = &p, .part = g, .views = views};
 		struct pl_select *s = NULL;
 		struct pl_select_totals t;
 		uint64_t j = 0, digest[2];
@@ -227,6 +226,21 @@ static void test_select(void **state)
 	}
 	pl_group_parts_release(&p);
 	end(&f);
+}
+
+static void test_select(void **state)
+{
+	/* Tables that stay open: of no shard, of some, of all. */
+	static const uint64_t rooms[] = {0, (uint64_t)ROWS * 400, PL_VIEWS_BYTES};
+
+	(void)state;
+	check_select(NULL);
+	for (size_t i = 0; i < PL_ARRAY_LEN(rooms); i++) {
+		struct pl_views *views = NULL;
+		assert_int_equal(pl_views_new(&views, SHARDS, rooms[i], NULL), PL_OK);
+		check_select(views);
+		pl_views_release(views);
+	}
 }
 
 /* ---- plans ---- */
