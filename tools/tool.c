@@ -62,11 +62,11 @@ enum pl_status tool_open_job(struct tool *t, struct pl_err *err)
 		return st;
 	pl_log_setup(t->desc->name, pl_job_size(t->job) > 1 ? pl_job_rank(t->job) : -1,
 	    level < 0 ? PL_LOG_ERROR : (enum pl_log_level)level);
-	pl_progress_init(&t->progress, t->desc->name, (enum pl_progress_mode)c->progress,
-	    c->quiet > 0 || !tool_is_root(t));
+	pl_progress_init(&t->progress, t->desc->name, tool_is_root(t) ? (enum pl_progress_mode)c->progress : PL_PROGRESS_OFF, c->quiet > 0);
 	if (t->pool != NULL && tool_is_root(t) && c->sandbox == PL_SANDBOX_AUTO && !pl_pool_seccomp(t->pool))
 		pl_log(PL_LOG_WARNING, "no seccomp here: image decoders run with resource limits only");
-	return pl_job_watch(t->job, say_lost, err);
+	st = tool_watch_open(t, err);
+	return st == PL_OK ? pl_job_watch(t->job, say_lost, err) : st;
 }
 
 /* Print what the ranks told; rank 0 only. */
@@ -151,6 +151,7 @@ int tool_end(struct tool *t, enum pl_status st, struct pl_err *err)
 	if (root && fclose(stdout) != 0 && st == PL_OK)
 		st = pl_fail_errno(err, PL_SEV_JOB, "standard output", "cannot write");
 	pl_progress_end(&t->progress);
+	tool_watch_close(t, st);
 	pl_log_flush();
 	if (st != PL_OK && root)
 		pl_log_err(st == PL_ERR_STOPPED ? PL_LOG_WARNING : PL_LOG_ERROR, err);
@@ -276,6 +277,7 @@ enum pl_status tool_step_end(struct tool *t, const char *extra, struct pl_err *e
 		st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "the account of %s does not add up (%s): please report this", t->step, what);
 	broken = broken_share(&t->account);
 	t->reject_share = broken > t->reject_share ? broken : t->reject_share;
+	tool_watch_step_end(t, &run);
 	if (st == PL_OK && tool_is_root(t))
 		st = show_step(t, &run, extra, err);
 	return pl_job_agree(t->job, st, err);
@@ -286,6 +288,7 @@ enum pl_status tool_poll(void *ctx, struct pl_err *err)
 	struct tool *t = ctx;
 	enum pl_status st = pl_job_poll(t->job, err);
 
+	tool_watch_tick(t);
 	if (!tool_is_root(t))
 		return st;
 	pl_job_counts(t->job, &t->progress.units_done, &t->progress.samples, &t->progress.bytes);

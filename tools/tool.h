@@ -13,6 +13,7 @@
 #include "libpipe/base/progress.h"
 #include "libpipe/dist/job.h"
 #include "libpipe/img/pool.h"
+#include "tool_watch.h"
 
 struct tool {
 	const struct pl_tool *desc;
@@ -27,6 +28,7 @@ struct tool {
 	struct { double seconds, work, share_of, longest; char last[128]; } tail;   /* of the step's parts so far; the same on every rank */
 	double reject_share;            /* largest share of broken samples over the steps */
 	bool brief;                     /* steps end with one line instead of their account */
+	struct tool_watch watch;        /* what the job says of itself */
 	bool silent;                    /* tool_announce says nothing */
 };
 

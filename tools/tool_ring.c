@@ -47,6 +47,7 @@ enum pl_status tool_ring_add(struct tool_ring *r, uint64_t *sample, struct pl_er
 	if (st != PL_OK)
 		return st;
 	*sample = r->tail++;
+	r->tool->watch.sample = *sample;
 	r->waiting[*sample % TOOL_RING_DEPTH] = 0;
 	return PL_OK;
 }

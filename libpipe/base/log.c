@@ -171,6 +171,19 @@ void pl_log(enum pl_log_level level, const char *fmt, ...)
 	log_text(level, text, text);
 }
 
+void pl_log_answer(const char *fmt, ...)
+{
+	char text[LINE_MAX_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	pthread_mutex_lock(&state.mutex);
+	put_message(PL_LOG_INFO, text, 0);
+	pthread_mutex_unlock(&state.mutex);
+}
+
 void pl_log_err(enum pl_log_level level, const struct pl_err *err)
 {
 	char text[LINE_MAX_BYTES];

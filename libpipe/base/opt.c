@@ -12,7 +12,7 @@
 
 #include "opt_priv.h"
 
-#define COMMON_MAX 16
+#define COMMON_MAX 20
 
 static const char *const progress_choices[] = { "auto", "line", "json", "off", NULL };
 static const char *const sandbox_choices[] = { "auto", "require", "off", NULL };
@@ -31,6 +31,10 @@ static size_t common_rows(const struct pl_tool *tool, struct pl_opt *rows)
 		    "make everything anew, and replace what other inputs or settings made", 0, 0, NULL };
 		rows[n++] = (struct pl_opt){ 0, "report", PL_OPT_STR, &c->report, "FILE",
 		    "write the final account to FILE as JSON", 0, 0, NULL };
+		rows[n++] = (struct pl_opt){ 0, "status", PL_OPT_STR, &c->status, "FILE",
+		    "keep FILE up to date with the state of the job as JSON", 0, 0, NULL };
+		rows[n++] = (struct pl_opt){ 0, "prometheus", PL_OPT_STR, &c->prometheus, "FILE",
+		    "the same as metrics for Prometheus' node exporter, which wants FILE to end in .prom", 0, 0, NULL };
 		rows[n++] = (struct pl_opt){ 0, "progress", PL_OPT_CHOICE, &c->progress, "HOW",
 		    "how to show progress on standard error", 0, 0, progress_choices };
 		rows[n++] = (struct pl_opt){ 0, "max-reject", PL_OPT_REAL, &c->max_reject, "SHARE",

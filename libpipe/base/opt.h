@@ -39,6 +39,8 @@ struct pl_common {
 	bool force;
 	uint64_t seed;               /* 0 = not given */
 	const char *report;          /* --report FILE, NULL = none */
+	const char *status;          /* --status FILE, NULL = none */
+	const char *prometheus;      /* --prometheus FILE, NULL = none */
 	int progress;                /* index into auto|line|json|off */
 	int64_t workers;             /* -j, 0 = cores the rank is bound to */
 	double max_reject;           /* share of samples 0..1, negative = no limit */
@@ -55,7 +57,7 @@ struct pl_tool {
 	const char *examples;        /* shell lines; executed by the tests when they start with "$ " */
 	const struct pl_opt *opts;   /* ends with name == NULL */
 	struct pl_common *common;    /* with common_set: adds the shared options */
-	unsigned common_set;         /* BASE: -q -v; JOB: --seed --force --report --progress --max-reject; POOL: -j --sandbox */
+	unsigned common_set;         /* BASE: -q -v; JOB: --seed --force --report --status --prometheus --progress --max-reject; POOL: -j --sandbox */
 };
 
 enum pl_opt_outcome { PL_OPT_RUN, PL_OPT_EXIT };

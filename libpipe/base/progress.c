@@ -13,6 +13,7 @@
 #include "log_priv.h"
 
 #define LIVE_SECONDS 0.2
+#define JSON_SECONDS 1.0
 #define LOG_SECONDS 10.0
 
 double pl_now(void)
@@ -45,8 +46,18 @@ void pl_progress_stage(struct pl_progress *p, const char *stage, uint64_t units_
 	p->units_done = 0;
 	p->samples = 0;
 	p->bytes = 0;
+	p->note[0] = '\0';
 	p->started = pl_now();
 	p->last_shown = p->started;
+}
+
+double pl_progress_left(const struct pl_progress *p)
+{
+	double done = (double)p->units_done, total = (double)p->units_total;
+
+	if (p->stage == NULL || p->units_done == 0 || p->units_done > p->units_total)
+		return -1;
+	return (pl_now() - p->started) * (total - done) / done;
 }
 
 /* "plait-ingest: reading: 12/332 (3 %), 1.2 M samples, 3.4 GB, 4120 samples/s, 11 MB/s, 3 min 5 s left" */
@@ -67,19 +78,23 @@ static void compose_text(
 	else if (p->units_done > 0 && p->units_done < p->units_total && seconds > 1)
 		snprintf(left, sizeof(left), ", %s left",
 		    pl_human_seconds(seconds * (total - done) / done, time, sizeof(time)));
-	snprintf(dst, size, "%s: %s: %s, %s samples, %s, %s samples/s, %s/s%s", p->tool, p->stage,
+	snprintf(dst, size, "%s: %s: %s, %s samples, %s, %s samples/s, %s/s%s%s%s", p->tool, p->stage,
 	    units, pl_human_count((double)p->samples, samples, sizeof(samples)),
 	    pl_human_bytes((double)p->bytes, bytes, sizeof(bytes)),
 	    pl_human_count((double)p->samples * per, rate, sizeof(rate)),
-	    pl_human_bytes((double)p->bytes * per, speed, sizeof(speed)), left);
+	    pl_human_bytes((double)p->bytes * per, speed, sizeof(speed)), left,
+	    p->note[0] != '\0' && !last ? "; " : "", last ? "" : p->note);
 }
 
 static void show_json(const struct pl_progress *p, double seconds, bool last)
 {
-	json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:b}", "tool", p->tool,
-	    "stage", p->stage, "units_done", (json_int_t)p->units_done, "units_total",
+	double left = pl_progress_left(p), per = seconds > 0.001 ? 1 / seconds : 0;
+	json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:s, s:b}", "tool",
+	    p->tool, "stage", p->stage, "units_done", (json_int_t)p->units_done, "units_total",
 	    (json_int_t)p->units_total, "samples", (json_int_t)p->samples, "bytes",
-	    (json_int_t)p->bytes, "seconds", seconds, "end", (int)last);
+	    (json_int_t)p->bytes, "seconds", seconds, "samples_per_second", (double)p->samples * per,
+	    "bytes_per_second", (double)p->bytes * per, "eta_seconds",
+	    left < 0 ? json_null() : json_real(left), "note", p->note, "end", (int)last);
 	char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6));
 
 	/* Out of memory costs one line of progress. */
@@ -92,7 +107,7 @@ static void show_json(const struct pl_progress *p, double seconds, bool last)
 static void show(struct pl_progress *p, double now, bool last)
 {
 	double seconds = now - p->started;
-	char text[400];
+	char text[700];
 	int columns;
 
 	p->last_shown = now;
@@ -113,20 +128,22 @@ static void show(struct pl_progress *p, double now, bool last)
 
 void pl_progress_tick(struct pl_progress *p)
 {
-	double now;
+	double now, wait = p->tty ? LIVE_SECONDS : p->mode == PL_PROGRESS_JSON ? JSON_SECONDS : LOG_SECONDS;
 
 	if (p->mode == PL_PROGRESS_OFF || p->stage == NULL)
 		return;
 	now = pl_now();
-	if (now - p->last_shown >= (p->tty ? LIVE_SECONDS : LOG_SECONDS))
+	if (now - p->last_shown >= wait)
 		show(p, now, false);
 }
 
 void pl_progress_end(struct pl_progress *p)
 {
-	if (p->mode == PL_PROGRESS_OFF || p->stage == NULL)
+	if (p->stage == NULL)
 		return;
-	if (p->tty)
+	if (p->mode == PL_PROGRESS_OFF)
+		;   /* nothing was shown */
+	else if (p->tty)
 		pl_log_live("");
 	else if (p->mode != PL_PROGRESS_AUTO || p->last_shown > p->started)
 		show(p, pl_now(), true);   /* a stage of seconds says nothing in a log unless asked */

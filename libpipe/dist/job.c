@@ -18,11 +18,25 @@
 #define CHUNK ((uint64_t)1 << 30)
 #define START_SECONDS 300
 
-static volatile sig_atomic_t stop_signal;
+static volatile sig_atomic_t stop_signal, asked;
 
 static void on_stop(int sig)
 {
 	stop_signal = sig;
+}
+
+static void on_ask(int sig)
+{
+	(void)sig;
+	asked = 1;
+}
+
+bool pl_job_asked(void)
+{
+	bool yes = asked != 0;
+
+	asked = 0;
+	return yes;
 }
 
 static int install_signals(void)
@@ -36,6 +50,12 @@ static int install_signals(void)
 	for (size_t i = 0; i < PL_ARRAY_LEN(signals); i++)
 		if (sigaction(signals[i], &sa, NULL) != 0)
 			return -1;
+	/* A question is no reason to cut a read or write short. */
+	sa.sa_handler = on_ask;
+	sa.sa_flags = SA_RESTART;
+	if (sigaction(SIGUSR2, &sa, NULL) != 0)
+		return -1;
+	sa.sa_flags = 0;
 	/* A pipe that closes and a file size limit are failed writes, with a message. */
 	sa.sa_handler = SIG_IGN;
 	return sigaction(SIGPIPE, &sa, NULL) != 0 ? -1 : sigaction(SIGXFSZ, &sa, NULL);
@@ -108,7 +128,8 @@ enum pl_status pl_job_start(struct pl_job **out, struct pl_err *err)
 	job->got_stop = calloc((size_t)job->size, sizeof(*job->got_stop));
 	job->sent = calloc((size_t)job->size, sizeof(*job->sent));
 	job->lens = calloc((size_t)job->size, sizeof(*job->lens));
-	if (job->got_stop == NULL || job->sent == NULL || job->lens == NULL) {
+	job->work = calloc(job->rank == 0 ? (size_t)job->size : 1, sizeof(*job->work));
+	if (job->got_stop == NULL || job->sent == NULL || job->lens == NULL || job->work == NULL) {
 		st = pl_fail_nomem(err);
 		goto fail;
 	}
@@ -139,6 +160,7 @@ void pl_job_finish(struct pl_job *job)
 	free(job->got_stop);
 	free(job->sent);
 	free(job->lens);
+	free(job->work);
 	free(job);
 }
 
@@ -209,6 +231,33 @@ void pl_job_idle(unsigned *spins)
 	}
 	ts.tv_nsec = *spins < 200 ? 50000 : 1000000;
 	nanosleep(&ts, NULL);
+}
+
+void pl_job_on_wait(struct pl_job *job, void (*fn)(void *ctx), void *ctx)
+{
+	job->onlooker = fn;
+	job->onlooker_ctx = ctx;
+}
+
+void pl_job_wait(struct pl_job *job, unsigned *spins)
+{
+	pl_job_serve(job);
+	if (job->onlooker != NULL)
+		job->onlooker(job->onlooker_ctx);
+	pl_job_idle(spins);
+}
+
+void pl_job_meet(struct pl_job *job)
+{
+	MPI_Request all;
+	unsigned spins = 0;
+	int here = 0;
+
+	if (!job->mpi || job->size == 1)
+		return;
+	MPI_Ibarrier(job->comm, &all);
+	for (MPI_Test(&all, &here, MPI_STATUS_IGNORE); !here; MPI_Test(&all, &here, MPI_STATUS_IGNORE))
+		pl_job_wait(job, &spins);
 }
 
 static void send_stop(struct pl_job *job, int to)
@@ -442,11 +491,13 @@ void pl_job_count(struct pl_job *job, uint64_t units, uint64_t samples, uint64_t
 	job->counts[0] += units;
 	job->counts[1] += samples;
 	job->counts[2] += bytes;
+	pl_work_count(job, job->rank, samples, bytes);
 }
 
 void pl_job_counts_reset(struct pl_job *job)
 {
 	memset(job->counts, 0, sizeof(job->counts));
+	pl_work_reset(job);
 }
 
 void pl_job_counts(const struct pl_job *job, uint64_t *units, uint64_t *samples, uint64_t *bytes)

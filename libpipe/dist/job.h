@@ -61,6 +61,22 @@ void pl_job_count(struct pl_job *job, uint64_t units, uint64_t samples, uint64_t
 void pl_job_counts_reset(struct pl_job *job);   /* Local; between two steps */
 void pl_job_counts(const struct pl_job *job, uint64_t *units, uint64_t *samples, uint64_t *bytes);
 
+/* What is known of a rank's work in this stage, from the tickets it was given. */
+struct pl_rank_work {
+	uint64_t units, samples, bytes;   /* finished ones; counts as far as told */
+	double worked;                    /* seconds in finished units */
+	bool busy;
+	uint64_t unit;                    /* the one under way */
+	double since;                     /* pl_now() when it was handed out */
+	char name[200];                   /* of the unit, cut at its beginning; "" = it has none */
+};
+/* Rank 0: of any rank; elsewhere: of this rank, NULL for others. Local. */
+const struct pl_rank_work *pl_job_work(const struct pl_job *job, int rank);
+/* fn is called now and then while this rank waits for others; it must not communicate. Local. */
+void pl_job_on_wait(struct pl_job *job, void (*fn)(void *ctx), void *ctx);
+/* Has SIGUSR2 come since the last call? The signal does nothing else. */
+bool pl_job_asked(void);
+
 /* A line for the world (no newline in it), such as the name of a finished output: travels to rank 0 with the next ticket request. */
 PL_MUST_CHECK enum pl_status pl_job_tell(struct pl_job *job, const char *line, struct pl_err *err);
 /* Rank 0: append the lines that have arrived, each with its newline, to out, and forget them. */

@@ -26,7 +26,16 @@ struct pl_job {
 	struct pl_nodes *nodes;       /* NULL until pl_job_find_nodes */
 	struct pl_tickets *tickets;   /* open on rank 0: served by pl_job_poll */
 	struct pl_watch *watch;       /* NULL until pl_job_watch */
+	struct pl_rank_work *work;    /* on rank 0 of every rank, elsewhere of this one */
+	void (*onlooker)(void *ctx);     /* called while this rank waits; NULL = none */
+	void *onlooker_ctx;
 };
+
+/* A rank begins a unit (name of len bytes, or NULL), ends it, has done so much; noted where the rank is known. */
+void pl_work_begin(struct pl_job *job, int rank, uint64_t unit, const char *name, size_t len);
+void pl_work_end(struct pl_job *job, int rank);
+void pl_work_count(struct pl_job *job, int rank, uint64_t samples, uint64_t bytes);
+void pl_work_reset(struct pl_job *job);
 
 /* pl_job_poll without its verdict: take in and pass on stops, answer requests. */
 void pl_job_serve(struct pl_job *job);
@@ -42,5 +51,9 @@ void pl_watch_end(struct pl_watch *w);
 _Noreturn void pl_job_abandon(int exit_code);
 /* Wait a little before looking again: *spins grows; yields first, then sleeps up to 1 ms. */
 void pl_job_idle(unsigned *spins);
+/* One look around while others are waited for: serve, let the watcher see, idle. */
+void pl_job_wait(struct pl_job *job, unsigned *spins);
+/* Wait until all ranks are here, looking around meanwhile. Collective. */
+void pl_job_meet(struct pl_job *job);
 
 #endif

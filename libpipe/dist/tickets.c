@@ -176,6 +176,8 @@ static void answer(struct pl_tickets *t, int rank)
 		return;
 	if (g.verdict == GIVE_END)
 		t->gone++;
+	else
+		pl_work_begin(t->job, rank, g.index, name, g.name_len);
 	memcpy(message, &g, sizeof(g));
 	if (g.name_len > 0)
 		memcpy(message + sizeof(g), name, g.name_len);
@@ -219,7 +221,10 @@ void pl_tickets_serve(struct pl_tickets *t)
 			return;
 		if (!receive_ask(t, &at, &a))
 			pl_job_abort(job, pl_exit_code(PL_ERR_NOMEM));
-		pl_job_count(job, a.counts[0], a.counts[1], a.counts[2]);
+		for (size_t i = 0; i < PL_ARRAY_LEN(job->counts); i++)
+			job->counts[i] += a.counts[i];
+		pl_work_end(job, at.MPI_SOURCE);
+		pl_work_count(job, at.MPI_SOURCE, a.counts[1], a.counts[2]);
 		t->no_more = t->no_more || a.failed != 0;
 		if (a.leaving != 0)
 			t->gone++;
@@ -258,8 +263,7 @@ static struct give wait_reply(struct pl_tickets *t)
 		MPI_Iprobe(0, PL_TAG_GIVE, t->job->comm, &there, &at);
 		if (there)
 			break;
-		pl_job_serve(t->job);
-		pl_job_idle(&spins);
+		pl_job_wait(t->job, &spins);
 	}
 	MPI_Get_count(&at, MPI_BYTE, &len);
 	MPI_Recv(t->name.data, len, MPI_BYTE, 0, PL_TAG_GIVE, t->job->comm, MPI_STATUS_IGNORE);
@@ -279,7 +283,7 @@ static struct give own_unit(struct pl_tickets *t, const char **name)
 		g = next_unit(t, name);
 		if (g.verdict != GIVE_LATER)
 			return g;
-		pl_job_idle(&spins);
+		pl_job_wait(t->job, &spins);
 	}
 }
 
@@ -289,6 +293,7 @@ enum pl_status pl_tickets_next(struct pl_tickets *t, struct pl_ticket *out, stru
 	const char *name = NULL;
 	struct give g;
 
+	pl_work_end(t->job, t->job->rank);
 	if (st != PL_OK)
 		return st;
 	if (t->ended)
@@ -318,6 +323,7 @@ enum pl_status pl_tickets_next(struct pl_tickets *t, struct pl_ticket *out, stru
 		st = pl_job_poll(t->job, err);
 		return st != PL_OK ? st : PL_END;
 	}
+	pl_work_begin(t->job, t->job->rank, g.index, name, g.name_len);
 	out->index = g.index;
 	out->name = g.name_len > 0 ? name : NULL;
 	return PL_OK;
@@ -332,16 +338,17 @@ void pl_tickets_close(struct pl_tickets *t, enum pl_status mine)
 	if (t == NULL)
 		return;
 	job = t->job;
+	pl_work_end(job, job->rank);
 	if (job->mpi && job->size > 1 && job->rank != 0 && !t->ended)
 		ask(t, true, failed);
 	if (job->rank == 0) {
 		t->no_more = t->no_more || failed;
-		while (job->mpi && t->gone < job->size - 1) {
-			pl_job_serve(job);
-			pl_job_idle(&spins);
-		}
+		while (job->mpi && t->gone < job->size - 1)
+			pl_job_wait(job, &spins);
 		job->tickets = NULL;
 	}
+	/* Whoever has nothing left to do still hears signals, and passes them on. */
+	pl_job_meet(job);
 	pl_job_settle(job);
 	pl_buf_release(&t->input);
 	pl_buf_release(&t->name);

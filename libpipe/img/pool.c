@@ -269,6 +269,11 @@ size_t pl_pool_pending(const struct pl_pool *pool)
 	return (size_t)(pool->tail - pool->head);
 }
 
+uint64_t pl_pool_collected(const struct pl_pool *pool)
+{
+	return pool->head;
+}
+
 /* A job that no worker needs to see. */
 static void settle_at_once(struct pl_pool *pool, struct pl_pool_entry *e,
     const struct pl_pool_job *job, enum pl_reason reason)

@@ -63,6 +63,7 @@ void pl_pool_free(struct pl_pool *pool);
 /* Can another job be submitted without blocking (window not full)? */
 bool pl_pool_has_room(const struct pl_pool *pool);
 size_t pl_pool_pending(const struct pl_pool *pool);    /* submitted, not yet collected */
+uint64_t pl_pool_collected(const struct pl_pool *pool); /* since it was made */
 /* Submit; the caller makes sure of room. Oversized input is not copied: its result is TOO_LARGE; empty input EMPTY. */
 PL_MUST_CHECK enum pl_status pl_pool_submit(struct pl_pool *pool, const struct pl_pool_job *job, struct pl_err *err);
 /* The oldest job's result; waits up to timeout_ms (-1 = for ever). PL_OK with *ready false on time-out;

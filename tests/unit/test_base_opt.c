@@ -267,7 +267,7 @@ static char *printed(const char *option)
 static void help_names_every_option(void **state)
 {
 	static const char *const shared[] = { "--seed NUMBER", "--force", "--report FILE",
-		"--progress HOW", "--max-reject SHARE", "-j, --workers N", "--sandbox WHEN",
+		"--status FILE", "--prometheus FILE", "--progress HOW", "--max-reject SHARE", "-j, --workers N", "--sandbox WHEN",
 		"-q, --quiet", "-v, --verbose", "-h, --help", "error: auto, line,",
 		"webp, jpeg, png", "usage: plait-try [OPTION]... SHARD..." };
 	char *help = printed("-h"), *again = printed("--help"), *line;
