@@ -4,7 +4,7 @@
 
 static struct pl_common common = { .max_reject = -1 };
 static const char *out, *work;
-static bool keep_going, dry_run, no_verify;
+static bool keep_going, dry_run, no_verify, check;
 
 static uint64_t memory;
 static const char *scratch;
@@ -14,6 +14,7 @@ static const struct pl_opt options[] = {
 	{ 'o', "output", PL_OPT_STR, &out, "DIR", "directory of the data set; default: the recipe's", 0, 0, NULL },
 	{ 0, "work", PL_OPT_STR, &work, "DIR", "directory of corpora and plan; default: the recipe's", 0, 0, NULL },
 	{ 'n', "dry-run", PL_OPT_FLAG, &dry_run, NULL, "make the tables that are not there yet (ingest, filter, dedup), print the table of quotas; make no plan and no shards", 0, 0, NULL },
+	{ 0, "check", PL_OPT_FLAG, &check, NULL, "look, on every rank, for what would make the job fail later, say what to do about it, and make nothing", 0, 0, NULL },
 	{ 0, "keep-going", PL_OPT_FLAG, &keep_going, NULL, "leave out shards that cannot be read, instead of failing", 0, 0, NULL },
 	{ 0, "memory", PL_OPT_SIZE, &memory, "SIZE", "memory that dedup may take on a node (default: 80 % of what there is)", 1e6, 1e15, NULL },
 	{ 0, "scratch", PL_OPT_STR, &scratch, "DIR", "directory on a local disk of each node for what dedup cannot hold in memory", 0, 0, NULL },
@@ -209,6 +210,33 @@ static enum pl_status make(struct job *j, struct pl_err *err)
 	return st;
 }
 
+/* Before the job; with --check, instead of it. */
+static enum pl_status preflight(struct job *j, const struct pl_err *pool, struct pl_err *err)
+{
+	const struct check_step step = { .recipe = &j->recipe, .dirs = (const char *const *)j->dirs, .work = work, .out = out, .scratch = scratch,
+		.memory = memory, .seed = common.seed != 0 ? common.seed : j->recipe.seed, .quick = !check, .keep_going = keep_going,
+		.writes = !dry_run, .pool = pool };
+
+	return step_check(j->t, &step, err);
+}
+
+static enum pl_status start(struct job *j, struct pl_err *err)
+{
+	struct pl_err pool = { 0 };
+	enum pl_status st = tool_open_pool(j->t, &j->recipe.limits, &pool), opened = st;
+
+	if (st != PL_OK && !check) {
+		*err = pool;
+		return st;
+	}
+	st = tool_open_job(j->t, err);
+	if (st == PL_OK)
+		st = preflight(j, opened != PL_OK ? &pool : NULL, err);
+	if (st == PL_OK && !check)
+		st = tool_output_dir(j->t, work, err);
+	return st == PL_OK && !check ? make(j, err) : st;
+}
+
 static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *err)
 {
 	struct job j = { 0 };
@@ -228,13 +256,7 @@ static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *
 	else if (out != NULL && j.recipe.noutputs > 1)
 		st = pl_fail(err, PL_ERR_USAGE, PL_SEV_JOB, argv[0], "has %zu outputs, so -o DIR cannot say where they go", j.recipe.noutputs);
 	else
-		st = tool_open_pool(t, &j.recipe.limits, err);
-	if (st == PL_OK)
-		st = tool_open_job(t, err);
-	if (st == PL_OK)
-		st = tool_output_dir(t, work, err);
-	if (st == PL_OK)
-		st = make(&j, err);
+		st = start(&j, err);
 done:
 	steps_free_paths(j.dirs);
 	pl_recipe_release(&j.recipe);
