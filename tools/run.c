@@ -210,11 +210,10 @@ static enum pl_status make(struct job *j, struct pl_err *err)
 	return st;
 }
 
-/* Before the job; with --check, instead of it. */
-static enum pl_status preflight(struct job *j, const struct pl_err *pool, struct pl_err *err)
+static enum pl_status preflight(struct job *j, enum check_what what, const struct pl_err *pool, struct pl_err *err)
 {
 	const struct check_step step = { .recipe = &j->recipe, .dirs = (const char *const *)j->dirs, .work = work, .out = out, .scratch = scratch,
-		.memory = memory, .seed = common.seed != 0 ? common.seed : j->recipe.seed, .quick = !check, .keep_going = keep_going,
+		.memory = memory, .seed = common.seed != 0 ? common.seed : j->recipe.seed, .what = what, .keep_going = keep_going,
 		.writes = !dry_run, .pool = pool };
 
 	return step_check(j->t, &step, err);
@@ -223,18 +222,22 @@ static enum pl_status preflight(struct job *j, const struct pl_err *pool, struct
 static enum pl_status start(struct job *j, struct pl_err *err)
 {
 	struct pl_err pool = { 0 };
-	enum pl_status st = tool_open_pool(j->t, &j->recipe.limits, &pool), opened = st;
+	enum pl_status opened = tool_open_pool(j->t, &j->recipe.limits, &pool), st;
 
-	if (st != PL_OK && !check) {
+	if (opened != PL_OK && !check) {
 		*err = pool;
-		return st;
+		return opened;
 	}
-	st = tool_open_job(j->t, err);
+	if ((st = tool_open_job(j->t, err)) != PL_OK)
+		return st;
+	if (check)
+		return preflight(j, CHECK_ALL, opened != PL_OK ? &pool : NULL, err);
+	st = preflight(j, CHECK_QUICKLY, NULL, err);
 	if (st == PL_OK)
-		st = preflight(j, opened != PL_OK ? &pool : NULL, err);
-	if (st == PL_OK && !check)
 		st = tool_output_dir(j->t, work, err);
-	return st == PL_OK && !check ? make(j, err) : st;
+	if (st == PL_OK)
+		st = preflight(j, CHECK_WORK_MADE, NULL, err);
+	return st == PL_OK ? make(j, err) : st;
 }
 
 static enum pl_status run(struct tool *t, int argc, char **argv, struct pl_err *err)

@@ -147,12 +147,12 @@ static enum pl_status conclude(struct check *c, const json_t *all, struct pl_err
 	if (found == NULL)
 		return pl_fail_nomem(err);
 	errors = tell(c, found);
-	if (!c->s->quick)
+	if (c->s->what == CHECK_ALL)
 		st = report(c, found, errors, err);
 	if (st == PL_OK && errors > 0)
 		st = pl_fail(err, PL_ERR_INVALID, PL_SEV_JOB, NULL, "%zu %s found before the start, named above with what to do; nothing was made", errors,
 		    errors == 1 ? "trouble" : "troubles");
-	else if (st == PL_OK && !c->s->quick)
+	else if (st == PL_OK && c->s->what == CHECK_ALL)
 		pl_log(PL_LOG_INFO, "check: ok, with %zu warnings: %zu sources in %llu files, %s; %d rank%s", json_array_size(found), c->s->recipe->nsources,
 		    (unsigned long long)c->input_files, pl_human_bytes((double)c->input_bytes, bytes, sizeof(bytes)), pl_job_size(c->t->job),
 		    pl_job_size(c->t->job) == 1 ? "" : "s");
@@ -162,14 +162,17 @@ static enum pl_status conclude(struct check *c, const json_t *all, struct pl_err
 
 static enum pl_status look(struct check *c, struct pl_err *err)
 {
-	enum pl_status st = check_ranks(c, err);
+	enum pl_status st;
 
+	if (c->s->what == CHECK_WORK_MADE)
+		return check_places(c, err);
+	st = check_ranks(c, err);
 	check_process(c);
 	if (st == PL_OK)
 		st = check_inputs(c, err);
 	if (st == PL_OK)
 		st = check_places(c, err);
-	if (st == PL_OK && !c->s->quick)
+	if (st == PL_OK && c->s->what == CHECK_ALL)
 		st = check_quotas(c, err);
 	return st;
 }

@@ -183,12 +183,12 @@ static enum pl_status look_at_corpus(struct check *c, const char *const *pattern
 
 	pl_names_init(&shards);
 	st = look_at_patterns(c, patterns, n, "inputs", &shards, err);
-	if (st == PL_OK && !c->s->quick)
+	if (st == PL_OK && c->s->what == CHECK_ALL)
 		look_at_shards(c, &shards);
 	c->whole = true;
 	if (st == PL_OK && tool_is_root(c->t) && tool_check_stems(&shards, &why) != PL_OK)
 		check_note_err(c, CHECK_ERROR, "inputs", n > 0 ? patterns[0] : NULL, "or make two sources of them", &why);
-	if (st == PL_OK && !c->s->quick)
+	if (st == PL_OK && c->s->what == CHECK_ALL)
 		tell_kinds(c, &shards, s);
 	c->whole = false;
 	pl_names_release(&shards);
@@ -233,7 +233,7 @@ static enum pl_status look_at_images(struct check *c, const char *images, struct
 		return PL_OK;
 	pl_names_init(&tars);
 	st = look_at_patterns(c, &images, 1, "inputs", &tars, err);
-	if (st == PL_OK && !c->s->quick)
+	if (st == PL_OK && c->s->what == CHECK_ALL)
 		look_at_shards(c, &tars);
 	pl_names_release(&tars);
 	return st;
@@ -250,7 +250,7 @@ static enum pl_status look_at_scores(struct check *c, const struct pl_recipe_sou
 		return PL_OK;
 	pl_names_init(&files);
 	st = look_at_patterns(c, s->scores.items, s->scores.n, "scores", &files, err);
-	for (size_t i = 0; st == PL_OK && i < files.len && i < (c->s->quick ? 1 : SHARE_MAX); i++) {
+	for (size_t i = 0; st == PL_OK && i < files.len && i < (c->s->what == CHECK_ALL ? SHARE_MAX : 1); i++) {
 		struct pl_score_file *f = NULL;
 		struct pl_err why = { 0 };
 		if (pl_score_file_open(&f, files.items[i], &columns, &why) != PL_OK)
@@ -268,9 +268,10 @@ static void look_at_model(struct check *c)
 	struct pl_token_counter *counter = NULL;
 	struct pl_err why = { 0 };
 
-	if (c->s->quick)
-		look_at_file(c, "tokenizer", settings.model);
-	else if (pl_token_counter_new(&counter, &settings, &why) != PL_OK)
+	/* Ingest reads it before anything else. */
+	if (c->s->what != CHECK_ALL)
+		return;
+	if (pl_token_counter_new(&counter, &settings, &why) != PL_OK)
 		check_note_err(c, CHECK_ERROR, "tokenizer", settings.model, "mend 'tokenizer' of the recipe, or put the model there", &why);
 	pl_token_counter_free(counter);
 }
@@ -297,7 +298,7 @@ static void look_for_languages(struct check *c)
 	struct pl_language *l = NULL;
 	struct pl_err why = { 0 };
 
-	if (c->s->quick)
+	if (c->s->what != CHECK_ALL)
 		return;
 	if (pl_language_open(&l, NULL, &why) != PL_OK)
 		check_note_err(c, CHECK_ERROR, "languages", NULL, "mend PLAIT_LANGUAGES", &why);

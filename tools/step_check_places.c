@@ -148,7 +148,7 @@ static enum pl_status look_the_same(struct check *c, const struct place *p, stru
 		c->apart = true;
 		check_note(c, CHECK_ERROR, p->what, p->dir, "use a directory on a file system that all nodes share", "is not what rank 0 sees by that name");
 	}
-	if (st == PL_OK && (word == 0 || !c->s->quick))
+	if (st == PL_OK && c->s->what == CHECK_ALL)
 		try_to_write(c, p, (const char *)b.data);
 	st = pl_job_agree(c->t->job, st, err);
 	if (token != NULL)
@@ -235,12 +235,12 @@ static void look_into(struct check *c, const struct place *p, bool data_set)
 
 static enum pl_status look_at_place(struct check *c, const struct place *p, bool data_set, struct pl_err *err)
 {
-	enum pl_status st = look_the_same(c, p, err);
+	enum pl_status st = c->s->what != CHECK_QUICKLY ? look_the_same(c, p, err) : PL_OK;
 
 	c->whole = true;
-	if (tool_is_root(c->t))
+	if (tool_is_root(c->t) && c->s->what != CHECK_WORK_MADE)
 		look_into(c, p, data_set);
-	if (tool_is_root(c->t) && !c->s->quick)
+	if (tool_is_root(c->t) && c->s->what == CHECK_ALL)
 		look_for_room(c, p);
 	c->whole = false;
 	return st;
@@ -284,9 +284,9 @@ enum pl_status check_places(struct check *c, struct pl_err *err)
 	const struct place shm = { "/dev/shm", "OMPI_MCA_osc_sm_backing_directory, or --scratch", "shared memory", false, 0, (uint64_t)128 << 20 };
 	enum pl_status st = look_at_place(c, &work, false, err);
 
-	if (st == PL_OK && c->s->writes)
+	if (st == PL_OK && c->s->writes && c->s->what != CHECK_WORK_MADE)
 		st = look_at_outputs(c, err);
-	if (st != PL_OK || c->s->quick)
+	if (st != PL_OK || c->s->what != CHECK_ALL)
 		return st;
 	look_here(c, &local);
 	if (scratch.dir != NULL)

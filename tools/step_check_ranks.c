@@ -40,7 +40,7 @@ static void look_at_limits(struct check *c)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		look_at_limit(c, &limit, 128 + fan_in, "the number of open files (RLIMIT_NOFILE)", "raise it (ulimit -n 4096)");
-	if (c->s->quick)
+	if (c->s->what != CHECK_ALL)
 		return;
 	/* Root's processes are not counted. */
 	if (getuid() != 0 && getrlimit(RLIMIT_NPROC, &limit) == 0)
@@ -83,7 +83,7 @@ static void look_at_sandbox(struct check *c)
 void check_process(struct check *c)
 {
 	look_at_limits(c);
-	if (!c->s->quick)
+	if (c->s->what == CHECK_ALL)
 		look_at_sandbox(c);
 }
 
@@ -114,7 +114,7 @@ static json_t *facts_of(const struct check *c)
 	char program[33] = "", recipe[33];
 	struct timespec now = { 0, 0 };
 
-	if (!c->s->quick)
+	if (c->s->what == CHECK_ALL)
 		hash_program(program);
 	pl_hash128_hex(c->s->recipe->digest, recipe);
 	pl_job_barrier(c->t->job);
@@ -248,13 +248,13 @@ enum pl_status check_ranks(struct check *c, struct pl_err *err)
 	c->whole = true;
 	if (st == PL_OK && tool_is_root(c->t)) {
 		compare(c, all);
-		if (!c->s->quick) {
+		if (c->s->what == CHECK_ALL) {
 			look_at_hosts(c, all);
 			look_at_clocks(c, all);
 		}
 	}
 	c->whole = false;
-	if (!c->s->quick)
+	if (c->s->what == CHECK_ALL)
 		look_at_cores(c);
 	json_decref(all);
 	json_decref(mine);

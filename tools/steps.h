@@ -97,14 +97,17 @@ PL_MUST_CHECK enum pl_status step_export(struct tool *t, const struct export_ste
 struct verify_step { const char *dir; const char *const *shards; size_t nshards; bool deep, repair; };
 PL_MUST_CHECK enum pl_status step_verify(struct tool *t, const struct verify_step *s, struct pl_err *err);
 
-/* Preflight of a recipe: what can fail later is looked at now, on every rank, and told with what to do; nothing is left behind. The part
- * that is quick runs before every job. PL_ERR_INVALID when a job would fail. pool: why there is no codec pool, if so. Collective. */
+/* Preflight of a recipe: what can fail later is looked at now, on every rank, and told with what to do; nothing is left behind. Every job
+ * begins with the part that is quick, and asks whether all ranks see the work directory once it is made and locked, so that what a kill
+ * leaves there is found by the next run. PL_ERR_INVALID when a job would fail. pool: why there is no codec pool, if so. Collective. */
+enum check_what { CHECK_ALL, CHECK_QUICKLY, CHECK_WORK_MADE };
 struct check_step {
 	const struct pl_recipe *recipe;
 	const char *const *dirs;         /* corpora, as of steps_corpus_dirs */
 	const char *work, *out, *scratch;   /* out: instead of the recipe's, NULL = none; scratch: NULL = none */
 	uint64_t memory, seed;           /* memory: dedup's, 0 = as there is */
-	bool quick, keep_going, writes;  /* writes: the job will pack */
+	enum check_what what;
+	bool keep_going, writes;         /* writes: the job will pack */
 	const struct pl_err *pool;
 };
 PL_MUST_CHECK enum pl_status step_check(struct tool *t, const struct check_step *s, struct pl_err *err);
