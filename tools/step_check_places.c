@@ -264,8 +264,11 @@ static enum pl_status look_at_outputs(struct check *c, struct pl_err *err)
 	enum pl_status st = PL_OK;
 
 	for (size_t k = 0; k < own.noutputs && st == PL_OK; k++) {
-		struct place p = { NULL, "output.dir or -o", "output", true, c->input_bytes / 50 + (1u << 20), c->input_bytes };
+		struct place p = { NULL, "output.dir or -o", "output", true, 1u << 20, c->input_bytes };
 		pl_recipe_use_output(&own, k);
+		/* Filters and small pictures leave little of the inputs, but not less than this; a total may ask for anything. */
+		if (own.balance.total == 0)
+			p.least += c->input_bytes / 200;
 		p.dir = c->s->out != NULL ? c->s->out : own.output.dir;
 		st = look_at_place(c, &p, true, err);
 		look_at_file_size(c, own.output.shard_size);
@@ -276,7 +279,7 @@ static enum pl_status look_at_outputs(struct check *c, struct pl_err *err)
 enum pl_status check_places(struct check *c, struct pl_err *err)
 {
 	const char *tmp = getenv("TMPDIR");
-	const struct place work = { c->s->work, "output.work or --work", "work", true, c->input_bytes / 500 + (1u << 20), c->input_bytes / 20 };
+	const struct place work = { c->s->work, "output.work or --work", "work", true, c->input_bytes / 5000 + (1u << 20), c->input_bytes / 20 };
 	const struct place scratch = { c->s->scratch, "--scratch", "scratch", false, 0, 0 };
 	/* Pack unpacks what cannot be read at random. */
 	const struct place local = { tmp != NULL && *tmp != '\0' ? tmp : "/tmp", "TMPDIR", "TMPDIR", false,
