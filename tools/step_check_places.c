@@ -3,6 +3,7 @@
  * the same, with room, and with nothing of another job in them. */
 #include "check.h"
 
+#include "libpipe/base/dirlock.h"
 #include "libpipe/base/hash.h"
 #include "libpipe/base/human.h"
 
@@ -94,7 +95,7 @@ static char *leave_token(const char *dir, uint64_t *word)
 	path = pl_path_join(dir, name);
 	*word = pl_hash64(mixed, sizeof(mixed)) | 1;
 	snprintf(text, sizeof(text), "%016llx", (unsigned long long)*word);
-	if (path == NULL || pl_file_replace(path, text, strlen(text), &none) != PL_OK)
+	if (path == NULL || pl_file_write_soon(path, text, strlen(text), &none) != PL_OK)
 		*word = 0;
 	return path;
 }
@@ -210,7 +211,7 @@ static void look_into(struct check *c, const struct place *p, bool data_set)
 	struct pl_err why = { 0 };
 	struct stat sb;
 	json_t *j = NULL;
-	int lock = -1;
+	struct pl_dir_lock lock;
 
 	if (stat(p->dir, &sb) == 0 && !S_ISDIR(sb.st_mode))
 		check_note(c, CHECK_ERROR, p->what, p->dir, "remove it, or choose another name", "is no directory");

@@ -227,7 +227,7 @@ teardown()
 		import fcntl, struct, sys, time
 		f = open(sys.argv[1], "r+")
 		fcntl.fcntl(f, 37, struct.pack("hhqqi", fcntl.F_WRLCK, 0, 0, 0, 0))   # F_OFD_SETLK
-		f.write("elsewhere 12345\n"); f.flush()
+		f.write("elsewhere 12345 - 0 2026-11-22T01:02:03Z 0000000001\n"); f.flush()
 		open("held", "w").close()
 		time.sleep(60)
 	PY

@@ -48,7 +48,7 @@ sys.stdin.read()' "$@"; }
 	expect 3 "'out.work/pairs': $said" -- plait filter -q -w "similarity > 0.3" out.work/pairs
 	expect 3 "'out.work/pairs': $said" -- plait dedup -q out.work/pairs
 	expect 3 "'out': $said" -- plait pack -q -j1 -o out out.work/plan.json
-	expect 3 "'out.work/pairs': $said" -- plait run -q -j1 r.yaml
+	expect 3 "output: 'out' $said" -- plait run -q -j1 r.yaml
 	expect 3 "'out': $said" -- plait verify -q -j1 --repair out
 	[ "$(find out out.work new -type f -exec sha256sum {} + | sort)" = "$before" ]
 	# Reading is no trouble.
