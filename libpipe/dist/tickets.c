@@ -30,6 +30,7 @@ struct pl_tickets {
 	int gone;                 /* other ranks that were told the end, or left */
 	bool no_more;             /* a rank failed: hand out nothing more */
 	bool *waiting;            /* ranks whose request waits for standard input */
+	int nwaiting;
 	struct pl_buf input;      /* lines read; the first `taken` bytes are handed out */
 	size_t taken;
 	enum pl_status input_status;   /* why standard input could not be read to its end */
@@ -171,6 +172,7 @@ static void answer(struct pl_tickets *t, int rank)
 	uint8_t message[sizeof(struct give) + MAX_NAME];
 	struct give g = next_unit(t, &name);
 
+	t->nwaiting += (g.verdict == GIVE_LATER) - t->waiting[rank];
 	t->waiting[rank] = g.verdict == GIVE_LATER;
 	if (g.verdict == GIVE_LATER)
 		return;
@@ -280,9 +282,12 @@ static struct give own_unit(struct pl_tickets *t, const char **name)
 	for (;;) {
 		struct give g;
 		pl_job_serve(t->job);
-		g = next_unit(t, name);
-		if (g.verdict != GIVE_LATER)
-			return g;
+		/* A name that came this moment belongs to a rank that waits for one already. */
+		if (t->nwaiting == 0) {
+			g = next_unit(t, name);
+			if (g.verdict != GIVE_LATER)
+				return g;
+		}
 		pl_job_wait(t->job, &spins);
 	}
 }

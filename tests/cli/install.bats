@@ -4,7 +4,7 @@
 
 load common
 
-tools="plait $(printf 'plait-%s ' ingest resize filter dedup balance pack run verify synth ls cat show stat sql why hash)"
+tools="plait $(printf 'plait-%s ' ingest resize filter dedup balance pack export run verify synth ls cat show stat sql why hash)"
 
 repository() { cd "$BATS_TEST_DIRNAME/../.." && pwd; }
 

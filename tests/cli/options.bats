@@ -4,7 +4,7 @@
 
 load common
 
-tools="ingest resize filter dedup balance pack run verify synth ls cat show stat sql why hash"
+tools="ingest resize filter dedup balance pack export run verify synth ls cat show stat sql why hash"
 
 @test "every tool answers -h and --version on stdout with exit code 0" {
 	local tool
