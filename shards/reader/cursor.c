@@ -5,6 +5,7 @@
 
 #include "libpipe/base/hash.h"
 #include "piece.h"
+#include "room.h"
 
 #define CACHE_DEFAULT ((uint64_t)16 << 20)
 #define GRAIN ((uint64_t)64 << 10)   /* frames of about one size take each other's memory */
@@ -13,7 +14,7 @@ struct held {
 	struct held *next;
 	struct shard_opened *o;
 	uint32_t piece;
-	uint64_t cap;                   /* of bytes */
+	size_t cap;                     /* of bytes */
 	uint8_t *bytes;
 };
 
@@ -56,7 +57,7 @@ static void drop(struct shard_cursor *c, struct held *h)
 {
 	c->held_bytes -= h->cap;
 	shard_set_drop(&c->set, h->o);
-	free(h->bytes);
+	shard_room_free(h->bytes, h->cap);
 	free(h);
 }
 
@@ -77,16 +78,16 @@ void shard_cursor_close(struct shard_cursor *c)
 }
 
 /* Memory for size bytes, *cap of them: the oldest go where there is too much, and leave theirs if it fits. */
-static uint8_t *make_room(struct shard_cursor *c, uint64_t size, uint64_t *cap)
+static uint8_t *make_room(struct shard_cursor *c, uint64_t size, size_t *cap)
 {
 	uint8_t *bytes = NULL;
-	*cap = (size / GRAIN + 1) * GRAIN;
+	*cap = (size_t)((size / GRAIN + 1) * GRAIN);
 	while (c->held && c->held_bytes + *cap > c->cache) {
 		struct held **last = &c->held;
 		while ((*last)->next)
 			last = &(*last)->next;
 		struct held *h = *last;
-		uint64_t has = h->cap;
+		size_t has = h->cap;
 		*last = NULL;
 		if (!bytes && has >= size && has / 2 <= size) {
 			bytes = h->bytes;
@@ -99,13 +100,13 @@ static uint8_t *make_room(struct shard_cursor *c, uint64_t size, uint64_t *cap)
 		}
 	}
 	/* Zeroed, as what a broken frame leaves in it is looked at. */
-	return bytes ? bytes : calloc((size_t)*cap, 1);
+	return bytes ? bytes : shard_room_new(cap);
 }
 
 /* o has a user more, which passes to the piece. */
 static enum pl_status load(struct shard_cursor *c, struct shard_opened *o, uint32_t piece, struct pl_err *err)
 {
-	uint64_t cap;
+	size_t cap;
 	struct held *h = calloc(1, sizeof *h);
 	uint8_t *bytes = make_room(c, o->pieces[piece].size, &cap);
 	int fd = -1;
@@ -123,7 +124,7 @@ static enum pl_status load(struct shard_cursor *c, struct shard_opened *o, uint3
 	}
 	if (status != PL_OK) {
 		free(h);
-		free(bytes);
+		shard_room_free(bytes, cap);
 		return status;
 	}
 	*h = (struct held) { .next = c->held, .o = o, .piece = piece, .cap = cap, .bytes = bytes };

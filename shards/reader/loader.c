@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "loader_impl.h"
+#include "room.h"
 
 #define MEMORY_SHUFFLED ((uint64_t)72 << 20)
 #define MEMORY_PLAIN ((uint64_t)24 << 20)
@@ -171,8 +172,8 @@ void shard_loader_close(struct shard_loader *l)
 	for (size_t b = 0; b < SHARD_BUCKETS; b++)
 		while (l->buckets[b])
 			shard_piece_free(l, l->buckets[b]);
-	while (l->nspare > 0)
-		free(l->spare[--l->nspare].bytes);
+	for (; l->nspare > 0; l->nspare--)
+		shard_room_free(l->spare[l->nspare - 1].bytes, l->spare[l->nspare - 1].cap);
 	shard_scratch_release(&l->own);
 	shard_set_release(&l->set);
 	free(l->threads);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "loader_impl.h"
+#include "room.h"
 
 enum { AT_ONCE = 512 };   /* samples planned in one go, or one batch */
 
@@ -51,7 +52,7 @@ void shard_piece_free(struct shard_loader *l, struct shard_piece *p)
 			l->spare[l->nspare++].cap = p->cap;
 			l->spare_bytes += p->cap;
 		} else {
-			free(p->bytes);
+			shard_room_free(p->bytes, p->cap);
 		}
 	}
 	shard_set_drop(&l->set, p->o);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "loader_impl.h"
+#include "room.h"
 
 /* Frames of about one size take each other's memory. */
 static size_t rounded(size_t size)
@@ -17,7 +18,7 @@ static size_t rounded(size_t size)
 static void drop_spare(struct shard_loader *l, uint32_t i)
 {
 	l->spare_bytes -= l->spare[i].cap;
-	free(l->spare[i].bytes);
+	shard_room_free(l->spare[i].bytes, l->spare[i].cap);
 	l->spare[i] = l->spare[--l->nspare];
 }
 
@@ -37,7 +38,7 @@ static bool take_memory(struct shard_loader *l, struct shard_piece *p, size_t si
 		while (l->nspare && l->in_use + l->spare_bytes + p->cap > l->o.memory)
 			drop_spare(l, 0);
 		/* Zeroed, as what a broken frame leaves in it is looked at. */
-		p->bytes = calloc(p->cap, 1);
+		p->bytes = shard_room_new(&p->cap);
 	}
 	if (!p->bytes)
 		return false;
@@ -51,7 +52,7 @@ static void break_piece(struct shard_loader *l, struct shard_piece *p, enum pl_s
 {
 	if (p->bytes) {
 		l->in_use -= p->cap;
-		free(p->bytes);
+		shard_room_free(p->bytes, p->cap);
 		p->bytes = NULL;
 	}
 	p->err = malloc(sizeof *p->err);

@@ -8,14 +8,15 @@
 
 #include "libpipe/base/file.h"
 #include "libpipe/base/hash.h"
+#include "room.h"
 #include "shards/tar_read.h"
 #include "shards/ustar.h"
 
 void shard_scratch_release(struct shard_scratch *s)
 {
 	(void)ZSTD_freeDCtx(s->dctx);
-	free(s->packed);
-	free(s->part);
+	shard_room_free(s->packed, s->packed_cap);
+	shard_room_free(s->part, s->part_cap);
 	memset(s, 0, sizeof *s);
 }
 
@@ -29,11 +30,12 @@ static bool make_room(uint8_t **p, size_t *cap, size_t want)
 {
 	if (*p && *cap >= want)
 		return true;
-	free(*p);
-	*cap = 0;
-	*p = calloc(want ? want : 1, 1);
-	if (*p)
-		*cap = want;
+	shard_room_free(*p, *cap);
+	/* Frames are of about one size: the next one fits, too. */
+	*cap = want + want / 8 + 1;
+	*p = shard_room_new(cap);
+	if (!*p)
+		*cap = 0;
 	return *p != NULL;
 }
 
