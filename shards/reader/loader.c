@@ -172,6 +172,8 @@ void shard_loader_close(struct shard_loader *l)
 	for (size_t b = 0; b < SHARD_BUCKETS; b++)
 		while (l->buckets[b])
 			shard_piece_free(l, l->buckets[b]);
+	for (size_t i = 0; i < PL_ARRAY_LEN(l->spare_pixels); i++)
+		shard_pixels_free(l->spare_pixels[i]);
 	for (; l->nspare > 0; l->nspare--)
 		shard_room_free(l->spare[l->nspare - 1].bytes, l->spare[l->nspare - 1].cap);
 	shard_scratch_release(&l->own);
@@ -222,6 +224,7 @@ static void give(struct shard_loader *l, struct shard_job *j)
 	if (!l->line)
 		l->line_end = &l->line;
 	j->state = JOB_GIVEN;
+	l->hold = l->o.ahead == 0 && l->pixels_out > 0;
 	l->given++;
 	l->planned_samples -= j->nitems + 1;
 	l->stats.samples += j->batch.n;
@@ -239,6 +242,10 @@ enum pl_status shard_loader_next(struct shard_loader *l, const struct shard_batc
 	*b = NULL;
 	pthread_mutex_lock(&l->lock);
 	struct shard_job *j = NULL;
+	if (l->hold) {
+		l->hold = false;
+		pthread_cond_broadcast(&l->work);
+	}
 	if (l->failed == PL_OK && l->given == l->batches)
 		status = PL_END;
 	else
@@ -282,6 +289,39 @@ void shard_batch_release(struct shard_loader *l, const struct shard_batch *b)
 	if (l->started && shard_loader_has_work(l))
 		pthread_cond_broadcast(&l->work);
 	pthread_mutex_unlock(&l->lock);
+}
+
+uint8_t *shard_batch_take_pixels(struct shard_loader *l, const struct shard_batch *b)
+{
+	struct shard_job *j = (struct shard_job *)(uintptr_t)b;
+	pthread_mutex_lock(&l->lock);
+	uint8_t *pixels = j->batch.pixels ? j->made->pixels : NULL;
+	if (pixels) {
+		j->batch.pixels = NULL;
+		j->made->pixels = NULL;
+		j->made->pixels_cap = 0;
+		l->pixels_out++;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return pixels;
+}
+
+void shard_pixels_return(struct shard_loader *l, uint8_t *pixels)
+{
+	if (!pixels)
+		return;
+	pthread_mutex_lock(&l->lock);
+	l->pixels_out--;
+	l->hold = false;
+	for (size_t i = 0; i < PL_ARRAY_LEN(l->spare_pixels) && pixels; i++)
+		if (!l->spare_pixels[i]) {
+			l->spare_pixels[i] = pixels;
+			pixels = NULL;
+		}
+	if (l->started && shard_loader_has_work(l))
+		pthread_cond_broadcast(&l->work);
+	pthread_mutex_unlock(&l->lock);
+	shard_pixels_free(pixels);
 }
 
 struct shard_loader_stats shard_loader_stats(struct shard_loader *l)

@@ -68,7 +68,7 @@ struct shard_batch {
 	size_t n;                       /* samples here, in the order of their positions */
 	uint64_t skipped;               /* samples of the slice that were lost to damage (SHARD_DAMAGE_SKIP) */
 	const struct shard_batch_sample *samples;
-	/* Pictures, [images][height][width][3] in one piece, owned by the batch; NULL without decoding. image_status: PL_OK, PL_ERR_NOTFOUND (the
+	/* Pictures, [images][height][width][3] in one piece, owned by the batch unless they are taken; NULL without decoding. image_status: PL_OK, PL_ERR_NOTFOUND (the
 	 * sample has no image), or why it could not be decoded; then its pixels are 0. */
 	size_t images;
 	const uint8_t *pixels;
@@ -80,6 +80,13 @@ struct shard_batch {
 PL_MUST_CHECK enum pl_status shard_loader_next(struct shard_loader *l, const struct shard_batch **b, struct pl_err *err);
 /* Give back. b may be NULL. */
 void shard_batch_release(struct shard_loader *l, const struct shard_batch *b);
+/* The pixels of a batch that is not yet released, as the caller's own: they outlive it, and the loader. NULL: it has none. They go back with
+ * shard_pixels_return, from any thread, and a later batch is decoded into them; or with shard_pixels_free, the only way once the loader is
+ * closed. Where two batches' pixels are out and none decodes ahead, the next is begun when some come back or the next is asked
+ * for, so that a loop that holds one batch has memory for two, not three. */
+PL_MUST_CHECK uint8_t *shard_batch_take_pixels(struct shard_loader *l, const struct shard_batch *b);
+void shard_pixels_return(struct shard_loader *l, uint8_t *pixels);   /* NULL works, here and below */
+void shard_pixels_free(uint8_t *pixels);
 
 struct shard_loader_stats {
 	uint64_t samples, images;               /* given out */

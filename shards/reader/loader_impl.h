@@ -38,7 +38,7 @@ struct shard_made {
 	struct shard_batch_sample *samples;
 	struct shard_picture *pictures;
 	enum pl_status *image_status;
-	uint8_t *pixels;
+	uint8_t *pixels;                    /* shard_pixels_new; NULL: taken */
 	size_t samples_cap, pictures_cap, status_cap, pixels_cap;
 };
 
@@ -84,6 +84,9 @@ struct shard_loader {
 	struct shard_job *line, **line_end; /* planned and not yet given out */
 	struct shard_job *idle, *all;
 	struct shard_made *spare_made;
+	uint8_t *spare_pixels[2];           /* came back */
+	uint32_t pixels_out;                /* taken, and not back */
+	bool hold;                          /* begin no batch before some are back */
 	uint64_t planned, given;            /* batches of this worker; also their tickets */
 	uint64_t planned_samples;           /* in the line, and one more for each batch */
 	uint64_t needed_from;               /* no position before this one will be planned */
@@ -112,6 +115,8 @@ void shard_piece_free(struct shard_loader *l, struct shard_piece *p);
 void shard_job_fail(struct shard_job *j, enum pl_status status, const struct pl_err *err);
 struct shard_made *shard_made_take(struct shard_loader *l);   /* NULL: no memory */
 void shard_made_free(struct shard_made *m);                   /* NULL works */
+uint8_t *shard_pixels_new(size_t bytes);                      /* NULL: no memory */
+size_t shard_pixels_cap(const uint8_t *pixels);               /* as many at least */
 /* Is there anything for a thread to do? */
 bool shard_loader_has_work(const struct shard_loader *l);
 /* Remember the first damage that was passed over. */

@@ -192,17 +192,58 @@ static size_t picture_size(const struct shard_loader *l)
 	return (size_t)l->o.image.width * l->o.image.height * 3;
 }
 
-static bool make_pixels(const struct shard_loader *l, struct shard_job *j)
+/* Before the pixels, and as much as keeps them aligned. */
+struct pixels_head { size_t cap; uint8_t fill[64 - sizeof(size_t)]; };
+
+uint8_t *shard_pixels_new(size_t bytes)
+{
+	size_t cap = bytes + sizeof(struct pixels_head);
+	struct pixels_head *head = cap > bytes ? (void *)shard_room_new(&cap) : NULL;
+	if (!head)
+		return NULL;
+	head->cap = cap;
+	return (uint8_t *)(head + 1);
+}
+
+size_t shard_pixels_cap(const uint8_t *pixels)
+{
+	return ((const struct pixels_head *)(const void *)pixels)[-1].cap - sizeof(struct pixels_head);
+}
+
+void shard_pixels_free(uint8_t *pixels)
+{
+	if (pixels)
+		shard_room_free(pixels - sizeof(struct pixels_head), shard_pixels_cap(pixels) + sizeof(struct pixels_head));
+}
+
+/* Pixels that came back, if any; those of a larger batch first. */
+static void take_spare_pixels(struct shard_loader *l, struct shard_made *m)
+{
+	uint8_t **best = NULL;
+	pthread_mutex_lock(&l->lock);
+	for (size_t i = 0; i < PL_ARRAY_LEN(l->spare_pixels) && !m->pixels; i++)
+		if (l->spare_pixels[i] && (!best || shard_pixels_cap(l->spare_pixels[i]) > shard_pixels_cap(*best)))
+			best = &l->spare_pixels[i];
+	if (best) {
+		m->pixels = *best;
+		m->pixels_cap = shard_pixels_cap(*best);
+		*best = NULL;
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+static bool make_pixels(struct shard_loader *l, struct shard_job *j)
 {
 	struct shard_made *m = j->made;
 	size_t one = picture_size(l);
 	if (!find_pictures(l, j) || j->batch.images > SIZE_MAX / one)
 		return false;
 	size_t bytes = j->batch.images * one;
+	take_spare_pixels(l, m);
 	if (bytes > m->pixels_cap || !m->pixels) {
-		free(m->pixels);
-		m->pixels = malloc(bytes ? bytes : 1);
-		m->pixels_cap = m->pixels ? bytes : 0;
+		shard_pixels_free(m->pixels);
+		m->pixels = shard_pixels_new(bytes);
+		m->pixels_cap = m->pixels ? shard_pixels_cap(m->pixels) : 0;
 	}
 	if (!m->pixels)
 		return false;
@@ -273,7 +314,7 @@ void shard_made_free(struct shard_made *m)
 	free(m->samples);
 	free(m->pictures);
 	free(m->image_status);
-	free(m->pixels);
+	shard_pixels_free(m->pixels);
 	free(m);
 }
 
@@ -299,7 +340,7 @@ static struct shard_job *find_job(const struct shard_loader *l, bool only_first)
 	uint64_t last = l->given + (only_first ? 0 : l->o.ahead);
 	for (struct shard_job *j = l->line; j && j->ticket <= last; j = j->next)
 		if ((j->state == JOB_DECODING && j->picture < j->batch.images) ||
-		    (j->state == JOB_PLANNED && l->o.decode != SHARD_DECODE_NONE && shard_job_settled(j)))
+		    (j->state == JOB_PLANNED && l->o.decode != SHARD_DECODE_NONE && !l->hold && shard_job_settled(j)))
 			return j;
 	return NULL;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """plait.Dataset: any sample by number and key, against what tarfile over zstd -dc says."""
+import gc
 import io
 import json
 import multiprocessing
@@ -261,6 +262,22 @@ class TestDecode(unittest.TestCase):
         self.assertIsNone(text[0].pixels)
         again = pickle.loads(pickle.dumps(first))
         self.assertTrue((again[9].pixels == first[9].pixels).all())
+
+    def test_pixels_of_a_batch_stay(self):
+        """They are the reader's own memory: later batches, and the end of the pass, leave them alone."""
+        def batches(threads):
+            return plait.Stream(sets.pairs(), 20, seed=1, threads=threads, batches=True, decode=plait.Decode(64))
+        for threads in (0, 2):
+            kept = [b.pixels for b in batches(threads)]
+            copies = [b.pixels.copy() for b in batches(threads)]
+            self.assertTrue(all((k == c).all() for k, c in zip(kept, copies)))
+            self.assertTrue(all(k.flags.writeable for k in kept))
+            source = iter(batches(threads))
+            early = next(source)
+            del source
+            gc.collect()
+            self.assertTrue((early.pixels == copies[0]).all())
+            self.assertTrue((early[3].pixels == copies[0][3]).all())
 
     def test_lets_go_of_the_interpreter(self):
         """With turns of 1000 s another thread runs only when the one that decodes lets it."""

@@ -289,11 +289,11 @@ MEMORY = """
 import sys, plait
 def kib(name):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
-decode = plait.Decode(64) if sys.argv[2] == "decode" else None
+decode = plait.Decode(224) if sys.argv[2] == "decode" else None
 if decode:
     import numpy
 before = kib("VmRSS")
-s = plait.Stream(sys.argv[1], 128, seed=1, batches=True, decode=decode)
+s = plait.Stream(sys.argv[1], 256, seed=1, batches=True, decode=decode)
 n = sum(len(b) for b in s)
 assert n == len(s.dataset)
 print((kib("VmHWM") - before) / 1024, s.stats()["frame_bytes"] / 2**20)

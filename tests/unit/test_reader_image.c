@@ -289,6 +289,69 @@ static void test_loader(void **state)
 	shard_dataset_close(d);
 }
 
+enum { TAKEN = 4, SIDE = 400 };   /* so large that nothing is decoded ahead */
+
+struct taken { uint8_t *pixels; size_t n; uint64_t first; };
+
+/* Sample i has the colour i in red, where it has a picture. */
+static void check_taken(const struct taken *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		uint64_t number = t->first + i;
+		uint8_t red = number % 3 && number % 10 ? (uint8_t)number : 0;
+		const uint8_t *px = t->pixels + i * SIDE * SIDE * 3;
+		assert_int_equal(px[0], red);
+		assert_int_equal(px[3 * (SIDE * SIDE - 1)], red);
+	}
+}
+
+/* Pixels that are taken stay what they are, whether they come back one batch later or when the loader is gone. */
+static void test_taken_pixels(void **state)
+{
+	struct shard_dataset *d;
+	struct pl_err err;
+	(void)state;
+	write_pictures();
+	ok(shard_dataset_open(&d, in_tmp("p.tar.zst"), &err), &err);
+	for (uint32_t threads = 0; threads < 3; threads++)
+		for (int keep = 0; keep < 2; keep++) {
+			const struct shard_loader_options o = { .batch = SAMPLES / TAKEN, .threads = threads, .shuffle = SHARD_SHUFFLE_NONE,
+				.decode = SHARD_DECODE_FIRST, .image = { .fit = SHARD_FIT_SQUASH, .width = SIDE, .height = SIDE } };
+			struct shard_loader *l;
+			const struct shard_batch *b;
+			struct taken taken[TAKEN];
+			size_t n = 0;
+			ok(shard_loader_open(&l, d, &o, &err), &err);
+			while (shard_loader_next(l, &b, &err) == PL_OK) {
+				assert_true(n < TAKEN);
+				taken[n] = (struct taken) { .n = b->n, .first = b->position };
+				const uint8_t *where = b->pixels;
+				taken[n].pixels = shard_batch_take_pixels(l, b);
+				assert_non_null(taken[n].pixels);
+				assert_ptr_equal(taken[n].pixels, where);
+				assert_null(shard_batch_take_pixels(l, b));
+				shard_batch_release(l, b);
+				n++;
+				for (size_t i = keep ? 0 : n - 1; i < n; i++)
+					check_taken(&taken[i]);
+				if (!keep && n > 1) {
+					check_taken(&taken[n - 2]);
+					shard_pixels_return(l, taken[n - 2].pixels);
+				}
+			}
+			assert_int_equal(n, TAKEN);
+			/* In turns between two buffers, where they come back. */
+			if (!keep)
+				assert_ptr_equal(taken[0].pixels, taken[2].pixels);
+			shard_loader_close(l);
+			for (size_t i = keep ? 0 : n - 1; i < n; i++) {
+				check_taken(&taken[i]);
+				shard_pixels_free(taken[i].pixels);
+			}
+		}
+	shard_dataset_close(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +360,7 @@ int main(void)
 		cmocka_unit_test(test_turned),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test_setup_teardown(test_loader, make_tmp_dir, remove_tmp_dir),
+		cmocka_unit_test_setup_teardown(test_taken_pixels, make_tmp_dir, remove_tmp_dir),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,15 +8,32 @@
 
 #include "ext.h"
 
+/* What outlives the loader for those that have pixels of it: where they go back to, while it is there. */
+struct home {
+	struct shard_loader *l;     /* NULL: closed */
+	int pid;
+	unsigned users;
+};
+/* Pixels of a batch, the reader's own memory. NumPy makes an array of it, which keeps it. */
+struct ext_pixels {
+	PyObject_HEAD
+	struct home *home;
+	uint8_t *data;
+	size_t images;
+	unsigned height, width;
+};
 struct ext_loader {
 	PyObject_HEAD
 	struct shard_loader *l;
+	struct home *home;
 	struct ext_dataset *dataset;
 	struct shard_loader_options options;
 	int pid;
 	bool leave_images;
 	bool busy;                  /* one thread at a time */
 };
+
+static PyTypeObject *pixels_type;   /* made only here: it is not in the module */
 
 static bool usable(const struct ext_loader *self)
 {
@@ -49,23 +66,49 @@ static PyObject *batch_samples(const struct ext_loader *self, const struct shard
 	return list;
 }
 
-/* The batch's pixels and the status of each image, copied: a batch that stays holds its frames. */
+static void leave_home(struct home *home)
+{
+	if (home && --home->users == 0)
+		PyMem_Free(home);
+}
+
+static void pixels_dealloc(PyObject *object)
+{
+	struct ext_pixels *self = (struct ext_pixels *)object;
+	PyTypeObject *type = Py_TYPE(object);
+	if (self->home && self->home->l && self->home->pid == (int)getpid())
+		shard_pixels_return(self->home->l, self->data);
+	else
+		shard_pixels_free(self->data);
+	leave_home(self->home);
+	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+	Py_DECREF(type);
+}
+
+static PyObject *pixels_interface(PyObject *object, void *unused)
+{
+	const struct ext_pixels *self = (const struct ext_pixels *)object;
+	(void)unused;
+	return Py_BuildValue("{s:i,s:(nIIi),s:s,s:(NO)}", "version", 3, "shape", (Py_ssize_t)self->images, self->height, self->width, 3,
+	    "typestr", "|u1", "data", PyLong_FromVoidPtr(self->data), Py_False);
+}
+
+/* The batch's pixels, taken from it, and the status of each image. */
 static PyObject *batch_pixels(const struct ext_loader *self, const struct shard_batch *b, PyObject **statuses)
 {
-	const struct shard_image_options *o = &self->options.image;
-	size_t size = b->images * o->width * o->height * 3;
-	PyObject *out = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)size);
-	char *dst = out ? PyByteArray_AsString(out) : NULL;
-	*statuses = dst ? PyList_New((Py_ssize_t)b->images) : NULL;
+	PyObject *out = ((allocfunc)PyType_GetSlot(pixels_type, Py_tp_alloc))(pixels_type, 0);
+	*statuses = out ? PyList_New((Py_ssize_t)b->images) : NULL;
 	if (!*statuses) {
 		Py_XDECREF(out);
 		return NULL;
 	}
-	if (size > 0) {
-		Py_BEGIN_ALLOW_THREADS
-		memcpy(dst, b->pixels, size);
-		Py_END_ALLOW_THREADS
-	}
+	struct ext_pixels *pixels = (struct ext_pixels *)out;
+	pixels->images = b->images;
+	pixels->width = self->options.image.width;
+	pixels->height = self->options.image.height;
+	pixels->data = shard_batch_take_pixels(self->l, b);
+	pixels->home = self->home;
+	self->home->users++;
 	for (size_t i = 0; i < b->images; i++)
 		if (PyList_SetItem(*statuses, (Py_ssize_t)i, PyLong_FromLong((long)b->image_status[i])) != 0) {
 			Py_DECREF(out);
@@ -125,6 +168,8 @@ static void stop(struct ext_loader *self)
 {
 	struct shard_loader *l = self->l;
 	self->l = NULL;
+	if (self->home)
+		self->home->l = NULL;
 	if (l && self->pid == (int)getpid())
 		shard_loader_close(l);
 }
@@ -217,14 +262,22 @@ static int loader_init(PyObject *object, PyObject *args, PyObject *kwargs)
 	enum pl_status status;
 	if (self->dataset || !parse_options(self, args, kwargs, &dataset))
 		return -1;
+	self->home = PyMem_Calloc(1, sizeof *self->home);
+	if (!self->home) {
+		PyErr_NoMemory();
+		return -1;
+	}
 	self->pid = (int)getpid();
+	*self->home = (struct home){ .pid = self->pid, .users = 1 };
 	Py_INCREF(dataset);
 	self->dataset = (struct ext_dataset *)dataset;
 	Py_BEGIN_ALLOW_THREADS
 	status = shard_loader_open(&self->l, self->dataset->d, &self->options, &err);
 	Py_END_ALLOW_THREADS
-	if (status == PL_OK)
+	if (status == PL_OK) {
+		self->home->l = self->l;
 		return 0;
+	}
 	self->l = NULL;
 	ext_raise(status, &err, PyExc_FileNotFoundError);
 	return -1;
@@ -235,6 +288,7 @@ static void loader_dealloc(PyObject *object)
 	struct ext_loader *self = (struct ext_loader *)object;
 	PyTypeObject *type = Py_TYPE(object);
 	stop(self);
+	leave_home(self->home);
 	Py_XDECREF(self->dataset);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
 	Py_DECREF(type);
@@ -258,8 +312,23 @@ static PyType_Slot loader_slots[] = {
 };
 static PyType_Spec loader_spec = { "plait._plait.Loader", sizeof(struct ext_loader), 0, Py_TPFLAGS_DEFAULT, loader_slots };
 
+static PyGetSetDef pixels_members[] = {
+	{ "__array_interface__", pixels_interface, NULL, "for numpy.asarray", NULL },
+	{ NULL, NULL, NULL, NULL, NULL }
+};
+static PyType_Slot pixels_slots[] = {
+	{ Py_tp_doc, "Pixels of a batch: [images, height, width, 3]." },
+	{ Py_tp_dealloc, pixels_dealloc },
+	{ Py_tp_getset, pixels_members },
+	{ 0, NULL }
+};
+static PyType_Spec pixels_spec = { "plait._plait.Pixels", sizeof(struct ext_pixels), 0, Py_TPFLAGS_DEFAULT, pixels_slots };
+
 int ext_add_loader(PyObject *module)
 {
+	pixels_type = (PyTypeObject *)PyType_FromSpec(&pixels_spec);
+	if (!pixels_type)
+		return -1;
 	PyObject *type = PyType_FromSpec(&loader_spec);
 	return type ? PyModule_AddObject(module, "Loader", type) : -1;
 }

@@ -59,9 +59,7 @@ class Decode:
         names = ("fit", "width", "height", "filter", "scale", "max_pixels")
         return dict(zip(names, self._arguments()), decode=_IMAGES[self.images], leave_images=not self.keep_bytes)
 
-    def _array(self, pixels: Any, shape: Tuple[int, ...]) -> Any:
-        import numpy
-        array = numpy.frombuffer(pixels, numpy.uint8).reshape(shape)
+    def _array(self, array: Any) -> Any:
         if not self.tensors:
             return array
         import torch
@@ -70,5 +68,6 @@ class Decode:
 
 def decode_image(data: bytes, decode: Decode = Decode(fit="none")) -> Any:
     """One encoded image as an array ``[height, width, 3]``. Releases the interpreter's lock: threads decode at the same time."""
+    import numpy
     pixels, width, height = _plait.decode(bytes(data), *decode._arguments())
-    return decode._array(pixels, (height, width, 3))
+    return decode._array(numpy.frombuffer(pixels, numpy.uint8).reshape((height, width, 3)))

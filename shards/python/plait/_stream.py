@@ -309,7 +309,7 @@ class _Pass:
 
     def _attach(self, batch: Batch, pixels: Any, statuses: List[int], decode: Decode) -> None:
         import numpy
-        batch.pixels = decode._array(pixels, (len(statuses),) + decode.shape + (3,))
+        batch.pixels = decode._array(numpy.asarray(pixels))
         batch.ok = numpy.array([s == _OK for s in statuses], bool)
         batch.sample_of = numpy.zeros(len(statuses), numpy.int64)
         first_only = decode.images == "first"
