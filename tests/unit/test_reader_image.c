@@ -3,6 +3,7 @@
 #include "reader_test.h"
 
 #include <math.h>
+#include <time.h>
 
 #include "libpipe/img/image.h"
 #include "libpipe/img/resize.h"
@@ -335,6 +336,8 @@ static void test_taken_pixels(void **state)
 				for (size_t i = keep ? 0 : n - 1; i < n; i++)
 					check_taken(&taken[i]);
 				if (!keep && n > 1) {
+					/* Time for a thread to begin the next batch elsewhere, if it did not wait. */
+					(void)nanosleep(&(struct timespec) { .tv_nsec = 20000000 }, NULL);
 					check_taken(&taken[n - 2]);
 					shard_pixels_return(l, taken[n - 2].pixels);
 				}
