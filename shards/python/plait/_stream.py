@@ -274,17 +274,20 @@ class _Pass:
         self._workers = workers
         # A worker's own state begins at its own next batch; any other at a batch that worker 0 takes.
         first = 0 if start["own"] else worker
-        self._position = min(start["position"] + first * self._size, self._end)
-        self._skip = start["offset"] if first == 0 else 0
-        self._offset = self._skip
+        self._position = min(start["position"] + first * self._size, self._end)     # of the batch under way
+        self._next_position = self._position
+        self._skip = start["offset"] if first == 0 else 0     # samples of the next batch
         self._loader: Any = None
         self._lock = threading.Lock()
-        self._samples: List[Sample] = []
-        self._next_position = self._position
+        self._samples: List[Sample] = []     # of the batch under way, what is left of them, the last one first
+        self._of = 0                         # how many they were
         self._begin = (min(start["position"], self._end), first, workers)
 
     def place(self) -> Tuple[int, int, Optional[List[int]]]:
-        return self._position, self._offset, self._worker
+        left = len(self._samples)
+        if left:
+            return self._position, self._of - left, self._worker
+        return self._next_position, self._skip, self._worker
 
     def stats(self) -> Dict[str, int]:
         return {} if self._loader is None else self._loader.stats()
@@ -304,6 +307,7 @@ class _Pass:
         if decode is not None:
             self._attach(batch, pixels, statuses, decode)
         # Where this worker goes on once the batch is done.
+        self._position = self._next_position
         self._next_position = min(position + self._workers * self._size, self._end)
         return batch
 
@@ -329,27 +333,31 @@ class _Pass:
         return self
 
     def __next__(self) -> Any:
+        # The lock is for what takes several steps. Where batches are given, there are no samples left.
+        try:
+            return self._samples.pop()
+        except IndexError:
+            pass
         with self._lock:
             return self._next_batch() if self._stream.batches else self._next_sample()
 
     def _next_batch(self) -> Batch:
         batch = self._fetch()
-        self._position = self._next_position
+        self._skip = 0
         return batch
 
     def _next_sample(self) -> Sample:
-        while not self._samples:
-            self._samples = self._fetch().samples[self._skip:]
-            self._samples.reverse()
-            self._offset, self._skip = self._skip, 0
-            if not self._samples:
-                self._position, self._offset = self._next_position, 0
-        sample = self._samples.pop()
-        if self._samples:
-            self._offset += 1
-        else:
-            self._position, self._offset = self._next_position, 0
-        return sample
+        # Another thread may have fetched a batch meanwhile, and others may empty it.
+        while True:
+            try:
+                return self._samples.pop()
+            except IndexError:
+                pass
+            samples = self._fetch().samples
+            self._of = len(samples)
+            left = samples[self._skip:]
+            left.reverse()
+            self._skip, self._samples = 0, left
 
 
 def _states(found: Any) -> Iterator[Dict[str, Any]]:
