@@ -37,14 +37,16 @@ struct repair {
 	ZSTD_DCtx *dctx;
 };
 
+/* Room for want bytes; what was there is forgotten. */
 static enum pl_status grow(uint8_t **p, size_t *cap, size_t want, struct pl_err *err)
 {
-	if (want <= *cap)
+	if (*p && want <= *cap)
 		return PL_OK;
-	uint8_t *bigger = realloc(*p, want);
-	if (!bigger)
+	free(*p);
+	*cap = 0;
+	*p = malloc(want ? want : 1);
+	if (!*p)
 		return pl_fail_nomem(err);
-	*p = bigger;
 	*cap = want;
 	return PL_OK;
 }
@@ -137,10 +139,10 @@ static enum pl_status take_frame(struct repair *r, size_t csize, bool last, stru
 	unsigned long long dsize = ZSTD_getFrameContentSize(r->packed, csize);
 	uint64_t from = r->walk.n;
 	struct pl_err why;
-	if (dsize == ZSTD_CONTENTSIZE_ERROR || dsize == ZSTD_CONTENTSIZE_UNKNOWN || dsize > SHARD_FRAME_MAX ||
+	if (dsize == ZSTD_CONTENTSIZE_ERROR || dsize == ZSTD_CONTENTSIZE_UNKNOWN || dsize == 0 || dsize > SHARD_FRAME_MAX ||
 	    dsize > (csize / 4 + 1) * (128ull << 10) || !(r->packed[4] & 4))
 		return lost(r, "it is not one zstd frame with size and checksum", err);
-	enum pl_status status = grow(&r->raw, &r->raw_cap, dsize ? (size_t)dsize : 1, err);
+	enum pl_status status = grow(&r->raw, &r->raw_cap, (size_t)dsize, err);
 	if (status != PL_OK)
 		return status;
 	size_t got = ZSTD_decompressDCtx(r->dctx, r->raw, (size_t)dsize, r->packed, csize);
@@ -179,6 +181,7 @@ static enum pl_status walk_frames(struct repair *r, struct pl_err *err)
 		if (status == PL_OK)
 			status = take_frame(r, csize, !more, err);
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): shard_repair frees what r holds */
 	return status == PL_OK ? shard_tables_encode(r->entries, r->n, r->frames, r->nframes, &r->tables, err) : status;
 }
 

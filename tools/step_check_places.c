@@ -180,7 +180,7 @@ static void look_for_room(struct check *c, const struct place *p)
 		if (v.f_files > 0 && v.f_favail < 1000 + 8 * c->input_files)
 			check_note(c, CHECK_ERROR, "space", p->dir, "ask for more, or choose another file system",
 			    "has %llu file names left, and some %llu files will be written", (unsigned long long)v.f_favail,
-			    (unsigned long long)(1000 + 8 * c->input_files));
+			    1000 + 8 * (unsigned long long)c->input_files);
 	}
 	free(dir);
 }

@@ -287,10 +287,12 @@ static uint64_t resident(void)
 {
 	unsigned long long pages = 0;
 	FILE *f = fopen("/proc/self/statm", "re");
+	char line[128], *second;
 
+	/* Pages of the address space, then those that are resident. */
 	if (f != NULL) {
-		if (fscanf(f, "%*u %llu", &pages) != 1)
-			pages = 0;
+		if (fgets(line, sizeof(line), f) != NULL && (second = strchr(line, ' ')) != NULL)
+			pages = strtoull(second, NULL, 10);
 		fclose(f);
 	}
 	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);

@@ -251,7 +251,7 @@ static void share_masks(const struct pl_cover_block *b, uint64_t *mask)
 
 	for (unsigned k = 0; k < b->rank; k++) {
 		unsigned width = (b->width + k) / b->rank;
-		mask[k] = (width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << width) - 1) << from;
+		mask[k] = (width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << width) - 1) << (from & 63);
 		from += width;
 	}
 }

@@ -154,6 +154,7 @@ static void take(struct pl_grouping *g, uint32_t row, uint32_t first, uint32_t h
 		} \
 		return row; \
 	} \
+	/* NOLINTNEXTLINE(bugprone-macro-parentheses): an attribute */ \
 	target static uint32_t name##_narrow(struct pl_grouping *g, uint32_t row, uint32_t stop, uint32_t last) \
 	{ \
 		const uint32_t *rest = g->b->rest; \

@@ -454,7 +454,7 @@ enum pl_status pl_job_gather(struct pl_job *job, const void *mine, uint64_t len,
 		}
 	}
 	all->len = total;
-	if (lengths != NULL) {
+	if (copy != NULL) {
 		memcpy(copy, lens, (size_t)job->size * sizeof(*copy));
 		*lengths = copy;
 	}
