@@ -256,7 +256,7 @@ def kill_one(drill, where, ranks, length):
     time.sleep(moment)
     mine = descendants(job.pid) if ranks > 1 else [job.pid] + descendants(job.pid)
     tools = {"rank": [], "worker": [], "nursery": []}
-    for pid in mine:
+    for pid in filter(lives, mine):
         name, above = name_of(pid), name_of(parent_of(pid))
         if name == "plait-run" and above != "plait-run":
             tools["rank"].append(pid)
@@ -298,6 +298,8 @@ def drill_kills(drill):
             where = drill.place(160, 4)
         ranks = drill.random.choice([1, 2, 3])
         victim, code = kill_one(drill, where, ranks, drill.length)
+        if victim == "rank" and code == 0:   # it had done its work
+            victim = None
         if victim:
             kills[victim] += 1
             ends["went on" if code == 0 else "ended"] += 1
