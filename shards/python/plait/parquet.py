@@ -16,8 +16,13 @@ import os
 import sys
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ImportError as missing:
+    if __name__ == "__main__":
+        sys.exit("plait.parquet: error: needs pyarrow: pip install pyarrow")
+    raise ImportError("plait.parquet needs pyarrow: pip install pyarrow") from missing
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 FEATURES = {"images": {"feature": {"_type": "Image"}, "_type": "Sequence"},
