@@ -190,7 +190,9 @@ warns()     # the same for what does not stop a job
 }
 
 @test "18: copies of a program that do not see each other" {
-	expect 2 "MPI sees one rank" "mpirun" -- env OMPI_COMM_WORLD_SIZE=2 SLURM_STEP_NUM_TASKS=2 plait run -j1 --check r.yaml
+	# Open MPI leaks; scripts/check tells the leak checker for what mpirun starts, and this is not.
+	expect 2 "MPI sees one rank" "mpirun" -- env OMPI_COMM_WORLD_SIZE=2 SLURM_STEP_NUM_TASKS=2 \
+	    ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" plait run -j1 --check r.yaml
 	nothing_made
 }
 

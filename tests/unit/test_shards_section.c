@@ -136,7 +136,7 @@ static void test_own(void **state)
 		struct shard_writer *w;
 		struct shard_written written;
 		struct pl_err err;
-		char image[30000], key[8];
+		char image[30000], key[16];
 		ok(shard_writer_open(&w, in_tmp("own"), &o, &err), &err);
 		for (int i = 0; i < SAMPLES; i++) {
 			memset(image, 'a' + i, sizeof image);
