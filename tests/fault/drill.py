@@ -176,12 +176,14 @@ class Drill:
         is there and says --force, with that."""
         again = self.job(1) + ["--report", "report.json"]
         last = self.run(where, again)
-        if force and last.code == 3 and "--force" in last.err:
+        forced = force and last.code == 3 and "--force" in last.err
+        if forced:
             last = self.run(where, again + ["--force"])
         if last.code != 0:
             raise Broken(f"the rerun failed with {last.code}: {last.err[-600:]}")
         self.check_same(where)
         self.check_account(where)
+        return forced
 
     def check_message(self, outcome, what):
         if outcome.code not in DOCUMENTED:
@@ -493,7 +495,8 @@ def drill_removed(drill):
         end = end_of(job, "the output directory removed")
         drill.check_message(end, f"'{gone}' removed")
         outcomes["too late to matter" if end.code == 0 else f"exit {end.code}"] += 1
-        drill.complete(where, force=True)   # shards that were written after the records of the others were gone are not taken for ours
+        if drill.complete(where, force=True):   # shards that were written after the records of the others were gone are not taken for ours
+            outcomes["rerun wanted --force"] += 1
         shutil.rmtree(where)
     drill.row("output directory, work directory or a corpus removed", runs, outcomes, "reruns: bytes equal")
 
