@@ -5,6 +5,7 @@
 #include "fetch.h"
 
 #include "fetch_files.h"
+#include "ingest_file.h"
 #include "image_index.h"
 #include "image_json.h"
 #include "libpipe/base/hash.h"
@@ -127,20 +128,11 @@ static enum pl_status changed(
 static enum pl_status read_range(
     struct shard_bytes *b, uint64_t offset, uint64_t length, struct pl_buf *buf, struct pl_err *err)
 {
-	enum pl_status st;
-
 	pl_buf_clear(buf);
 	if (length > PL_SAMPLE_MAX)
 		return pl_fail(err, PL_ERR_LIMIT, PL_SEV_ITEM, NULL, "the sample has %llu bytes",
 		    (unsigned long long)length);
-	st = pl_buf_reserve(buf, (size_t)length, err);
-	if (st == PL_OK)
-		st = shard_bytes_read(b, offset, buf->data, (size_t)length, err);
-	if (st == PL_OK) {
-		buf->len = (size_t)length;
-		buf->data[buf->len] = '\0';
-	}
-	return st;
+	return pl_ingest_range(b, offset, length, buf, err);
 }
 
 static bool key_fits(const char *key, const struct pl_sample_row *row)
