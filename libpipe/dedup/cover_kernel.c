@@ -16,6 +16,11 @@
 #define HAVE_X86 0
 #endif
 
+enum {
+	LINE = 8,      /* words of a line of the cache */
+	AHEAD = 256    /* words that are fetched ahead of a pass over them */
+};
+
 /* ---- the permutation ---- */
 
 /* Neighbouring bits of a perceptual hash are neighbouring frequencies and go together; shuffled, every block
@@ -149,13 +154,28 @@ __attribute__((target("bmi2"))) static void count_bmi2(const uint64_t *words, si
 		count[_pext_u64(words[i], part)]++;
 }
 
+__attribute__((target("bmi2"))) static inline void spread_one(uint64_t word, uint64_t part, uint64_t rest, uint32_t index, uint32_t *at,
+    uint64_t *pool)
+{
+	uint32_t to = at[_pext_u64(word, part)]++;
+
+	__builtin_prefetch(pool + to + LINE, 1);
+	pool[to] = _pext_u64(word, rest) << 32 | index;
+}
+
 __attribute__((target("bmi2"))) static void spread_bmi2(const uint64_t *words, size_t n, uint64_t part, uint64_t rest, uint32_t first,
     uint32_t *at, uint64_t *pool)
 {
-	for (size_t i = 0; i < n; i++) {
-		uint32_t to = at[_pext_u64(words[i], part)]++;
-		pool[to] = _pext_u64(words[i], rest) << 32 | (uint32_t)(first + (uint32_t)i);
+	size_t i = 0;
+
+	for (; i + LINE <= n; i += LINE) {
+		__builtin_prefetch(words + i + AHEAD);
+#pragma GCC unroll 8
+		for (unsigned k = 0; k < LINE; k++)
+			spread_one(words[i + k], part, rest, (uint32_t)(first + i + k), at, pool);
 	}
+	for (; i < n; i++)
+		spread_one(words[i], part, rest, (uint32_t)(first + i), at, pool);
 }
 
 /* The rows of byte_table, a register each. */

@@ -49,10 +49,8 @@ enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t entri
 
 static void free_part(struct pl_scratch *s)
 {
-	free(s->buckets.rest);
-	free(s->buckets.index);
+	free(s->buckets.entry);
 	free(s->buckets.end);
-	free(s->buckets.wide);
 	s->buckets = (struct pl_buckets){0};
 	s->cap = 0;
 }
@@ -84,11 +82,9 @@ enum pl_status pl_scratch_fit(struct pl_scratch *s, uint32_t n, struct pl_err *e
 	if (cap < n)
 		cap = n;
 	free_part(s);
-	b->rest = calloc(pl_group_places(cap), sizeof(*b->rest));
-	b->index = malloc(pl_group_places(cap) * sizeof(*b->index));
+	b->entry = calloc(pl_group_places(cap), sizeof(*b->entry));   /* what lies behind a bucket is looked at */
 	b->end = malloc(pl_group_buckets(cap) * sizeof(*b->end));
-	b->wide = malloc((cap / PL_GROUP_ROW + 1) * sizeof(*b->wide));
-	if (!b->rest || !b->index || !b->end || !b->wide) {
+	if (!b->entry || !b->end) {
 		free_part(s);
 		return pl_fail_nomem(err);
 	}

@@ -20,6 +20,7 @@ struct run {
 	struct pl_err *err;
 	uint32_t mask, at;              /* the mask at hand; its place in the family */
 	uint32_t same;                  /* the bits of entries that agree under it */
+	struct pl_grouping grouping[PL_FAMILY_MASKS];
 };
 
 /* Room for n members. */
@@ -137,14 +138,40 @@ static enum pl_status join_members(struct run *r, uint32_t share, uint32_t share
 
 /* ---- grouping a part ---- */
 
+static void look_at_candidates(struct pl_grouping *g)
+{
+	struct run *r = g->ctx;
+
+	r->p->s.ncandidates[r->at] = g->n;
+	g->n = 0;
+	if (g->st == PL_OK)
+		g->st = verify(r);
+	if (g->st == PL_OK)
+		g->st = poll(r);
+}
+
+static void join_dense(struct pl_grouping *g, const uint64_t *entries, uint32_t n)
+{
+	struct run *r = g->ctx;
+	struct pl_scratch *s = &r->p->s;
+
+	g->st = fit_members(s, n, r->err);
+	if (g->st != PL_OK)
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		s->member[i] = (uint32_t)entries[i];
+	s->nmember = n;
+	g->st = join_members(r, 0, 1);
+}
+
 /* What entries tell of the masks below the one at hand spares a look at the hashes. */
-static struct pl_grouping grouping(const struct run *r)
+static struct pl_grouping grouping(struct run *r)
 {
 	const struct pl_cover *cover = &r->p->cover;
 	const struct pl_cover_block *b = &cover->block[r->spread.block];
 	const struct pl_family *f = r->spread.family;
 	struct pl_grouping g = {.b = &r->p->s.buckets, .same = r->same, .rank = b->rank, .fixed = r->fixed,
-	    .out = r->p->s.candidate[r->at], .n = r->p->s.ncandidates[r->at], .room = PL_JOIN_CANDIDATES};
+	    .out = r->p->s.candidate[r->at], .room = PL_JOIN_CANDIDATES, .full = look_at_candidates, .dense = join_dense, .ctx = r};
 
 	for (uint32_t m = b->first; m < r->mask && g.nlower < PL_GROUP_LOWER; m++) {
 		if ((cover->mask[m] & ~(f->part | f->rest)) == 0)
@@ -153,53 +180,17 @@ static struct pl_grouping grouping(const struct run *r)
 	return g;
 }
 
-static enum pl_status join_rows(struct run *r, struct pl_grouping *g, pl_group_fn *compare, uint32_t row, uint32_t stop,
-    uint32_t last)
-{
-	struct pl_scratch *s = &r->p->s;
-	enum pl_status st = PL_OK;
-
-	while (row < stop && st == PL_OK) {
-		row = compare(g, row, stop, last);
-		if (g->n > g->room - 4 * PL_GROUP_LARGE) {
-			s->ncandidates[r->at] = g->n;
-			st = verify(r);
-			g->n = 0;
-		}
-	}
-	s->ncandidates[r->at] = g->n;
-	return st;
-}
-
-static enum pl_status join_large(struct run *r, uint32_t start, uint32_t end)
-{
-	struct pl_scratch *s = &r->p->s;
-	enum pl_status st = fit_members(s, end - start, r->err);
-
-	if (st != PL_OK)
-		return st;
-	s->nmember = end - start;
-	memcpy(s->member, s->buckets.index + start, s->nmember * sizeof(*s->member));
-	return join_members(r, 0, 1);
-}
-
-/* The pairs of a part under the mask at hand: narrow buckets in one go, wide ones each by itself. */
+/* The pairs of a part under the mask at hand. */
 static enum pl_status group_part(struct run *r, const uint64_t *entries, uint32_t n)
 {
-	struct pl_buckets *b = &r->p->s.buckets;
-	struct pl_grouping g = grouping(r);
-	uint32_t row = 0;
-	enum pl_status st = PL_OK;
+	struct pl_scratch *s = &r->p->s;
+	struct pl_grouping *g = &r->grouping[r->at];
 
-	pl_group_sort(b, r->same, entries, n, r->p->group.extract);
-	for (uint32_t i = 0; i < b->nwide && st == PL_OK; i++) {
-		uint32_t start = b->wide[i] > 0 ? b->end[b->wide[i] - 1] : 0, end = b->end[b->wide[i]];
-		st = join_rows(r, &g, r->p->group.narrow, row, start, 0);
-		if (st == PL_OK)
-			st = end - start > PL_GROUP_LARGE ? join_large(r, start, end) : join_rows(r, &g, r->p->group.wide, start, end, end);
-		row = end;
-	}
-	return st == PL_OK ? join_rows(r, &g, r->p->group.narrow, row, n, 0) : st;
+	pl_group_sort(&s->buckets, r->same, entries, n, r->p->group.extract);
+	g->n = s->ncandidates[r->at];
+	r->p->group.compare(g);
+	s->ncandidates[r->at] = g->n;
+	return g->st;
 }
 
 /* How many of a part agree under the mask, and how many pairs of them are not fixed. */
@@ -319,8 +310,13 @@ enum pl_status pl_join_range(struct pl_join_plan *p, const struct pl_family *fam
     struct pl_err *err)
 {
 	struct run r = begin(p, family, out, err);
-	enum pl_status st = join_range(&r, p->range_bits, range);
+	enum pl_status st;
 
+	for (uint32_t k = 0; k < family->n; k++) {
+		take_mask(&r, k);
+		r.grouping[k] = grouping(&r);
+	}
+	st = join_range(&r, p->range_bits, range);
 	for (uint32_t k = 0; k < family->n && st == PL_OK; k++) {
 		take_mask(&r, k);
 		st = verify(&r);
