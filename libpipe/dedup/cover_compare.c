@@ -321,11 +321,11 @@ AVX512 static uint64_t avx512_cross(const uint64_t *rows, uint32_t n, const uint
 		c[v] = sixteen(e + (size_t)v * ROW);
 		least[v] = _mm512_set1_epi32(32);
 	}
-	for (uint32_t i = 0; i < n; i++) {
-		__m512i w = _mm512_set1_epi32((int)bits_of(rows + i));
+	for (uint32_t i = 0; i < n; i += 2) {
+		__m512i w = _mm512_set1_epi32((int)bits_of(rows + i)), x = _mm512_set1_epi32((int)bits_of(rows + i + 1));
 #pragma GCC unroll 4
 		for (unsigned v = 0; v < BLOCK / ROW; v++)
-			least[v] = less(least[v], c[v], w);
+			least[v] = less(less(least[v], c[v], w), c[v], x);
 	}
 	return below(least, BLOCK / ROW, rank);
 }

@@ -16,7 +16,7 @@ enum {
 	LOAD = 8,               /* entries of a bucket, at most and if they are even */
 	LINE = 8,               /* entries of a line of the cache */
 	ROOMY = 3 << 14,        /* up to so many entries buckets have room to spare, and none is counted before */
-	SPARE = 10              /* places per entry that this takes, at most: see stride_for, of four entries to a bucket */
+	SPARE = 10              /* places per entry that this takes, at most: see pl_group_stride, of four entries to a bucket */
 };
 
 static unsigned bucket_bits(uint32_t n)
@@ -39,15 +39,13 @@ size_t pl_group_places(uint32_t n)
 	return (size_t)(n < ROOMY ? n : ROOMY) * SPARE + n + PL_GROUP_BLOCK;
 }
 
-/* Room for a bucket of so many entries in the mean and four deviations more; an odd number of lines, or buckets would share
- * their places of the cache. */
-static uint32_t stride_for(uint32_t mean)
+uint32_t pl_group_stride(uint32_t mean, uint32_t deviations)
 {
 	uint32_t root = 1;
 
 	while (root * root < mean)
 		root++;
-	return ((mean + 4 * root + 2 * LINE) / LINE | 1u) * LINE;
+	return ((mean + deviations * root + 2 * LINE) / LINE | 1u) * LINE;
 }
 
 /* The ways to deal differ in BUCKET: the bucket of an entry by its bits under `same`, one of 2^bits. */
@@ -56,7 +54,7 @@ static uint32_t stride_for(uint32_t mean)
 	target static bool name##_roomy(struct pl_buckets *b, uint32_t same, unsigned bits, const uint64_t *entries, uint32_t n) \
 	{ \
 		uint64_t *entry = b->entry; \
-		uint32_t *end = b->end, stride = stride_for(n >> bits), over = 0; \
+		uint32_t *end = b->end, stride = pl_group_stride(n >> bits, 4), over = 0; \
 		for (uint32_t k = 0; k < 1u << bits; k++) \
 			end[k] = k * stride; \
 		uint32_t i = 0; \

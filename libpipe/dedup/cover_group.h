@@ -38,6 +38,9 @@ struct pl_grouping {
 /* Places for n entries; buckets of n entries. */
 size_t pl_group_places(uint32_t n);
 size_t pl_group_buckets(uint32_t n);
+/* Room for a bucket of so many entries in the mean and some deviations more; an odd number of lines, or buckets would share their
+ * places of the cache. */
+uint32_t pl_group_stride(uint32_t mean, uint32_t deviations);
 /* Deal entries to buckets by their bits under `same`; extract: in the way that a processor has to have (pl_group_kernel). */
 void pl_group_sort(struct pl_buckets *b, uint32_t same, const uint64_t *entries, uint32_t n, bool extract);
 

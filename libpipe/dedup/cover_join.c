@@ -137,7 +137,7 @@ static enum pl_status find_hot(struct pl_join_plan *p, struct pl_err *err)
 
 static enum pl_status fit_memory(struct pl_join_plan *p, uint64_t memory, struct pl_err *err)
 {
-	uint64_t entries = p->join.n, words = (uint64_t)p->join.n * sizeof(uint64_t), bytes;
+	uint64_t entries = p->join.n, words = (uint64_t)p->join.n * sizeof(uint64_t), bytes, places;
 	bool keep_words;
 
 	for (;; p->range_bits++) {
@@ -153,8 +153,12 @@ static enum pl_status fit_memory(struct pl_join_plan *p, uint64_t memory, struct
 	}
 	p->part_bits = pl_join_part_bits(p->join.n >> p->range_bits);
 	keep_words = memory - bytes >= words;
-	p->scratch_bytes = bytes + (keep_words ? words : 0);
-	return pl_scratch_new(p, keep_words, entries, err);
+	bytes += keep_words ? words : 0;
+	places = pl_spread_places(p->join.n, p->part_bits);
+	if (p->range_bits > 0 || places < entries || memory - bytes < (places - entries) * sizeof(uint64_t))
+		places = entries;
+	p->scratch_bytes = bytes + (places - entries) * sizeof(uint64_t);
+	return pl_scratch_new(p, keep_words, entries, places, err);
 }
 
 static void count_units(struct pl_join_plan *p)

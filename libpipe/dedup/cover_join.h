@@ -12,7 +12,6 @@ enum {
 	PL_PART_BITS = 12,           /* log2 of parts of a range, at most; see pl_join_part_bits */
 	PL_RANGE_ENTRIES_LOG2 = 28,  /* hashes of a range, at most: parts of 64 Ki */
 	PL_RANGE_BITS = 16,
-	PL_FETCH_ENTRIES = 2048,     /* behind a part that are fetched while it is looked at */
 	PL_FAMILY_MASKS = 4          /* masks of a family, at most */
 };
 
@@ -45,9 +44,11 @@ struct pl_cell { uint32_t value, count; };
 struct pl_scratch {
 	/* The words of one block, or NULL where memory is short: then a strip at a time. */
 	uint64_t *words; uint32_t words_block;
-	/* Entries (bits above index) of a range, by part; at: where the next one of a part goes, and in the end where the part ends. */
-	uint64_t *pool, entries;
-	uint32_t *at;
+	/* Entries (bits above index) of a range, `entries` at most, by part; at: where the next one of a part goes, and in the end where
+	 * the part ends; stride: how far apart parts begin, or 0: where the one before ends. */
+	uint64_t *pool, entries, places;
+	uint32_t *at, stride;
+	bool uneven;                 /* a part outgrew its room once: they are counted from then on */
 	/* One part. Grows with the largest part. */
 	struct pl_buckets buckets; uint32_t cap;
 	struct pl_cell *cell; uint32_t ncells;       /* of buckets that are counted only */
@@ -88,7 +89,8 @@ double pl_join_base(const struct pl_join *j);
 
 /* cover_scratch.c */
 enum { PL_JOIN_CANDIDATES = 4096 };   /* their hashes stay near the core from the check of the distance to that of the mask */
-PL_MUST_CHECK enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t entries, struct pl_err *err);
+/* Words of a block or not; so many entries, and places for them, more where parts may have room to spare. */
+PL_MUST_CHECK enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t entries, uint64_t places, struct pl_err *err);
 void pl_scratch_free(struct pl_scratch *s);
 /* Room for a part of n entries. */
 PL_MUST_CHECK enum pl_status pl_scratch_fit(struct pl_scratch *s, uint32_t n, struct pl_err *err);
@@ -109,7 +111,9 @@ struct pl_spread {
 	unsigned bits; uint64_t range;   /* of a hashed family: the range */
 	const struct pl_hot *hot; size_t nhot;   /* and what it leaves out */
 };
-/* Fill the pool and s.at; *full: it has no room for so many, and holds nothing. */
+/* Places in the pool for n hashes in parts with room to spare. */
+uint64_t pl_spread_places(uint64_t n, unsigned part_bits);
+/* Fill the pool, s.at and s.stride; *full: it has no room for so many, and holds nothing. */
 PL_MUST_CHECK enum pl_status pl_spread(const struct pl_spread *w, bool *full, struct pl_err *err);
 /* log2 of the parts for so many entries. */
 unsigned pl_join_part_bits(uint64_t entries);

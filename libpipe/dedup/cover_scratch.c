@@ -23,15 +23,16 @@ static void *big_alloc(size_t size)
 	return m;
 }
 
-enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t entries, struct pl_err *err)
+enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t entries, uint64_t places, struct pl_err *err)
 {
 	struct pl_scratch *s = &p->s;
 
 	s->words_block = UINT32_MAX;
 	s->entries = entries;
+	s->places = places;
 	if (words)
 		s->words = big_alloc((size_t)p->join.n * sizeof(*s->words));
-	s->pool = big_alloc(((size_t)entries + PL_FETCH_ENTRIES) * sizeof(*s->pool));
+	s->pool = big_alloc((size_t)places * sizeof(*s->pool));
 	s->at = malloc(sizeof(*s->at) << p->part_bits);
 	for (unsigned k = 0; k < PL_FAMILY_MASKS; k++)
 		s->candidate[k] = malloc(PL_JOIN_CANDIDATES * sizeof(**s->candidate));

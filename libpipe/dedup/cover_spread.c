@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Spreading the hashes of a range over parts: counted first, so that a part lies
- * in one piece, and nothing has to be looked at but where its next entry goes. */
+/* Spreading the hashes of a range over parts, each in one piece: with room to
+ * spare where parts are as even as chance makes them, or else counted first. So
+ * nothing has to be looked at but where a part's next entry goes. */
 #include "cover_join.h"
 
 #include <string.h>
@@ -9,6 +10,7 @@ enum {
 	NEAR_BITS = 10,                 /* log2 of parts whose ends stay near the core */
 	NEAR_ENTRIES = 1 << 15,         /* of a part, for it to stay in the second-level cache while it is grouped */
 	STRIP = 2048,                   /* words from which entries are made at once */
+	CHECK_STRIPS = 8,               /* after which parts with room to spare are looked at: they write over others until then */
 	POLL_STRIPS = 256
 };
 
@@ -80,7 +82,19 @@ static void hashed_strip(const struct pl_spread *w, const uint64_t *words, uint3
 	}
 }
 
-static enum pl_status pass(const struct pl_spread *w, bool count, struct pl_err *err)
+struct pass { bool count, roomy, over; };
+
+/* Has a part outgrown its room? */
+static bool overfull(const struct pl_join_plan *p)
+{
+	uint32_t parts = 1u << p->part_bits, over = 0;
+
+	for (uint32_t part = 0; part < parts; part++)
+		over |= p->s.at[part] > (part + 1) * p->s.stride;
+	return over != 0;
+}
+
+static enum pl_status go_over(const struct pl_spread *w, struct pass *pass, struct pl_err *err)
 {
 	struct pl_join_plan *p = w->p;
 	const struct pl_family *f = w->family;
@@ -88,19 +102,53 @@ static enum pl_status pass(const struct pl_spread *w, bool count, struct pl_err 
 	uint32_t strip = 0, n;
 	enum pl_status st = PL_OK;
 
-	for (uint32_t first = 0; first < w->n && st == PL_OK; first += n) {
+	for (uint32_t first = 0; first < w->n && st == PL_OK && !pass->over; first += n) {
 		const uint64_t *words;
 		n = w->n - first < STRIP ? w->n - first : STRIP;
 		words = strip_words(w, first, n, room);
 		if (f->hashed)
-			hashed_strip(w, words, n, first, count);
-		else if (count)
+			hashed_strip(w, words, n, first, pass->count);
+		else if (pass->count)
 			p->count(words, n, f->part, p->s.at);
 		else
 			p->spread(words, n, f->part, f->rest, first, p->s.at, p->s.pool);
-		if (++strip % POLL_STRIPS == 0 && p->join.poll)
+		if (pass->roomy && (++strip % CHECK_STRIPS == 0 || first + n == w->n))
+			pass->over = overfull(p);
+		if (first / STRIP % POLL_STRIPS == 0 && p->join.poll)
 			st = p->join.poll(p->join.ctx, err);
 	}
+	if (st == PL_OK && !pass->over && w->step == 1)
+		p->s.words_block = w->block;
+	return st;
+}
+
+/* Room for parts that are as even as chance makes them; 0 where they are not, or where there is no room. */
+static uint32_t stride_of(const struct pl_spread *w)
+{
+	const struct pl_join_plan *p = w->p;
+	uint32_t stride = pl_group_stride(w->n >> p->part_bits, 6);
+
+	if (w->family->hashed || p->s.uneven || pl_spread_places(w->n, p->part_bits) > p->s.places)
+		return 0;
+	return stride;
+}
+
+uint64_t pl_spread_places(uint64_t n, unsigned part_bits)
+{
+	return ((uint64_t)pl_group_stride((uint32_t)(n >> part_bits), 6) << part_bits) + CHECK_STRIPS * STRIP;
+}
+
+/* Into parts with room to spare, uncounted. */
+static enum pl_status spread_roomy(const struct pl_spread *w, bool *over, struct pl_err *err)
+{
+	struct pl_scratch *s = &w->p->s;
+	struct pass pass = {.roomy = true};
+	enum pl_status st;
+
+	for (uint32_t part = 0; part < 1u << w->p->part_bits; part++)
+		s->at[part] = part * s->stride;
+	st = go_over(w, &pass, err);
+	*over = pass.over;
 	return st;
 }
 
@@ -108,22 +156,29 @@ enum pl_status pl_spread(const struct pl_spread *w, bool *full, struct pl_err *e
 {
 	struct pl_scratch *s = &w->p->s;
 	uint32_t parts = 1u << w->p->part_bits;
+	struct pass count = {.count = true}, fill = {0};
 	uint64_t sum = 0;
 	enum pl_status st;
 
-	memset(s->at, 0, parts * sizeof(*s->at));
+	*full = false;
 	if (s->words_block != w->block && w->step == 1)
 		s->words_block = UINT32_MAX;   /* its words are written over strip by strip */
-	st = pass(w, true, err);
+	s->stride = stride_of(w);
+	if (s->stride > 0) {
+		st = spread_roomy(w, &s->uneven, err);
+		if (st != PL_OK || !s->uneven)
+			return st;
+		s->stride = 0;
+	}
+	memset(s->at, 0, parts * sizeof(*s->at));
+	st = go_over(w, &count, err);
 	if (st != PL_OK)
 		return st;
-	if (w->step == 1)
-		s->words_block = w->block;
 	for (uint32_t part = 0; part < parts; part++) {
 		uint32_t n = s->at[part];
 		s->at[part] = (uint32_t)sum;
 		sum += n;
 	}
 	*full = sum > s->entries;
-	return *full ? PL_OK : pass(w, false, err);
+	return *full ? PL_OK : go_over(w, &fill, err);
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POLL_HASHES = 1 << 19, POLL_PARTS = 64 };
+enum { POLL_HASHES = 1 << 19, POLL_PARTS = 64, FETCH_ENTRIES = 512 };
 
 struct run {
 	struct pl_join_plan *p;
@@ -227,7 +227,7 @@ static enum pl_status count_part(struct run *r, const uint64_t *entries, uint32_
 static void fetch(const uint64_t *entries)
 {
 #if defined(__GNUC__) || defined(__clang__)
-	for (unsigned k = 0; k < PL_FETCH_ENTRIES; k += 8)
+	for (unsigned k = 0; k < FETCH_ENTRIES; k += 8)
 		__builtin_prefetch(entries + k, 0, 2);
 #else
 	(void)entries;
@@ -239,7 +239,6 @@ static enum pl_status join_part(struct run *r, const uint64_t *entries, uint32_t
 {
 	enum pl_status st = PL_OK;
 
-	fetch(entries + n);
 	if (n < 2)
 		return PL_OK;
 	if (r->tally)
@@ -272,7 +271,8 @@ static enum pl_status join_range(struct run *r, unsigned bits, uint64_t range)
 		return st == PL_OK ? join_range(r, bits + 1, 2 * range + 1) : st;
 	}
 	for (uint32_t part = 0; part < 1u << r->p->part_bits && st == PL_OK; part++) {
-		uint32_t start = part > 0 ? s->at[part - 1] : 0;
+		uint32_t start = s->stride ? part * s->stride : part > 0 ? s->at[part - 1] : 0;
+		fetch(s->pool + (s->stride ? start + s->stride : s->at[part]));
 		st = join_part(r, s->pool + start, s->at[part] - start);
 		if (st == PL_OK && part % POLL_PARTS == POLL_PARTS - 1)
 			st = poll(r);

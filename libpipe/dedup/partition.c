@@ -169,7 +169,7 @@ static enum pl_status make_local(struct pl_partition *p, struct pl_err *err)
 		p->class = malloc((size_t)entries * sizeof(*p->class));
 	if (!p->hash || !p->id || !p->link || (p->job.classes && !p->class))
 		return pl_fail_nomem(err);
-	return pl_scratch_new(local, false, entries, err);
+	return pl_scratch_new(local, false, entries, entries, err);
 }
 
 /* ---- the whole ---- */
