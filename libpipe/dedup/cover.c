@@ -9,7 +9,8 @@
 
 enum {
 	WORDS = 1 << PL_COVER_RANK,
-	WIDE = 48,            /* hashes of a bucket; cover_group.h */
+	WIDE = 1024,          /* hashes of a bucket, more of which do not stay in the nearest cache */
+	AHEAD = 256,          /* hashes that are fetched ahead of a pass over them */
 	SHARES_WIDTH = 45     /* bits of a block in shares, at most: a part and its entries tell of little more */
 };
 
@@ -104,7 +105,7 @@ void pl_cover_code(unsigned rank, unsigned width, uint16_t *columns)
 /* What a pair of strangers costs in a block, by its kind, rank and width: `look` under every mask on which they agree, `verify`
  * where they differ in fewer bits than its rank. */
 struct table {
-	double base, look, tile, verify, n;   /* in a bucket of more than WIDE, pairs are compared in tiles */
+	double base, look, verify, n;
 	double power[PL_COVER_WIDTH + 1];   /* base^i */
 	bool known[PL_COVER_KINDS][PL_COVER_RANK + 1];
 	double cost[PL_COVER_KINDS][PL_COVER_RANK + 1][PL_COVER_WIDTH + 1];
@@ -135,7 +136,7 @@ double pl_cover_near(double base, unsigned rank, unsigned width)
 
 static double agree(const struct table *t, unsigned weight)
 {
-	return t->power[weight] * (t->n * t->power[weight] > WIDE ? t->tile : t->look);
+	return t->power[weight] * (t->n * t->power[weight] > WIDE ? 2 * t->look : t->look);
 }
 
 static double agree_on_words(const struct table *t, const struct code *g)
@@ -320,7 +321,6 @@ enum pl_status pl_cover_choose(struct pl_cover *c, unsigned bits, unsigned dista
 	table_begin(&t, base);
 	t.n = (double)n;
 	t.look = pl_cover_look_ns();
-	t.tile = 2 * pl_cover_compare_ns();   /* the hashes of a small bucket have to be fetched */
 	t.verify = pl_cover_near_ns(n);
 	for (uint32_t nblocks = 1; nblocks <= PL_COVER_BLOCKS; nblocks++) {
 		for (enum pl_cover_kind kind = 0; kind < PL_COVER_KINDS; kind++) {
@@ -328,7 +328,7 @@ enum pl_status pl_cover_choose(struct pl_cover *c, unsigned bits, unsigned dista
 			double ns;
 			if (!cut_into(&cut, &t, kind, bits, distance, nblocks))
 				continue;
-			ns = cut.nmasks * (double)n * pl_cover_mask_ns(kind, n) + pairs * cut.pair;
+			ns = cut.nmasks * (double)n * pl_cover_mask_ns(n) + pairs * cut.pair;
 			if (ns < cost) {
 				cost = ns;
 				best = cut;
@@ -357,8 +357,11 @@ void pl_cover_words(const struct pl_cover *c, uint32_t block, const uint64_t (*h
 			words[i] = pl_cover_word(c, block, hashes[i]);
 		return;
 	}
-	for (size_t i = 0; i < n; i++)   /* what a hash that is not needed twice leaves above is beyond the block */
+	for (size_t i = 0; i < n; i++) {
+		pl_fetch_once(hashes + i + AHEAD);
+		/* what a hash that is not needed twice leaves above is beyond the block */
 		words[i] = (hashes[i][at] >> by | hashes[i][next] << 1 << (63 - by)) & low;
+	}
 }
 
 static unsigned ones(uint64_t x)
@@ -416,19 +419,19 @@ double pl_cover_verify_ns(uint64_t n)
 	return growing(n, 11.5, 1);
 }
 
-double pl_cover_mask_ns(enum pl_cover_kind kind, uint64_t n)
+double pl_cover_mask_ns(uint64_t n)
 {
-	return growing(n, kind == PL_COVER_WORDS ? 4.9 : 6.3, 0.2);
+	return growing(n, 2.95, 0.25);
 }
 
 double pl_cover_look_ns(void)
 {
-	return 0.04;
+	return 0.016;
 }
 
 double pl_cover_near_ns(uint64_t n)
 {
-	return growing(n, 45, 5);
+	return growing(n, 35, 4);
 }
 
 double pl_cover_compare_ns(void)

@@ -50,7 +50,7 @@ PL_MUST_CHECK enum pl_status pl_cover_choose(struct pl_cover *c, unsigned bits, 
 void pl_cover_release(struct pl_cover *c);
 
 /* The cost model, in nanoseconds. README.md tells where the constants come from. */
-double pl_cover_mask_ns(enum pl_cover_kind kind, uint64_t n);   /* a hash under a mask */
+double pl_cover_mask_ns(uint64_t n);                            /* a hash under a mask */
 double pl_cover_look_ns(void);                                  /* a pair that agrees under a mask: their entries compared */
 double pl_cover_near_ns(uint64_t n);                            /* a pair that is near in its block: the hashes compared */
 double pl_cover_compare_ns(void);                               /* a pair in tiles */
@@ -111,6 +111,26 @@ pl_cover_keys_fn *pl_cover_keys(enum pl_cover_kernel kernel);
 pl_cover_count_fn *pl_cover_count(enum pl_cover_kernel kernel);
 pl_cover_spread_fn *pl_cover_spread(enum pl_cover_kernel kernel);
 #define PL_COVER_MULTIPLIER 0xD1342543DE82EF95u
+
+/* Bring a line of memory near ahead of its use. */
+static inline void pl_fetch(const void *line)
+{
+#if defined(__GNUC__) || defined(__clang__)
+	__builtin_prefetch(line);
+#else
+	(void)line;
+#endif
+}
+
+/* The same past the caches where entries lie: it is not needed again soon. */
+static inline void pl_fetch_once(const void *line)
+{
+#if defined(__GNUC__) || defined(__clang__)
+	__builtin_prefetch(line, 0, 0);
+#else
+	(void)line;
+#endif
+}
 
 /* Bits of a mask. */
 static inline unsigned pl_cover_weight(uint64_t mask)

@@ -176,7 +176,7 @@ static inline uint32_t hits_portable(const uint64_t *e, uint32_t w, unsigned ran
 		for (uint32_t i = 0; i + 1 < n; i++) { \
 			uint32_t any = 0; \
 			for (uint32_t k = i + 1; k < n; k += ROW) \
-				any |= HITS(e + k, bits_of(e + i), rank); \
+				any |= HITS(e + k, bits_of(e + i), rank) & (uint32_t)first_bits(n - k); \
 			flags |= (uint64_t)(any != 0) << i; \
 		} \
 		return flags; \
@@ -321,11 +321,12 @@ AVX512 static uint64_t avx512_cross(const uint64_t *rows, uint32_t n, const uint
 		c[v] = sixteen(e + (size_t)v * ROW);
 		least[v] = _mm512_set1_epi32(32);
 	}
-	for (uint32_t i = 0; i < n; i += 2) {
+	for (uint32_t i = 0; i < n; i += 4) {
 		__m512i w = _mm512_set1_epi32((int)bits_of(rows + i)), x = _mm512_set1_epi32((int)bits_of(rows + i + 1));
+		__m512i y = _mm512_set1_epi32((int)bits_of(rows + i + 2)), z = _mm512_set1_epi32((int)bits_of(rows + i + 3));
 #pragma GCC unroll 4
 		for (unsigned v = 0; v < BLOCK / ROW; v++)
-			least[v] = less(less(least[v], c[v], w), c[v], x);
+			least[v] = less(less(less(less(least[v], c[v], w), c[v], x), c[v], y), c[v], z);
 	}
 	return below(least, BLOCK / ROW, rank);
 }

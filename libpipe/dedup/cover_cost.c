@@ -88,7 +88,7 @@ static enum pl_status cover_cost(struct pl_join_plan *p, struct pl_join_cost *c,
 		if (p->hot[i].size > c->largest_bucket)
 			c->largest_bucket = p->hot[i].size;
 	}
-	c->seconds = ((double)c->keys * pl_cover_mask_ns(p->cover.kind, p->join.n) + pairs_cost(p, c->candidates) +
+	c->seconds = ((double)c->keys * pl_cover_mask_ns(p->join.n) + pairs_cost(p, c->candidates) +
 	    tiled * pl_cover_compare_ns()) / 1e9;
 	c->candidates += tiled;
 	return st;

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "cover.h"
+
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define HAVE_X86 1
 #include <immintrin.h>
@@ -15,7 +17,8 @@
 enum {
 	LOAD = 8,               /* entries of a bucket, at most and if they are even */
 	LINE = 8,               /* entries of a line of the cache */
-	ROOMY = 3 << 14,        /* up to so many entries buckets have room to spare, and none is counted before */
+	AHEAD = 128,            /* entries that are fetched ahead of dealing them */
+	ROOMY = 5 << 13,        /* up to so many entries buckets have room to spare, and none is counted before */
 	SPARE = 10              /* places per entry that this takes, at most: see pl_group_stride, of four entries to a bucket */
 };
 
@@ -59,7 +62,7 @@ uint32_t pl_group_stride(uint32_t mean, uint32_t deviations)
 			end[k] = k * stride; \
 		uint32_t i = 0; \
 		for (; i + LINE <= n; i += LINE) { \
-			__builtin_prefetch(entries + i + 128); \
+			pl_fetch(entries + i + AHEAD); \
 			_Pragma("GCC unroll 8") \
 			for (uint32_t k = 0; k < LINE; k++) \
 				entry[end[BUCKET(entries[i + k], same, bits)]++] = entries[i + k]; \

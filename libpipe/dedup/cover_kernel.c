@@ -169,7 +169,7 @@ __attribute__((target("bmi2"))) static void spread_bmi2(const uint64_t *words, s
 	size_t i = 0;
 
 	for (; i + LINE <= n; i += LINE) {
-		__builtin_prefetch(words + i + AHEAD);
+		pl_fetch(words + i + AHEAD);
 #pragma GCC unroll 8
 		for (unsigned k = 0; k < LINE; k++)
 			spread_one(words[i + k], part, rest, (uint32_t)(first + i + k), at, pool);

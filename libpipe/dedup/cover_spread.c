@@ -106,15 +106,16 @@ static enum pl_status go_over(const struct pl_spread *w, struct pass *pass, stru
 		const uint64_t *words;
 		n = w->n - first < STRIP ? w->n - first : STRIP;
 		words = strip_words(w, first, n, room);
+		strip++;
 		if (f->hashed)
 			hashed_strip(w, words, n, first, pass->count);
 		else if (pass->count)
 			p->count(words, n, f->part, p->s.at);
 		else
 			p->spread(words, n, f->part, f->rest, first, p->s.at, p->s.pool);
-		if (pass->roomy && (++strip % CHECK_STRIPS == 0 || first + n == w->n))
+		if (pass->roomy && (strip % CHECK_STRIPS == 0 || first + n == w->n))
 			pass->over = overfull(p);
-		if (first / STRIP % POLL_STRIPS == 0 && p->join.poll)
+		if (strip % POLL_STRIPS == 0 && p->join.poll)
 			st = p->join.poll(p->join.ctx, err);
 	}
 	if (st == PL_OK && !pass->over && w->step == 1)

@@ -226,12 +226,8 @@ static enum pl_status count_part(struct run *r, const uint64_t *entries, uint32_
 /* Bring the beginning of the next part near while this one is looked at. */
 static void fetch(const uint64_t *entries)
 {
-#if defined(__GNUC__) || defined(__clang__)
 	for (unsigned k = 0; k < FETCH_ENTRIES; k += 8)
-		__builtin_prefetch(entries + k, 0, 2);
-#else
-	(void)entries;
-#endif
+		pl_fetch(entries + k);
 }
 
 /* The pairs of a part under each mask of the family. */
