@@ -54,6 +54,11 @@ static uint16_t next_column(unsigned rank, const double *mass, const uint8_t *us
 	return (uint16_t)best;
 }
 
+static uint64_t parity64(uint64_t x)
+{
+	return parity((uint32_t)(x ^ x >> 32));
+}
+
 static void add_column(unsigned rank, uint16_t column, double *mass, uint8_t *weight)
 {
 	for (uint32_t c = 1; c < 1u << rank; c++) {
@@ -148,12 +153,26 @@ static double agree_on_words(const struct table *t, const struct code *g)
 	return sum;
 }
 
+/* Is the last of these shares told by marks, too? */
+static bool has_marks(unsigned rank, unsigned width)
+{
+	return rank >= 2 && width >= rank * rank && width + rank - 1 <= PL_COVER_WIDTH;
+}
+
+/* Bits of share k: as even as can be, marks counted as bits of the last. */
+static unsigned share_width(unsigned rank, unsigned width, unsigned k)
+{
+	unsigned marks = has_marks(rank, width) ? rank - 1 : 0;
+
+	return (width + marks + k) / rank - (k + 1 == rank ? marks : 0);
+}
+
 static double agree_on_shares(const struct table *t, unsigned rank, unsigned width)
 {
 	double sum = 0;
 
 	for (unsigned k = 0; k < rank; k++)
-		sum += agree(t, (width + k) / rank);
+		sum += agree(t, share_width(rank, width, k) + (k + 1 == rank && has_marks(rank, width) ? rank - 1 : 0));
 	return sum;
 }
 
@@ -246,14 +265,18 @@ static void word_masks(const struct pl_cover_block *b, uint64_t *mask)
 }
 
 /* As many shares as the rank: fewer bits that differ leave one alone. */
-static void share_masks(const struct pl_cover_block *b, uint64_t *mask)
+static void share_masks(struct pl_cover_block *b, uint64_t *mask)
 {
 	unsigned from = 0;
 
 	for (unsigned k = 0; k < b->rank; k++) {
-		unsigned width = (b->width + k) / b->rank;
+		unsigned width = share_width(b->rank, b->width, k);
 		mask[k] = (width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << width) - 1) << (from & 63);
 		from += width;
+	}
+	if (has_marks(b->rank, b->width)) {
+		b->turn = (uint64_t)1 << (b->width + b->rank - 2);
+		mask[b->rank - 1] |= b->turn - ((uint64_t)1 << b->width);
 	}
 }
 
@@ -362,6 +385,22 @@ void pl_cover_words(const struct pl_cover *c, uint32_t block, const uint64_t (*h
 		/* what a hash that is not needed twice leaves above is beyond the block */
 		words[i] = (hashes[i][at] >> by | hashes[i][next] << 1 << (63 - by)) & low;
 	}
+	if (b->turn)
+		pl_cover_mark(c, block, words, n);
+}
+
+uint64_t pl_cover_marks(const struct pl_cover *c, uint32_t block, uint64_t bits)
+{
+	const struct pl_cover_block *b = &c->block[block];
+	const uint64_t *share = c->mask + b->first;
+	uint64_t last = parity64(bits & share[0]), marks = last ? b->turn : 0;
+
+	for (unsigned k = 1; k + 1 < b->rank; k++) {
+		uint64_t odd = parity64(bits & share[k]);
+		marks |= (odd ^ last) << (b->width + k - 1);
+		last = odd;
+	}
+	return marks;
 }
 
 static unsigned ones(uint64_t x)
@@ -384,17 +423,17 @@ static bool any_mask(const uint64_t *mask, uint32_t n, uint64_t differ)
 bool pl_cover_lowest(const struct pl_cover *c, uint32_t block, uint32_t mask, const uint64_t x[4], const uint64_t y[4])
 {
 	const struct pl_cover_block *b = &c->block[block];
-	uint64_t d[4], differ = 0;
+	uint64_t d[4], differ;
 
 	if (c->whole)
 		return pl_cover_word(c, 0, x) == pl_cover_word(c, 0, y);
 	for (unsigned w = 0; w < 4; w++)
 		d[w] = x[w] ^ y[w];
 	for (uint32_t i = 0; i <= block; i++) {
-		differ = pl_cover_word(c, i, d);
-		if ((ones(differ) < c->block[i].rank) != (i == block))
+		if ((ones(pl_cover_bits(c, i, d)) < c->block[i].rank) != (i == block))
 			return false;
 	}
+	differ = pl_cover_word(c, block, d);
 	return (differ & c->mask[mask]) == 0 && !any_mask(c->mask + b->first, mask - b->first, differ);
 }
 

@@ -21,6 +21,7 @@ struct pl_cover_block {
 	uint16_t shift, width;   /* bits shift .. shift + width - 1 of the permuted hash */
 	uint16_t rank;           /* two blocks that differ in fewer bits agree on a mask */
 	uint32_t first, masks;   /* its masks by number; masks = 2^rank - 1, or rank */
+	uint64_t turn;           /* the bit of its words in which a pair under its last mask differs, or 0 */
 };
 
 struct pl_cover {
@@ -59,11 +60,26 @@ double pl_cover_verify_ns(uint64_t n);                          /* a pair that a
 /* How likely two strangers differ in fewer than `rank` of `width` bits. */
 double pl_cover_near(double base, unsigned rank, unsigned width);
 
-/* The bits of a block as a word, the lowest first; of a whole cover a hash of all bits. */
-static inline uint64_t pl_cover_word(const struct pl_cover *c, uint32_t block, const uint64_t h[4])
+/* The bits of a block, the lowest first. */
+static inline uint64_t pl_cover_bits(const struct pl_cover *c, uint32_t block, const uint64_t h[4])
 {
 	const struct pl_cover_block *b = &c->block[block];
 	unsigned at = b->shift / 64, by = b->shift % 64;
+	uint64_t bits = h[at] >> by;
+
+	if (by + b->width > 64)
+		bits |= h[at + 1] << (64 - by);
+	return b->width == 64 ? bits : bits & (((uint64_t)1 << b->width) - 1);
+}
+
+/* What words of shares have above the bits. Only a pair that differs in each other share comes to the last one, so once in each, since the
+ * rank allows no more: their parities all differ, and which of them are odd together stays. Above the bits come parity 0 ^ 1, 1 ^ 2...,
+ * which the last mask holds, then parity 0, which is `turn`. */
+uint64_t pl_cover_marks(const struct pl_cover *c, uint32_t block, uint64_t bits);
+
+/* The word of a block: its bits and marks; of a whole cover a hash of all bits. Words of two hashes differ (^) as the word of their difference. */
+static inline uint64_t pl_cover_word(const struct pl_cover *c, uint32_t block, const uint64_t h[4])
+{
 	uint64_t word;
 
 	if (c->whole) {
@@ -72,10 +88,8 @@ static inline uint64_t pl_cover_word(const struct pl_cover *c, uint32_t block, c
 			word = ((word ^ word >> 29) + h[w]) * 0xBF58476D1CE4E5B9u;
 		return word ^ word >> 32;
 	}
-	word = h[at] >> by;
-	if (by + b->width > 64)
-		word |= h[at + 1] << (64 - by);
-	return b->width == 64 ? word : word & (((uint64_t)1 << b->width) - 1);
+	word = pl_cover_bits(c, block, h);
+	return c->block[block].turn ? word | pl_cover_marks(c, block, word) : word;
 }
 
 /* pl_cover_word of n hashes. */
@@ -107,6 +121,8 @@ typedef void pl_cover_count_fn(const uint64_t *words, size_t n, uint64_t part, u
 /* Spread them: the bits of word i under `rest` (32 at most) above first + i go to pool[at[its bits under part]++]. */
 typedef void pl_cover_spread_fn(const uint64_t *words, size_t n, uint64_t part, uint64_t rest, uint32_t first, uint32_t *at,
     uint64_t *pool);
+/* Add marks to n words that are bits only. */
+void pl_cover_mark(const struct pl_cover *c, uint32_t block, uint64_t *words, size_t n);
 pl_cover_keys_fn *pl_cover_keys(enum pl_cover_kernel kernel);
 pl_cover_count_fn *pl_cover_count(enum pl_cover_kernel kernel);
 pl_cover_spread_fn *pl_cover_spread(enum pl_cover_kernel kernel);

@@ -15,7 +15,7 @@ enum {
 	BLOCK = PL_GROUP_BLOCK,
 	ROW = 16,                    /* entries that one is compared with at once */
 	POLL_ROWS = 4096,            /* 2^24 comparisons, in a bucket of as many */
-	MUCH = BLOCK / 4             /* flags of a block, from which on a large bucket is dense */
+	MUCH = ROW / 4               /* flags of a sample of a row, from which on a large bucket is dense */
 };
 
 static inline uint32_t bits_of(const uint64_t *entry)
@@ -45,12 +45,24 @@ static inline uint64_t first_bits(uint32_t n)
 static inline void add(struct pl_grouping *g, uint64_t x, uint64_t y)
 {
 	uint32_t differ = (uint32_t)((x ^ y) >> 32);
-	bool not = (differ & g->same) != 0 || (uint32_t)y < g->fixed;
+	bool not = (differ & g->same) != 0 || (differ & g->turn) != g->turn || (uint32_t)y < g->fixed;
 
 	for (uint32_t i = 0; i < g->nlower; i++)
 		not |= (differ & g->lower[i]) == 0;
 	g->out[g->n] = (struct pl_join_candidate){(uint32_t)x, (uint32_t)y};
 	g->n += !not;
+}
+
+/* The same whichever came before. */
+static inline void add_any(struct pl_grouping *g, uint64_t x, uint64_t y)
+{
+	add(g, (uint32_t)x < (uint32_t)y ? x : y, (uint32_t)x < (uint32_t)y ? y : x);
+}
+
+/* Where bucket k begins. */
+static inline uint32_t bucket(const struct pl_buckets *b, uint32_t k)
+{
+	return b->stride ? k * b->stride : k > 0 ? b->end[k - 1] : 0;
 }
 
 static inline void make_room(struct pl_grouping *g)
@@ -59,17 +71,21 @@ static inline void make_room(struct pl_grouping *g)
 		g->full(g);
 }
 
-/* Every so many entries of a large bucket: are many of them near each other? */
-#define SAMPLE(e, n) \
-	uint64_t sample[BLOCK + ROW]; \
-	for (uint32_t i_ = 0; i_ < BLOCK; i_++) \
-		sample[i_] = (e)[(uint64_t)i_ * (n) / BLOCK];
+/* Every so many entries of a large bucket, or of two: are many of them near each other? */
+static void take_sample(uint64_t *sample, const uint64_t *x, uint32_t nx, const uint64_t *y, uint32_t ny)
+{
+	for (uint32_t i = 0; i < ROW; i++) {
+		uint64_t at = (uint64_t)i * ((uint64_t)nx + ny) / ROW;
+		sample[i] = at < nx ? x[at] : y[at - nx];
+	}
+}
 
 /* The kernels differ in
  * NEAR(e, n, rank): flags among n <= 64 entries; of each pair that differs in fewer than `rank` bits one at least is flagged;
- * CROSS(rows, n, e, rank): flags of the 64 entries e, each that is near one of n rows;
+ * CROSS(rows, n, e, m, rank): flags of the m <= 64 entries e, each that is near one of n rows;
  * HITS(e, w, rank): which of 16 entries are near w.
  * What lies behind a bucket is looked at, too, and taken for nothing. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): target is an attribute */
 #define COMPARE(name, target, NEAR, CROSS, HITS) \
 	/* The pairs of flagged entries among n: a pair of two flagged ones is that of the lower. */ \
 	target static void name##_block(struct pl_grouping *g, const uint64_t *e, uint32_t n, uint64_t flags) \
@@ -87,23 +103,25 @@ static inline void make_room(struct pl_grouping *g)
 			} \
 		} \
 	} \
-	/* The pairs of flagged entries of e with the n rows before. */ \
+	/* The pairs of flagged entries of e with n rows. */ \
 	target static void name##_rows(struct pl_grouping *g, const uint64_t *rows, uint32_t n, const uint64_t *e, uint64_t flags) \
 	{ \
 		for (; flags != 0; flags &= flags - 1) { \
 			const uint64_t *y = e + lowest(flags); \
 			for (uint32_t k = 0; k < n; k += ROW) { \
 				make_room(g); \
-				for (uint32_t hits = HITS(rows + k, bits_of(y), g->rank); hits != 0; hits &= hits - 1) \
-					add(g, rows[k + lowest(hits)], *y); \
+				uint32_t hits = HITS(rows + k, bits_of(y), g->rank) & (uint32_t)first_bits(n - k); \
+				for (; hits != 0; hits &= hits - 1) \
+					add_any(g, rows[k + lowest(hits)], *y); \
 			} \
 		} \
 	} \
 	target static void name##_large(struct pl_grouping *g, const uint64_t *e, uint32_t n) \
 	{ \
-		SAMPLE(e, n) \
-		if (count(NEAR(sample, BLOCK, g->rank)) >= MUCH) { \
-			g->dense(g, e, n); \
+		uint64_t sample[ROW]; \
+		take_sample(sample, e, n, e, 0); \
+		if (count(NEAR(sample, ROW, g->rank)) >= MUCH) { \
+			g->dense(g, e, n, e, 0); \
 			return; \
 		} \
 		for (uint32_t from = 0; from < n && g->st == PL_OK; from += BLOCK) { \
@@ -116,30 +134,59 @@ static inline void make_room(struct pl_grouping *g)
 			flags = NEAR(e + from, size, g->rank) & first_bits(size); \
 			if (flags) \
 				name##_block(g, e + from, size, flags); \
-			flags = CROSS(e, from, e + from, g->rank) & first_bits(size); \
+			flags = CROSS(e, from, e + from, size, g->rank) & first_bits(size); \
 			if (flags) \
 				name##_rows(g, e, from, e + from, flags); \
 		} \
 	} \
+	/* Two buckets with each other. */ \
+	target static void name##_pair(struct pl_grouping *g, const uint64_t *x, uint32_t nx, const uint64_t *y, uint32_t ny) \
+	{ \
+		if (nx == 0 || ny == 0 || ((uint32_t)x[nx - 1] < g->fixed && (uint32_t)y[ny - 1] < g->fixed)) \
+			return; \
+		if (nx + ny > BLOCK) { \
+			uint64_t sample[ROW]; \
+			take_sample(sample, x, nx, y, ny); \
+			if (count(NEAR(sample, ROW, g->rank)) >= MUCH) { \
+				g->dense(g, x, nx, y, ny); \
+				return; \
+			} \
+		} \
+		for (uint32_t from = 0; from < ny && g->st == PL_OK; from += BLOCK) { \
+			uint32_t size = ny - from < BLOCK ? ny - from : BLOCK; \
+			uint64_t flags = CROSS(x, nx, y + from, size, g->rank) & first_bits(size); \
+			if (flags) \
+				name##_rows(g, x, nx, y + from, flags); \
+			if (from % POLL_ROWS == POLL_ROWS - BLOCK) \
+				g->full(g); \
+		} \
+	} \
+	target static void name##_bucket(struct pl_grouping *g, const uint64_t *e, uint32_t n) \
+	{ \
+		uint64_t flags; \
+		if (n < 2 || (uint32_t)e[n - 1] < g->fixed) \
+			return; \
+		if (n > BLOCK) { \
+			name##_large(g, e, n); \
+			return; \
+		} \
+		flags = NEAR(e, n, g->rank) & first_bits(n); \
+		if (flags) \
+			name##_block(g, e, n, flags); \
+	} \
 	target static void name(struct pl_grouping *g) \
 	{ \
 		const struct pl_buckets *b = g->b; \
-		uint32_t start = 0; \
-		for (uint32_t k = 0; k < b->n && g->st == PL_OK; k++, start = b->stride ? k * b->stride : b->end[k - 1]) { \
-			const uint64_t *e = b->entry + start; \
-			uint32_t n = b->end[k] - start; \
-			uint64_t flags; \
-			if (n < 2 || (uint32_t)e[n - 1] < g->fixed) \
-				continue; \
-			if (n > BLOCK) { \
-				name##_large(g, e, n); \
-				continue; \
-			} \
-			flags = NEAR(e, n, g->rank) & first_bits(n); \
-			if (flags) \
-				name##_block(g, e, n, flags); \
+		uint32_t half = b->n / 2; \
+		for (uint32_t k = 0; k < (b->paired ? half : b->n) && g->st == PL_OK; k++) { \
+			uint32_t from = bucket(b, k), other = b->paired ? bucket(b, k + half) : 0; \
+			if (b->paired) \
+				name##_pair(g, b->entry + from, b->end[k] - from, b->entry + other, b->end[k + half] - other); \
+			else \
+				name##_bucket(g, b->entry + from, b->end[k] - from); \
 		} \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static inline unsigned count(uint64_t bits)
 {
@@ -169,6 +216,7 @@ static inline uint32_t hits_portable(const uint64_t *e, uint32_t w, unsigned ran
 }
 
 /* By HITS alone. */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define SIMPLE(name, target, HITS) \
 	target static uint64_t name##_near(const uint64_t *e, uint32_t n, unsigned rank) \
 	{ \
@@ -181,15 +229,16 @@ static inline uint32_t hits_portable(const uint64_t *e, uint32_t w, unsigned ran
 		} \
 		return flags; \
 	} \
-	target static uint64_t name##_cross(const uint64_t *rows, uint32_t n, const uint64_t *e, unsigned rank) \
+	target static uint64_t name##_cross(const uint64_t *rows, uint32_t n, const uint64_t *e, uint32_t m, unsigned rank) \
 	{ \
 		uint64_t flags = 0; \
 		for (uint32_t i = 0; i < n; i++) { \
-			for (uint32_t k = 0; k < BLOCK; k += ROW) \
+			for (uint32_t k = 0; k < m; k += ROW) \
 				flags |= (uint64_t)HITS(e + k, bits_of(rows + i), rank) << k; \
 		} \
 		return flags; \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 SIMPLE(portable, , hits_portable)
 COMPARE(compare_portable, , portable_near, portable_cross, hits_portable)
@@ -312,12 +361,13 @@ AVX512 static inline uint64_t avx512_near(const uint64_t *e, uint32_t n, unsigne
 	}
 }
 
-AVX512 static uint64_t avx512_cross(const uint64_t *rows, uint32_t n, const uint64_t *e, unsigned rank)
+/* Flags of so many vectors. Up to three rows behind the last go by, too. */
+AVX512_INLINE static inline uint64_t cross_vectors(const uint64_t *rows, uint32_t n, const uint64_t *e, unsigned rank, unsigned vectors)
 {
 	__m512i c[BLOCK / ROW], least[BLOCK / ROW];
 
 #pragma GCC unroll 4
-	for (unsigned v = 0; v < BLOCK / ROW; v++) {
+	for (unsigned v = 0; v < vectors; v++) {
 		c[v] = sixteen(e + (size_t)v * ROW);
 		least[v] = _mm512_set1_epi32(32);
 	}
@@ -325,10 +375,20 @@ AVX512 static uint64_t avx512_cross(const uint64_t *rows, uint32_t n, const uint
 		__m512i w = _mm512_set1_epi32((int)bits_of(rows + i)), x = _mm512_set1_epi32((int)bits_of(rows + i + 1));
 		__m512i y = _mm512_set1_epi32((int)bits_of(rows + i + 2)), z = _mm512_set1_epi32((int)bits_of(rows + i + 3));
 #pragma GCC unroll 4
-		for (unsigned v = 0; v < BLOCK / ROW; v++)
+		for (unsigned v = 0; v < vectors; v++)
 			least[v] = less(less(less(less(least[v], c[v], w), c[v], x), c[v], y), c[v], z);
 	}
-	return below(least, BLOCK / ROW, rank);
+	return below(least, vectors, rank);
+}
+
+AVX512 static inline uint64_t avx512_cross(const uint64_t *rows, uint32_t n, const uint64_t *e, uint32_t m, unsigned rank)
+{
+	switch ((m - 1) / ROW) {
+	case 0: return cross_vectors(rows, n, e, rank, 1);
+	case 1: return cross_vectors(rows, n, e, rank, 2);
+	case 2: return cross_vectors(rows, n, e, rank, 3);
+	default: return cross_vectors(rows, n, e, rank, 4);
+	}
 }
 
 COMPARE(compare_avx512, AVX512, avx512_near, avx512_cross, hits_avx512)

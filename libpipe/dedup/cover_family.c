@@ -77,10 +77,17 @@ static uint64_t rest_bits(uint64_t masks, uint64_t block)
 	return rest | lowest_bits(others, ones(others) < room ? ones(others) : room);
 }
 
+uint64_t pl_join_turn(const struct pl_cover_block *b, uint32_t mask)
+{
+	return mask + 1 == b->first + b->masks ? b->turn : 0;
+}
+
 struct pl_family pl_join_alone(const struct pl_join_plan *p, uint32_t mask)
 {
+	const struct pl_cover_block *b = &p->cover.block[pl_join_block_of(p, mask)];
+
 	return (struct pl_family){.mask = {mask}, .n = 1, .hashed = true,
-	    .rest = rest_bits(p->cover.mask[mask], block_bits(&p->cover.block[pl_join_block_of(p, mask)]))};
+	    .rest = rest_bits(p->cover.mask[mask] | pl_join_turn(b, mask), block_bits(b))};
 }
 
 /* The free mask of the block that leaves most bits in common, or UINT32_MAX. */
@@ -103,7 +110,7 @@ static uint32_t next_member(const struct pl_join_plan *p, const struct pl_cover_
 static void make_family(struct pl_join_plan *p, const struct pl_cover_block *b, uint32_t first, bool *taken)
 {
 	struct pl_family *f = &p->family[p->nfamilies++];
-	uint64_t common = p->cover.mask[first], any = common;
+	uint64_t common = p->cover.mask[first], any = 0;
 	uint32_t more = first;
 
 	*f = pl_join_alone(p, first);
@@ -112,7 +119,7 @@ static void make_family(struct pl_join_plan *p, const struct pl_cover_block *b, 
 		f->mask[f->n++] = more;
 		taken[more] = true;
 		common &= p->cover.mask[more];
-		any |= p->cover.mask[more];
+		any |= p->cover.mask[more] | pl_join_turn(b, more);
 		more = f->n < PL_FAMILY_MASKS && may_share(p) ? next_member(p, b, taken, common, any) : UINT32_MAX;
 	} while (more != UINT32_MAX);
 	if (may_split(p) && ones(common) >= p->part_bits && ones(any) - p->part_bits <= REST_BITS) {

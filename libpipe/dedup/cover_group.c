@@ -19,7 +19,7 @@ enum {
 	LINE = 8,               /* entries of a line of the cache */
 	AHEAD = 128,            /* entries that are fetched ahead of dealing them */
 	ROOMY = 5 << 13,        /* up to so many entries buckets have room to spare, and none is counted before */
-	SPARE = 10              /* places per entry that this takes, at most: see pl_group_stride, of four entries to a bucket */
+	SPARE = 12              /* places per entry that this takes, at most: see pl_group_stride, of two entries to a bucket */
 };
 
 static unsigned bucket_bits(uint32_t n)
@@ -33,7 +33,7 @@ static unsigned bucket_bits(uint32_t n)
 
 size_t pl_group_buckets(uint32_t n)
 {
-	return (size_t)1 << bucket_bits(n);
+	return (size_t)2 << bucket_bits(n);   /* and one more for the bit that turns */
 }
 
 size_t pl_group_places(uint32_t n)
@@ -52,6 +52,7 @@ uint32_t pl_group_stride(uint32_t mean, uint32_t deviations)
 }
 
 /* The ways to deal differ in BUCKET: the bucket of an entry by its bits under `same`, one of 2^bits. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): target is an attribute */
 #define DEAL(name, target, BUCKET) \
 	/* With room to spare. False where a bucket is overfull. */ \
 	target static bool name##_roomy(struct pl_buckets *b, uint32_t same, unsigned bits, const uint64_t *entries, uint32_t n) \
@@ -96,6 +97,7 @@ uint32_t pl_group_stride(uint32_t mean, uint32_t deviations)
 		if (n > ROOMY || !name##_roomy(b, same, bits, entries, n)) \
 			name##_close(b, same, bits, entries, n); \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #define HASHED(entry, same, bits) (((uint32_t)((entry) >> 32) & (same)) * 0x9E3779B1u >> (32 - (bits)))
 DEAL(deal_hashed, , HASHED)
@@ -104,7 +106,7 @@ DEAL(deal_hashed, , HASHED)
 DEAL(deal_extracted, __attribute__((target("bmi2"))), EXTRACTED)
 #endif
 
-void pl_group_sort(struct pl_buckets *b, uint32_t same, const uint64_t *entries, uint32_t n, bool extract)
+void pl_group_sort(struct pl_buckets *b, uint32_t same, uint32_t turn, const uint64_t *entries, uint32_t n, bool extract)
 {
 	unsigned bits = bucket_bits(n), have = 0;
 
@@ -112,10 +114,13 @@ void pl_group_sort(struct pl_buckets *b, uint32_t same, const uint64_t *entries,
 		have++;
 #if HAVE_X86
 	if (extract && have <= bits) {
-		deal_extracted(b, same, have, entries, n);   /* no two values in one bucket */
+		b->paired = turn != 0;
+		deal_extracted(b, same | turn, have + b->paired, entries, n);   /* no two values in one bucket */
 		return;
 	}
 #endif
 	(void)extract;
+	(void)turn;
+	b->paired = false;
 	deal_hashed(b, same, have < bits && have > 0 ? have : bits, entries, n);
 }

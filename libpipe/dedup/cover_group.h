@@ -17,11 +17,13 @@ struct pl_buckets {
 	uint64_t *entry;
 	uint32_t *end;               /* per bucket: where it ends */
 	uint32_t n, stride;          /* buckets; how far apart they begin, or 0: where the one before ends */
+	bool paired;                 /* bucket k is joined with bucket k + n/2 only: they are told apart by the bit that turns */
 };
 
 struct pl_grouping {
 	const struct pl_buckets *b;
 	uint32_t same;               /* the bits of entries that agree under the mask */
+	uint32_t turn;               /* a bit, or 0, in which a pair differs; above those of `same` */
 	unsigned rank;               /* of the block: pairs that differ in so many bits of it are a matter of another block */
 	uint32_t fixed;              /* hashes below are not compared with each other */
 	uint32_t lower[PL_GROUP_LOWER], nlower;   /* bits as `same`, of masks under which a pair would be found before */
@@ -29,8 +31,8 @@ struct pl_grouping {
 	uint32_t n, room;            /* candidates found; room for them, 2 * PL_GROUP_BLOCK at least */
 	/* Looks at the candidates and sets n to 0; called in any case after every so many comparisons. */
 	void (*full)(struct pl_grouping *g);
-	/* Joins a bucket of more than PL_GROUP_BLOCK in which much is near: there all hashes are compared in tiles. */
-	void (*dense)(struct pl_grouping *g, const uint64_t *entries, uint32_t n);
+	/* Joins a bucket, or two, of more than PL_GROUP_BLOCK in which much is near: there all hashes are compared in tiles. */
+	void (*dense)(struct pl_grouping *g, const uint64_t *x, uint32_t nx, const uint64_t *y, uint32_t ny);
 	void *ctx;                   /* theirs */
 	enum pl_status st;           /* anything but PL_OK: no more is compared */
 };
@@ -41,8 +43,8 @@ size_t pl_group_buckets(uint32_t n);
 /* Room for a bucket of so many entries in the mean and some deviations more; an odd number of lines, or buckets would share their
  * places of the cache. */
 uint32_t pl_group_stride(uint32_t mean, uint32_t deviations);
-/* Deal entries to buckets by their bits under `same`; extract: in the way that a processor has to have (pl_group_kernel). */
-void pl_group_sort(struct pl_buckets *b, uint32_t same, const uint64_t *entries, uint32_t n, bool extract);
+/* Deal entries to buckets by their bits under `same`, and by `turn` if that can be; extract: in the way that a processor has to have (pl_group_kernel). */
+void pl_group_sort(struct pl_buckets *b, uint32_t same, uint32_t turn, const uint64_t *entries, uint32_t n, bool extract);
 
 /* Compare what is in the buckets: who agrees under the mask and is near is a candidate, once. */
 typedef void pl_group_fn(struct pl_grouping *g);

@@ -28,16 +28,19 @@ double pl_join_base(const struct pl_join *j)
 {
 	uint64_t n = j->n < SAMPLE ? j->n : SAMPLE, same = 0;
 	unsigned bytes = j->bits / 8;
+	uint32_t count[32][256] = {{0}};
 	double agree;
 
 	if (n < 2)
 		return 0.5;
+	for (uint64_t i = 0; i < n; i++) {
+		const uint64_t *h = j->hashes[i * j->n / n];
+		for (unsigned byte = 0; byte < bytes; byte++)
+			count[byte][h[byte / 8] >> 8 * (byte % 8) & 255u]++;
+	}
 	for (unsigned byte = 0; byte < bytes; byte++) {
-		uint32_t count[256] = {0};
-		for (uint64_t i = 0; i < n; i++)
-			count[j->hashes[i * j->n / n][byte / 8] >> 8 * (byte % 8) & 255u]++;
 		for (unsigned v = 0; v < 256; v++)
-			same += (uint64_t)count[v] * (count[v] > 0 ? count[v] - 1 : 0);
+			same += (uint64_t)count[byte][v] * (count[byte][v] > 0 ? count[byte][v] - 1 : 0);
 	}
 	agree = (double)same / ((double)n * (double)(n - 1) * (double)bytes);
 	for (int i = 0; i < 3; i++) {   /* square roots by halving: a libm's pow() is not the same everywhere */

@@ -88,7 +88,7 @@ PL_MUST_CHECK enum pl_status pl_join_plan_with(struct pl_join_plan **p, const st
 double pl_join_base(const struct pl_join *j);
 
 /* cover_scratch.c */
-enum { PL_JOIN_CANDIDATES = 4096 };   /* their hashes stay near the core from the check of the distance to that of the mask */
+enum { PL_JOIN_CANDIDATES = 1024 };   /* their hashes stay near the core from the check of the distance to that of the mask */
 /* Words of a block or not; so many entries, and places for them, more where parts may have room to spare. */
 PL_MUST_CHECK enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t entries, uint64_t places, struct pl_err *err);
 void pl_scratch_free(struct pl_scratch *s);
@@ -99,6 +99,8 @@ PL_MUST_CHECK enum pl_status pl_scratch_fit(struct pl_scratch *s, uint32_t n, st
 PL_MUST_CHECK enum pl_status pl_join_families(struct pl_join_plan *p, struct pl_err *err);
 /* A mask by itself. */
 struct pl_family pl_join_alone(const struct pl_join_plan *p, uint32_t mask);
+/* The bit in which a pair differs under this mask of the block, or 0. */
+uint64_t pl_join_turn(const struct pl_cover_block *b, uint32_t mask);
 /* Of x, the bits under mask, side by side. */
 uint64_t pl_join_extract(uint64_t x, uint64_t mask);
 

@@ -147,6 +147,12 @@ static void spread_portable(const uint64_t *words, size_t n, uint64_t part, uint
 	}
 }
 
+static void mark_portable(const struct pl_cover *c, uint32_t block, uint64_t *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		words[i] |= pl_cover_marks(c, block, words[i]);
+}
+
 #if HAVE_X86
 __attribute__((target("bmi2"))) static void count_bmi2(const uint64_t *words, size_t n, uint64_t part, uint32_t *count)
 {
@@ -257,6 +263,33 @@ TARGET static void permute_avx512(const uint8_t permutation[256], uint64_t (*has
 	}
 }
 
+#define MARKS __attribute__((target("avx512f,avx512vpopcntdq")))
+
+MARKS static inline __m512i odd8(__m512i words, uint64_t mask)
+{
+	return _mm512_and_si512(_mm512_popcnt_epi64(_mm512_and_si512(words, _mm512_set1_epi64((long long)mask))), _mm512_set1_epi64(1));
+}
+
+/* pl_cover_marks of eight words at once. */
+MARKS static void mark_avx512(const struct pl_cover *c, uint32_t block, uint64_t *words, size_t n)
+{
+	const struct pl_cover_block *b = &c->block[block];
+	const uint64_t *share = c->mask + b->first;
+	size_t i = 0;
+
+	for (; i + LINE <= n; i += LINE) {
+		__m512i x = _mm512_loadu_si512((const void *)(words + i)), last = odd8(x, share[0]);
+		__m512i out = _mm512_or_si512(x, _mm512_sll_epi64(last, _mm_cvtsi32_si128(b->width + b->rank - 2)));
+		for (unsigned k = 1; k + 1 < b->rank; k++) {
+			__m512i odd = odd8(x, share[k]);
+			out = _mm512_or_si512(out, _mm512_sll_epi64(_mm512_xor_si512(odd, last), _mm_cvtsi32_si128((int)(b->width + k - 1))));
+			last = odd;
+		}
+		_mm512_storeu_si512((void *)(words + i), out);
+	}
+	mark_portable(c, block, words + i, n - i);
+}
+
 TARGET static size_t keys_avx512(const uint64_t *words, size_t n, uint64_t mask, uint32_t first, unsigned bits,
     uint64_t range, uint64_t *keys)
 {
@@ -315,6 +348,18 @@ pl_cover_keys_fn *pl_cover_keys(enum pl_cover_kernel kernel)
 		return keys_avx2;
 #endif
 	return kernel == PL_COVER_PORTABLE ? keys_portable : NULL;
+}
+
+void pl_cover_mark(const struct pl_cover *c, uint32_t block, uint64_t *words, size_t n)
+{
+#if HAVE_X86
+	__builtin_cpu_init();
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vpopcntdq")) {
+		mark_avx512(c, block, words, n);
+		return;
+	}
+#endif
+	mark_portable(c, block, words, n);
 }
 
 pl_cover_count_fn *pl_cover_count(enum pl_cover_kernel kernel)

@@ -150,17 +150,18 @@ static void look_at_candidates(struct pl_grouping *g)
 		g->st = poll(r);
 }
 
-static void join_dense(struct pl_grouping *g, const uint64_t *entries, uint32_t n)
+/* Two lists of entries as members, in order. */
+static void join_dense(struct pl_grouping *g, const uint64_t *x, uint32_t nx, const uint64_t *y, uint32_t ny)
 {
 	struct run *r = g->ctx;
 	struct pl_scratch *s = &r->p->s;
 
-	g->st = fit_members(s, n, r->err);
+	g->st = fit_members(s, (uint64_t)nx + ny, r->err);
 	if (g->st != PL_OK)
 		return;
-	for (uint32_t i = 0; i < n; i++)
-		s->member[i] = (uint32_t)entries[i];
-	s->nmember = n;
+	s->nmember = 0;
+	for (uint32_t i = 0, k = 0; i < nx || k < ny;)
+		s->member[s->nmember++] = k == ny || (i < nx && (uint32_t)x[i] < (uint32_t)y[k]) ? (uint32_t)x[i++] : (uint32_t)y[k++];
 	g->st = join_members(r, 0, 1);
 }
 
@@ -173,6 +174,8 @@ static struct pl_grouping grouping(struct run *r)
 	struct pl_grouping g = {.b = &r->p->s.buckets, .same = r->same, .rank = b->rank, .fixed = r->fixed,
 	    .out = r->p->s.candidate[r->at], .room = PL_JOIN_CANDIDATES, .full = look_at_candidates, .dense = join_dense, .ctx = r};
 
+	g.turn = (uint32_t)pl_join_extract(pl_join_turn(b, r->mask), f->rest);
+	g.rank += g.turn != 0;
 	for (uint32_t m = b->first; m < r->mask && g.nlower < PL_GROUP_LOWER; m++) {
 		if ((cover->mask[m] & ~(f->part | f->rest)) == 0)
 			g.lower[g.nlower++] = (uint32_t)pl_join_extract(cover->mask[m], f->rest);
@@ -186,7 +189,7 @@ static enum pl_status group_part(struct run *r, const uint64_t *entries, uint32_
 	struct pl_scratch *s = &r->p->s;
 	struct pl_grouping *g = &r->grouping[r->at];
 
-	pl_group_sort(&s->buckets, r->same, entries, n, r->p->group.extract);
+	pl_group_sort(&s->buckets, r->same, g->turn, entries, n, r->p->group.extract);
 	g->n = s->ncandidates[r->at];
 	r->p->group.compare(g);
 	s->ncandidates[r->at] = g->n;

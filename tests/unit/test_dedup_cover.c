@@ -82,8 +82,9 @@ static uint32_t null_message(const struct code *c, uint64_t pattern)
 	return message;
 }
 
-static void check_pattern(const struct code *c, uint64_t pattern)
+static void check_pattern(const void *code, uint64_t pattern)
 {
+	const struct code *c = code;
 	uint32_t message = null_message(c, pattern);
 
 	if (missed(c, pattern))
@@ -91,6 +92,10 @@ static void check_pattern(const struct code *c, uint64_t pattern)
 	assert_int_not_equal(message, 0);
 	assert_true((c->mask[message] & pattern) == 0 && c->mask[message] != 0);
 }
+
+/* ---- patterns ---- */
+
+typedef void pattern_fn(const void *ctx, uint64_t pattern);
 
 static double choose_count(unsigned n, unsigned k)
 {
@@ -102,43 +107,56 @@ static double choose_count(unsigned n, unsigned k)
 }
 
 /* All patterns of exactly `weight` bits below `width`, by Gosper's next combination. */
-static void check_all(const struct code *c, unsigned weight)
+static void all_patterns(unsigned width, unsigned weight, pattern_fn *check, const void *ctx)
 {
-	uint64_t end = c->width == 64 ? UINT64_MAX : ((uint64_t)1 << c->width) - 1;
+	uint64_t end = width == 64 ? UINT64_MAX : ((uint64_t)1 << width) - 1;
 	uint64_t p = ((uint64_t)1 << weight) - 1;
 
 	if (weight == 0) {
-		check_pattern(c, 0);
+		check(ctx, 0);
 		return;
 	}
 	while (p <= end) {
 		uint64_t low = p & (~p + 1), up = p + low;
-		check_pattern(c, p);
+		check(ctx, p);
 		if (up < p || up == 0)
 			return;
 		p = up | ((p ^ up) / low >> 2);
 	}
 }
 
-static void check_some(const struct code *c, unsigned weight)
+static void some_patterns(unsigned width, unsigned weight, pattern_fn *check, const void *ctx)
 {
-	for (unsigned at = 0; at + weight <= c->width; at++)        /* runs and combs */
-		check_pattern(c, (((uint64_t)1 << weight) - 1) << at);
-	for (unsigned step = 2; step * weight <= c->width; step++) {
+	for (unsigned at = 0; at + weight <= width; at++)        /* runs and combs */
+		check(ctx, (((uint64_t)1 << weight) - 1) << at);
+	for (unsigned step = 2; step * weight <= width; step++) {
 		uint64_t p = 0;
 		for (unsigned i = 0; i < weight; i++)
 			p |= (uint64_t)1 << i * step;
-		check_pattern(c, p);
+		check(ctx, p);
 	}
 	for (uint64_t i = 0; i < RANDOM; i++) {
-		uint64_t p = 0, draw = pl_draw64(c->rank, c->width, i);
+		uint64_t p = 0, draw = pl_draw64(weight, width, i);
 		while (bits_of(p) < weight) {
-			p |= (uint64_t)1 << draw % c->width;
+			p |= (uint64_t)1 << draw % width;
 			draw = pl_mix64(draw);
 		}
-		check_pattern(c, p);
+		check(ctx, p);
 	}
 }
+
+/* Patterns of fewer bits than the rank: all, or where they are many some of each weight. */
+static void patterns(unsigned rank, unsigned width, pattern_fn *check, const void *ctx)
+{
+	for (unsigned weight = 0; weight < rank && weight <= width; weight++) {
+		if (choose_count(width, weight) <= EXHAUSTIVE)
+			all_patterns(width, weight, check, ctx);
+		else
+			some_patterns(width, weight, check, ctx);
+	}
+}
+
+/* ---- codes ---- */
 
 static void check_code(unsigned rank, unsigned width)
 {
@@ -153,12 +171,7 @@ static void check_code(unsigned rank, unsigned width)
 	}
 	assert_int_equal(all, (1u << rank) - 1);   /* unit vectors first: full rank */
 	assert_int_equal(distinct, width < (1u << rank) - 1 ? width : (1u << rank) - 1);
-	for (unsigned weight = 0; weight < rank && weight <= width; weight++) {
-		if (choose_count(width, weight) <= EXHAUSTIVE)
-			check_all(&c, weight);
-		else
-			check_some(&c, weight);
-	}
+	patterns(rank, width, check_pattern, &c);
 }
 
 /* Every code that a cover for distances 0..40 is made of, at any number of hashes. */
@@ -194,18 +207,44 @@ static void test_codes(void **state)
 
 /* ---- covers ---- */
 
-/* As many masks as the rank, with no bit in common: fewer bits that differ leave one alone. */
-static void check_shares(const struct pl_cover_block *k, const uint64_t *mask)
+struct marked { const struct pl_cover *cover; uint32_t block; };
+
+/* A pattern of fewer bits than the rank leaves a share alone; if that is only the last, its marks stay and the turn does not. */
+static void check_marks(const void *ctx, uint64_t pattern)
 {
-	uint64_t all = 0;
+	const struct marked *c = ctx;
+	const struct pl_cover_block *k = &c->cover->block[c->block];
+	uint64_t word = pattern | pl_cover_marks(c->cover, c->block, pattern);
+	uint32_t m = k->first;
+
+	while (m < k->first + k->masks && (word & c->cover->mask[m]) != 0)
+		m++;
+	assert_true(m < k->first + k->masks);
+	assert_true(m + 1 < k->first + k->masks || (word & k->turn) != 0);
+}
+
+/* As many masks as the rank, with no bit in common: fewer bits that differ leave one alone. */
+static void check_shares(const struct pl_cover *c, uint32_t block)
+{
+	const struct pl_cover_block *k = &c->block[block];
+	const uint64_t *mask = c->mask + k->first;
+	uint64_t all = 0, bits = k->width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << k->width) - 1;
 
 	assert_int_equal(k->masks, k->rank);
 	for (uint32_t m = 0; m < k->masks; m++) {
-		assert_true(mask[m] != 0);
+		assert_true((mask[m] & bits) != 0);
 		assert_int_equal(all & mask[m], 0);
 		all |= mask[m];
 	}
-	assert_true(all == (k->width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << k->width) - 1));
+	if (k->turn) {
+		assert_int_equal(k->turn >> k->width, (uint64_t)1 << (k->rank - 2));
+		assert_int_equal(all & k->turn, 0);
+		assert_int_equal(mask[k->masks - 1] & ~bits, k->turn - bits - 1);
+		patterns(k->rank, k->width, check_marks, &(struct marked){c, block});
+	} else {
+		assert_true(all == bits);
+	}
+	assert_true((all & bits) == bits);
 }
 
 static void check_cover(const struct pl_cover *c)
@@ -219,7 +258,7 @@ static void check_cover(const struct pl_cover *c)
 		assert_int_equal(k->shift, at);
 		assert_int_equal(k->first, masks);
 		if (c->kind == PL_COVER_SHARES) {
-			check_shares(k, c->mask + k->first);
+			check_shares(c, b);
 		} else {
 			assert_int_equal(k->masks, (1u << k->rank) - 1);
 			code_make(&code, k->rank, k->width);
@@ -296,6 +335,40 @@ static void test_shares(void **state)
 			}
 		}
 	}
+}
+
+/* Words in one go are the words of each, and those of two hashes differ as the word of their difference. */
+static void test_words(void **state)
+{
+	enum { N = 100 };
+	static uint64_t h[N + 1][4], words[N];
+	uint32_t marked = 0;
+
+	(void)state;
+	for (uint64_t i = 0; i < N; i++) {
+		for (uint64_t w = 0; w < 4; w++)
+			h[i][w] = pl_draw64(6, i, w);
+	}
+	for (uint32_t blocks = 1; blocks <= 20; blocks++) {
+		for (enum pl_cover_kind kind = 0; kind < PL_COVER_KINDS; kind++) {
+			struct pl_cover c;
+			if (pl_cover_make(&c, kind, 256, 19, blocks, 0.5, NULL) != PL_OK)
+				continue;
+			for (uint32_t b = 0; b < c.nblocks; b++) {
+				marked += c.block[b].turn != 0;
+				pl_cover_words(&c, b, (const uint64_t(*)[4])h, N, words);
+				for (uint32_t i = 0; i < N; i++) {
+					uint64_t d[4], x = pl_cover_word(&c, b, h[i]), y = pl_cover_word(&c, b, h[0]);
+					for (unsigned w = 0; w < 4; w++)
+						d[w] = h[i][w] ^ h[0][w];
+					assert_true(words[i] == x);
+					assert_true(pl_cover_word(&c, b, d) == (x ^ y));
+				}
+			}
+			pl_cover_release(&c);
+		}
+	}
+	assert_true(marked > 20);
 }
 
 /* The chance that strangers are near in a block: counted for all words of a few bits, and for a base of its own. */
@@ -465,6 +538,7 @@ int main(void)
 		cmocka_unit_test(test_codes),
 		cmocka_unit_test(test_covers),
 		cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_near),
 		cmocka_unit_test(test_choice),
 		cmocka_unit_test(test_permute),

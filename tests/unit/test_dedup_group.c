@@ -38,7 +38,7 @@ static bool wanted(const struct pl_grouping *g, uint64_t x, uint64_t y)
 {
 	uint32_t differ = (uint32_t)((x ^ y) >> 32);
 
-	if ((differ & g->same) != 0 || ones(differ) >= g->rank || (uint32_t)y < g->fixed)
+	if ((differ & g->same) != 0 || (differ & g->turn) != g->turn || ones(differ) >= g->rank || (uint32_t)y < g->fixed)
 		return false;
 	for (uint32_t i = 0; i < g->nlower; i++) {
 		if ((differ & g->lower[i]) == 0)
@@ -68,12 +68,26 @@ static void full(struct pl_grouping *g)
 	f->full++;
 }
 
-static void dense(struct pl_grouping *g, const uint64_t *entries, uint32_t n)
+static int by_index(const void *x, const void *y)
+{
+	uint32_t a = (uint32_t)*(const uint64_t *)x, b = (uint32_t)*(const uint64_t *)y;
+
+	return (a > b) - (a < b);
+}
+
+static void dense(struct pl_grouping *g, const uint64_t *x, uint32_t nx, const uint64_t *y, uint32_t ny)
 {
 	struct found *f = g->ctx;
+	uint64_t *both = malloc((nx + ny) * sizeof(*both));
 
-	assert_true(n > PL_GROUP_BLOCK);
-	compare_all(g, entries, n, f);
+	assert_non_null(both);
+	assert_true(nx + ny > PL_GROUP_BLOCK);
+	memcpy(both, x, nx * sizeof(*both));
+	if (ny > 0)
+		memcpy(both + nx, y, ny * sizeof(*both));
+	qsort(both, nx + ny, sizeof(*both), by_index);
+	compare_all(g, both, nx + ny, f);
+	free(both);
 	f->dense++;
 }
 
@@ -125,7 +139,7 @@ static void check(const struct shape *s, const struct pl_grouping *how, uint64_t
 		g.b = &b;
 		g.out = out;
 		g.ctx = &got;
-		pl_group_sort(&b, s->same, entries, s->n, kernel.extract);
+		pl_group_sort(&b, s->same, g.turn, entries, s->n, kernel.extract);
 		kernel.compare(&g);
 		full(&g);
 		sort(&got);
@@ -167,6 +181,12 @@ static void test_kernels(void **state)
 		how.lower[how.nlower++] = 0xFF00u;
 		how.lower[how.nlower++] = 0x00FF0000u;
 		check(s, &how, entries, &seen);
+		if (s->same >> 31 || s->alike >> 31)
+			continue;
+		how.turn = 0x80000000u;
+		check(s, &how, entries, &seen);
+		how.fixed = how.nlower = 0;
+		check(s, &how, entries, &seen);
 	}
 	assert_true(seen.n > 1000 && seen.full > 200);
 }
@@ -191,7 +211,7 @@ static void test_stop(void **state)
 		struct pl_join_candidate out[ROOM];
 		struct found got = {0};
 		struct pl_grouping g = {.b = &b, .same = 0xF, .rank = 5, .out = out, .room = ROOM, .full = stop, .dense = dense, .ctx = &got};
-		pl_group_sort(&b, g.same, entries, 2000, kernel.extract);
+		pl_group_sort(&b, g.same, 0, entries, 2000, kernel.extract);
 		kernel.compare(&g);
 		assert_int_equal(g.st, PL_ERR_STOPPED);
 		assert_int_equal(got.full, 1);
