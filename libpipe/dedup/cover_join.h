@@ -8,7 +8,7 @@
 #include "cover_group.h"
 
 enum {
-	PL_PART_ENTRIES = 4096,      /* hashes of a part that grouping aims at: its buckets stay near the core */
+	PL_PART_ENTRIES = 8192,      /* hashes of a part that grouping aims at: its buckets stay near the core */
 	PL_PART_BITS = 12,           /* log2 of parts of a range, at most; see pl_join_part_bits */
 	PL_RANGE_ENTRIES_LOG2 = 28,  /* hashes of a range, at most: parts of 64 Ki */
 	PL_RANGE_BITS = 16,

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POLL_HASHES = 1 << 19, POLL_PARTS = 64, FETCH_ENTRIES = 512 };
+enum { POLL_HASHES = 1 << 19, POLL_PARTS = 64, FETCH_ENTRIES = 256 };
 
 struct run {
 	struct pl_join_plan *p;
