@@ -11,7 +11,8 @@ enum {
 	SMALL = 4096,                /* fewer hashes are compared in tiles without further thought */
 	TILES_PER_PART = 64,         /* of the exhaustive join: some 10 ms of work */
 	SAMPLE = 8192,
-	HOT_SAMPLE_MIN = 4096, HOT_SAMPLE_MAX = 1 << 20,
+	AHEAD = 16,                  /* hashes of it that are fetched ahead */
+	HOT_SAMPLE_MIN = 1024, HOT_SAMPLE_MAX = 1 << 20,
 	HOT_SEEN = 32,               /* members of a bucket in the sample, at least, to trust the estimate */
 	HOT_PER_MASK = 16,
 	SHARES_MAX = 1 << 20,
@@ -35,6 +36,7 @@ double pl_join_base(const struct pl_join *j)
 		return 0.5;
 	for (uint64_t i = 0; i < n; i++) {
 		const uint64_t *h = j->hashes[i * j->n / n];
+		pl_fetch(j->hashes[(i + AHEAD < n ? i + AHEAD : i) * j->n / n]);
 		for (unsigned byte = 0; byte < bytes; byte++)
 			count[byte][h[byte / 8] >> 8 * (byte % 8) & 255u]++;
 	}
