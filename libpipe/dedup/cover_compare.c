@@ -118,7 +118,7 @@ static void take_sample(uint64_t *sample, const uint64_t *x, uint32_t nx, const 
 	} \
 	target static void name##_large(struct pl_grouping *g, const uint64_t *e, uint32_t n) \
 	{ \
-		uint64_t sample[ROW]; \
+		uint64_t sample[2 * ROW] = {0};   /* a row is looked at behind each */ \
 		take_sample(sample, e, n, e, 0); \
 		if (count(NEAR(sample, ROW, g->rank)) >= MUCH) { \
 			g->dense(g, e, n, e, 0); \
@@ -145,7 +145,7 @@ static void take_sample(uint64_t *sample, const uint64_t *x, uint32_t nx, const 
 		if (nx == 0 || ny == 0 || ((uint32_t)x[nx - 1] < g->fixed && (uint32_t)y[ny - 1] < g->fixed)) \
 			return; \
 		if (nx + ny > BLOCK) { \
-			uint64_t sample[ROW]; \
+			uint64_t sample[2 * ROW] = {0};   /* a row is looked at behind each */ \
 			take_sample(sample, x, nx, y, ny); \
 			if (count(NEAR(sample, ROW, g->rank)) >= MUCH) { \
 				g->dense(g, x, nx, y, ny); \
