@@ -106,7 +106,7 @@ DEAL(deal_hashed, , HASHED)
 DEAL(deal_extracted, __attribute__((target("bmi2"))), EXTRACTED)
 #endif
 
-void pl_group_sort(struct pl_buckets *b, uint32_t same, uint32_t turn, const uint64_t *entries, uint32_t n, bool extract)
+void pl_group_deal(struct pl_buckets *b, uint32_t same, uint32_t turn, const uint64_t *entries, uint32_t n, bool extract)
 {
 	unsigned bits = bucket_bits(n), have = 0;
 

@@ -44,7 +44,7 @@ size_t pl_group_buckets(uint32_t n);
  * places of the cache. */
 uint32_t pl_group_stride(uint32_t mean, uint32_t deviations);
 /* Deal entries to buckets by their bits under `same`, and by `turn` if that can be; extract: in the way that a processor has to have (pl_group_kernel). */
-void pl_group_sort(struct pl_buckets *b, uint32_t same, uint32_t turn, const uint64_t *entries, uint32_t n, bool extract);
+void pl_group_deal(struct pl_buckets *b, uint32_t same, uint32_t turn, const uint64_t *entries, uint32_t n, bool extract);
 
 /* Compare what is in the buckets: who agrees under the mask and is near is a candidate, once. */
 typedef void pl_group_fn(struct pl_grouping *g);

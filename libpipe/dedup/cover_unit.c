@@ -189,7 +189,7 @@ static enum pl_status group_part(struct run *r, const uint64_t *entries, uint32_
 	struct pl_scratch *s = &r->p->s;
 	struct pl_grouping *g = &r->grouping[r->at];
 
-	pl_group_sort(&s->buckets, r->same, g->turn, entries, n, r->p->group.extract);
+	pl_group_deal(&s->buckets, r->same, g->turn, entries, n, r->p->group.extract);
 	g->n = s->ncandidates[r->at];
 	r->p->group.compare(g);
 	s->ncandidates[r->at] = g->n;

@@ -139,7 +139,7 @@ static void check(const struct shape *s, const struct pl_grouping *how, uint64_t
 		g.b = &b;
 		g.out = out;
 		g.ctx = &got;
-		pl_group_sort(&b, s->same, g.turn, entries, s->n, kernel.extract);
+		pl_group_deal(&b, s->same, g.turn, entries, s->n, kernel.extract);
 		kernel.compare(&g);
 		full(&g);
 		sort(&got);
@@ -211,7 +211,7 @@ static void test_stop(void **state)
 		struct pl_join_candidate out[ROOM];
 		struct found got = {0};
 		struct pl_grouping g = {.b = &b, .same = 0xF, .rank = 5, .out = out, .room = ROOM, .full = stop, .dense = dense, .ctx = &got};
-		pl_group_sort(&b, g.same, 0, entries, 2000, kernel.extract);
+		pl_group_deal(&b, g.same, 0, entries, 2000, kernel.extract);
 		kernel.compare(&g);
 		assert_int_equal(g.st, PL_ERR_STOPPED);
 		assert_int_equal(got.full, 1);
