@@ -10,7 +10,6 @@
 enum {
 	WORDS = 1 << PL_COVER_RANK,
 	WIDE = 1024,          /* hashes of a bucket, more of which do not stay in the nearest cache */
-	AHEAD = 256,          /* hashes that are fetched ahead of a pass over them */
 	SHARES_WIDTH = 45     /* bits of a block in shares, at most: a part and its entries tell of little more */
 };
 
@@ -52,11 +51,6 @@ static uint16_t next_column(unsigned rank, const double *mass, const uint8_t *us
 			best = v;
 	}
 	return (uint16_t)best;
-}
-
-static uint64_t parity64(uint64_t x)
-{
-	return parity((uint32_t)(x ^ x >> 32));
 }
 
 static void add_column(unsigned rank, uint16_t column, double *mass, uint8_t *weight)
@@ -367,74 +361,6 @@ void pl_cover_release(struct pl_cover *c)
 	free(c->mask);
 	c->mask = NULL;
 	c->nblocks = c->nmasks = 0;
-}
-
-void pl_cover_words(const struct pl_cover *c, uint32_t block, const uint64_t (*hashes)[4], size_t n, uint64_t *words)
-{
-	const struct pl_cover_block *b = &c->block[block];
-	unsigned at = b->shift / 64, by = b->shift % 64, next = by + b->width > 64 ? at + 1 : at;
-	uint64_t low = b->width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << b->width) - 1;
-
-	if (c->whole) {
-		for (size_t i = 0; i < n; i++)
-			words[i] = pl_cover_word(c, block, hashes[i]);
-		return;
-	}
-	for (size_t i = 0; i < n; i++) {
-		pl_fetch_once(hashes + i + AHEAD);
-		/* what a hash that is not needed twice leaves above is beyond the block */
-		words[i] = (hashes[i][at] >> by | hashes[i][next] << 1 << (63 - by)) & low;
-	}
-	if (b->turn)
-		pl_cover_mark(c, block, words, n);
-}
-
-uint64_t pl_cover_marks(const struct pl_cover *c, uint32_t block, uint64_t bits)
-{
-	const struct pl_cover_block *b = &c->block[block];
-	const uint64_t *share = c->mask + b->first;
-	uint64_t last = parity64(bits & share[0]), marks = last ? b->turn : 0;
-
-	for (unsigned k = 1; k + 1 < b->rank; k++) {
-		uint64_t odd = parity64(bits & share[k]);
-		marks |= (odd ^ last) << (b->width + k - 1);
-		last = odd;
-	}
-	return marks;
-}
-
-static unsigned ones(uint64_t x)
-{
-	x -= x >> 1 & 0x5555555555555555u;
-	x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
-	x = (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
-	return (unsigned)(x * 0x0101010101010101u >> 56);
-}
-
-static bool any_mask(const uint64_t *mask, uint32_t n, uint64_t differ)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		if ((differ & mask[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-bool pl_cover_lowest(const struct pl_cover *c, uint32_t block, uint32_t mask, const uint64_t x[4], const uint64_t y[4])
-{
-	const struct pl_cover_block *b = &c->block[block];
-	uint64_t d[4], differ;
-
-	if (c->whole)
-		return pl_cover_word(c, 0, x) == pl_cover_word(c, 0, y);
-	for (unsigned w = 0; w < 4; w++)
-		d[w] = x[w] ^ y[w];
-	for (uint32_t i = 0; i <= block; i++) {
-		if ((ones(pl_cover_bits(c, i, d)) < c->block[i].rank) != (i == block))
-			return false;
-	}
-	differ = pl_cover_word(c, block, d);
-	return (differ & c->mask[mask]) == 0 && !any_mask(c->mask + b->first, mask - b->first, differ);
 }
 
 /* ---- the model ---- */

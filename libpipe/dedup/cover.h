@@ -92,9 +92,6 @@ static inline uint64_t pl_cover_word(const struct pl_cover *c, uint32_t block, c
 	return c->block[block].turn ? word | pl_cover_marks(c, block, word) : word;
 }
 
-/* pl_cover_word of n hashes. */
-void pl_cover_words(const struct pl_cover *c, uint32_t block, const uint64_t (*hashes)[4], size_t n, uint64_t *words);
-
 /* Is this the one mask under which x and y are a pair? It is the lowest on which they agree of the first block in which they
  * differ in fewer bits than its rank; if they are within the distance, there is one. */
 bool pl_cover_lowest(const struct pl_cover *c, uint32_t block, uint32_t mask, const uint64_t x[4], const uint64_t y[4]);
@@ -112,17 +109,17 @@ PL_MUST_CHECK enum pl_status pl_cover_permute(enum pl_cover_kernel kernel, unsig
 /* Are all popcounts even? Then so are all distances. */
 bool pl_cover_even(const uint64_t (*hashes)[4], uint64_t n);
 
+/* pl_cover_word of n hashes. */
+typedef void pl_cover_words_fn(const struct pl_cover *c, uint32_t block, const uint64_t (*hashes)[4], size_t n, uint64_t *words);
 /* Keys of n words under a mask: hash = (word & mask) * an odd number; kept are those whose top `bits` bits are `range`,
  * as hash << bits with the low 32 bits replaced by first + i. Returns how many; keys has room for n + 8. */
 typedef size_t pl_cover_keys_fn(const uint64_t *words, size_t n, uint64_t mask, uint32_t first, unsigned bits, uint64_t range,
     uint64_t *keys);
 /* Count n words by their bits under `part` (side by side, 16 at most): count[those] grows. */
 typedef void pl_cover_count_fn(const uint64_t *words, size_t n, uint64_t part, uint32_t *count);
-/* Spread them: the bits of word i under `rest` (32 at most) above first + i go to pool[at[its bits under part]++]. */
-typedef void pl_cover_spread_fn(const uint64_t *words, size_t n, uint64_t part, uint64_t rest, uint32_t first, uint32_t *at,
-    uint64_t *pool);
-/* Add marks to n words that are bits only. */
-void pl_cover_mark(const struct pl_cover *c, uint32_t block, uint64_t *words, size_t n);
+/* Spread them: the bits of word i under `rest` (32 at most) above first + i go to *at[its bits under part]++. */
+typedef void pl_cover_spread_fn(const uint64_t *words, size_t n, uint64_t part, uint64_t rest, uint32_t first, uint64_t **at);
+pl_cover_words_fn *pl_cover_words(enum pl_cover_kernel kernel);
 pl_cover_keys_fn *pl_cover_keys(enum pl_cover_kernel kernel);
 pl_cover_count_fn *pl_cover_count(enum pl_cover_kernel kernel);
 pl_cover_spread_fn *pl_cover_spread(enum pl_cover_kernel kernel);
@@ -148,14 +145,13 @@ static inline void pl_fetch_once(const void *line)
 #endif
 }
 
-/* Bits of a mask. */
-static inline unsigned pl_cover_weight(uint64_t mask)
+/* Bits of a mask. Compilers know this for the popcount that it is, where the processor has one. */
+static inline unsigned pl_cover_weight(uint64_t x)
 {
-	unsigned n = 0;
-
-	for (; mask; mask &= mask - 1)
-		n++;
-	return n;
+	x -= x >> 1 & 0x5555555555555555u;
+	x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+	x = (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+	return (unsigned)(x * 0x0101010101010101u >> 56);
 }
 
 #endif

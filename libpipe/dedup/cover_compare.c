@@ -14,7 +14,8 @@
 enum {
 	BLOCK = PL_GROUP_BLOCK,
 	ROW = 16,                    /* entries that one is compared with at once */
-	POLL_ROWS = 4096,            /* 2^24 comparisons, in a bucket of as many */
+	SPAN = 16 * BLOCK,           /* entries whose flags are gathered before they are looked up */
+	POLL_ROWS = 4 * SPAN,        /* 2^24 comparisons, in a bucket of as many */
 	MUCH = ROW / 4               /* flags of a sample of a row, from which on a large bucket is dense */
 };
 
@@ -83,10 +84,11 @@ static void take_sample(uint64_t *sample, const uint64_t *x, uint32_t nx, const 
 /* The kernels differ in
  * NEAR(e, n, rank): flags among n <= 64 entries; of each pair that differs in fewer than `rank` bits one at least is flagged;
  * CROSS(rows, n, e, m, rank): flags of the m <= 64 entries e, each that is near one of n rows;
- * HITS(e, w, rank): which of 16 entries are near w.
+ * HITS(e, w, rank): which of 16 entries are near w;
+ * LIST(flags, first, to): first + k for every flag k goes to `to`, room for 64; returns how many.
  * What lies behind a bucket is looked at, too, and taken for nothing. */
 /* NOLINTBEGIN(bugprone-macro-parentheses): target is an attribute */
-#define COMPARE(name, target, NEAR, CROSS, HITS) \
+#define COMPARE(name, target, NEAR, CROSS, HITS, LIST) \
 	/* The pairs of flagged entries among n: a pair of two flagged ones is that of the lower. */ \
 	target static void name##_block(struct pl_grouping *g, const uint64_t *e, uint32_t n, uint64_t flags) \
 	{ \
@@ -103,18 +105,45 @@ static void take_sample(uint64_t *sample, const uint64_t *x, uint32_t nx, const 
 			} \
 		} \
 	} \
-	/* The pairs of flagged entries of e with n rows. */ \
-	target static void name##_rows(struct pl_grouping *g, const uint64_t *rows, uint32_t n, const uint64_t *e, uint64_t flags) \
+	/* The pairs of y with those of 64 entries that are allowed. */ \
+	target static inline void name##_chunk(struct pl_grouping *g, const uint64_t *e, uint64_t allowed, uint64_t y) \
 	{ \
-		for (; flags != 0; flags &= flags - 1) { \
-			const uint64_t *y = e + lowest(flags); \
-			for (uint32_t k = 0; k < n; k += ROW) { \
-				make_room(g); \
-				uint32_t hits = HITS(rows + k, bits_of(y), g->rank) & (uint32_t)first_bits(n - k); \
-				for (; hits != 0; hits &= hits - 1) \
-					add_any(g, rows[k + lowest(hits)], *y); \
-			} \
+		uint64_t hits = 0; \
+		_Pragma("GCC unroll 4") \
+		for (uint32_t k = 0; k < BLOCK; k += ROW) \
+			hits |= (uint64_t)HITS(e + k, bits_of(&y), g->rank) << k; \
+		make_room(g); \
+		for (hits &= allowed; hits != 0; hits &= hits - 1) \
+			add_any(g, e[lowest(hits)], y); \
+	} \
+	/* The pairs of y with n rows. */ \
+	target static void name##_rows(struct pl_grouping *g, const uint64_t *rows, uint32_t n, uint64_t y) \
+	{ \
+		for (uint32_t k = 0; k < n; k += BLOCK) \
+			name##_chunk(g, rows + k, first_bits(n - k), y); \
+	} \
+	/* Entries from .. end - 1 of a large bucket with each other and with those before. Who is flagged is listed first and looked up then: \
+	 * branches that nothing foretells would cost more than both. */ \
+	target static void name##_span(struct pl_grouping *g, const uint64_t *e, uint32_t from, uint32_t end) \
+	{ \
+		uint64_t flags[SPAN / BLOCK] = {0}; \
+		uint32_t near[SPAN + BLOCK], far[SPAN + BLOCK], nnear = 0, nfar = 0; \
+		for (uint32_t at = from; at < end; at += BLOCK) { \
+			uint32_t size = end - at < BLOCK ? end - at : BLOCK; \
+			uint64_t *f = &flags[(at - from) / BLOCK]; \
+			if ((uint32_t)e[at + size - 1] < g->fixed) \
+				continue; \
+			*f = NEAR(e + at, size, g->rank) & first_bits(size); \
+			nnear += LIST(*f, at, near + nnear); \
+			nfar += LIST(CROSS(e, at, e + at, size, g->rank) & first_bits(size), at, far + nfar); \
 		} \
+		for (uint32_t i = 0; i < nnear && g->st == PL_OK; i++) { \
+			uint32_t k = near[i] % BLOCK, at = near[i] - k; \
+			uint64_t bit = (uint64_t)1 << k, other = first_bits(end - at) & ~bit; \
+			name##_chunk(g, e + at, other & ~(flags[(at - from) / BLOCK] & (bit - 1)), e[near[i]]); \
+		} \
+		for (uint32_t i = 0; i < nfar && g->st == PL_OK; i++) \
+			name##_rows(g, e, far[i] - far[i] % BLOCK, e[far[i]]); \
 	} \
 	target static void name##_large(struct pl_grouping *g, const uint64_t *e, uint32_t n) \
 	{ \
@@ -124,19 +153,10 @@ static void take_sample(uint64_t *sample, const uint64_t *x, uint32_t nx, const 
 			g->dense(g, e, n, e, 0); \
 			return; \
 		} \
-		for (uint32_t from = 0; from < n && g->st == PL_OK; from += BLOCK) { \
-			uint32_t size = n - from < BLOCK ? n - from : BLOCK; \
-			uint64_t flags; \
-			if ((uint32_t)e[from + size - 1] < g->fixed) \
-				continue; \
-			if (from % POLL_ROWS == POLL_ROWS - BLOCK) \
+		for (uint32_t from = 0; from < n && g->st == PL_OK; from += SPAN) { \
+			name##_span(g, e, from, n - from < SPAN ? n : from + SPAN); \
+			if (from % POLL_ROWS == POLL_ROWS - SPAN) \
 				g->full(g); \
-			flags = NEAR(e + from, size, g->rank) & first_bits(size); \
-			if (flags) \
-				name##_block(g, e + from, size, flags); \
-			flags = CROSS(e, from, e + from, size, g->rank) & first_bits(size); \
-			if (flags) \
-				name##_rows(g, e, from, e + from, flags); \
 		} \
 	} \
 	/* Two buckets with each other. */ \
@@ -155,8 +175,8 @@ static void take_sample(uint64_t *sample, const uint64_t *x, uint32_t nx, const 
 		for (uint32_t from = 0; from < ny && g->st == PL_OK; from += BLOCK) { \
 			uint32_t size = ny - from < BLOCK ? ny - from : BLOCK; \
 			uint64_t flags = CROSS(x, nx, y + from, size, g->rank) & first_bits(size); \
-			if (flags) \
-				name##_rows(g, x, nx, y + from, flags); \
+			for (; flags != 0; flags &= flags - 1) \
+				name##_rows(g, x, nx, y[from + lowest(flags)]); \
 			if (from % POLL_ROWS == POLL_ROWS - BLOCK) \
 				g->full(g); \
 		} \
@@ -240,8 +260,17 @@ static inline uint32_t hits_portable(const uint64_t *e, uint32_t w, unsigned ran
 	}
 /* NOLINTEND(bugprone-macro-parentheses) */
 
+static inline uint32_t list_portable(uint64_t flags, uint32_t first, uint32_t *to)
+{
+	uint32_t n = 0;
+
+	for (; flags != 0; flags &= flags - 1)
+		to[n++] = first + lowest(flags);
+	return n;
+}
+
 SIMPLE(portable, , hits_portable)
-COMPARE(compare_portable, , portable_near, portable_cross, hits_portable)
+COMPARE(compare_portable, , portable_near, portable_cross, hits_portable, list_portable)
 
 #if HAVE_X86
 /* ---- AVX2 ---- */
@@ -274,11 +303,11 @@ AVX2 static inline uint32_t hits_avx2(const uint64_t *e, uint32_t w, unsigned ra
 }
 
 SIMPLE(avx2, AVX2, hits_avx2)
-COMPARE(compare_avx2, AVX2, avx2_near, avx2_cross, hits_avx2)
+COMPARE(compare_avx2, AVX2, avx2_near, avx2_cross, hits_avx2, list_portable)
 
 /* ---- AVX-512 ---- */
 
-#define AVX512 __attribute__((target("avx512f,avx512vpopcntdq")))
+#define AVX512 __attribute__((target("avx512f,avx512vpopcntdq,popcnt")))
 #define AVX512_INLINE AVX512 __attribute__((always_inline))
 
 /* The upper halves of 16 entries. */
@@ -323,6 +352,7 @@ AVX512_INLINE static inline uint64_t below(const __m512i *least, unsigned vector
 {
 	uint64_t flags = 0;
 
+#pragma GCC unroll 4
 	for (unsigned v = 0; v < vectors; v++)
 		flags |= (uint64_t)_mm512_cmplt_epu32_mask(least[v], _mm512_set1_epi32((int)rank)) << ROW * v;
 	return flags;
@@ -391,7 +421,23 @@ AVX512 static inline uint64_t avx512_cross(const uint64_t *rows, uint32_t n, con
 	}
 }
 
-COMPARE(compare_avx512, AVX512, avx512_near, avx512_cross, hits_avx512)
+/* Without a branch. */
+AVX512 static inline uint32_t list_avx512(uint64_t flags, uint32_t first, uint32_t *to)
+{
+	__m512i at = _mm512_add_epi32(_mm512_set1_epi32((int)first), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+	uint32_t n = 0;
+
+#pragma GCC unroll 4
+	for (unsigned v = 0; v < BLOCK / ROW; v++) {
+		__mmask16 here = (__mmask16)(flags >> ROW * v);
+		_mm512_storeu_si512((void *)(to + n), _mm512_maskz_compress_epi32(here, at));
+		n += (uint32_t)__builtin_popcount(here);
+		at = _mm512_add_epi32(at, _mm512_set1_epi32(ROW));
+	}
+	return n;
+}
+
+COMPARE(compare_avx512, AVX512, avx512_near, avx512_cross, hits_avx512, list_avx512)
 #endif
 
 struct pl_group_kernel pl_group_kernel(enum pl_join_kernel kernel)

@@ -18,7 +18,7 @@ enum {
 	LOAD = 8,               /* entries of a bucket, at most and if they are even */
 	LINE = 8,               /* entries of a line of the cache */
 	AHEAD = 384,            /* entries that are fetched ahead of dealing them */
-	ROOMY = 5 << 13,        /* up to so many entries buckets have room to spare, and none is counted before */
+	ROOMY = 3 << 14,        /* up to so many entries buckets have room to spare, and none is counted before */
 	SPARE = 12              /* places per entry that this takes, at most: see pl_group_stride, of two entries to a bucket */
 };
 

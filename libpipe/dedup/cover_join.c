@@ -143,7 +143,7 @@ static enum pl_status find_hot(struct pl_join_plan *p, struct pl_err *err)
 static enum pl_status fit_memory(struct pl_join_plan *p, uint64_t memory, struct pl_err *err)
 {
 	uint64_t entries = p->join.n, words = (uint64_t)p->join.n * sizeof(uint64_t), bytes, places;
-	bool keep_words;
+	uint32_t nwords;
 
 	for (;; p->range_bits++) {
 		if (p->range_bits > 0)
@@ -157,13 +157,18 @@ static enum pl_status fit_memory(struct pl_join_plan *p, uint64_t memory, struct
 			    (unsigned)(bytes >> 20) + 1, (unsigned)(memory >> 20));
 	}
 	p->part_bits = pl_join_part_bits(p->join.n >> p->range_bits);
-	keep_words = memory - bytes >= words;
-	bytes += keep_words ? words : 0;
+	nwords = memory - bytes >= words;
+	bytes += nwords * words;
 	places = pl_spread_places(p->join.n, p->part_bits);
 	if (p->range_bits > 0 || places < entries || memory - bytes < (places - entries) * sizeof(uint64_t))
 		places = entries;
-	p->scratch_bytes = bytes + (places - entries) * sizeof(uint64_t);
-	return pl_scratch_new(p, keep_words, entries, places, err);
+	bytes += (places - entries) * sizeof(uint64_t);
+	if (nwords == 1 && p->cover.nblocks > 1 && memory - bytes >= words) {
+		nwords++;
+		bytes += words;
+	}
+	p->scratch_bytes = bytes;
+	return pl_scratch_new(p, nwords, entries, places, err);
 }
 
 static void count_units(struct pl_join_plan *p)
@@ -192,19 +197,29 @@ static enum pl_cover_kernel cover_kernel(enum pl_join_kernel kernel)
 	return kernel == PL_JOIN_POPCNT && pl_cover_kernel_usable(PL_COVER_AVX2) ? PL_COVER_AVX2 : PL_COVER_PORTABLE;
 }
 
+void pl_join_kernels(struct pl_join_plan *p)
+{
+	enum pl_join_kernel kernel = p->how.kernel;
+	enum pl_cover_kernel cover = cover_kernel(kernel);
+
+	p->scan = pl_join_scan(kernel);
+	p->verify = pl_join_verify(kernel);
+	p->keep = pl_join_keep(kernel);
+	p->group = pl_group_kernel(kernel);
+	p->words = pl_cover_words(cover);
+	p->keys = pl_cover_keys(cover);
+	p->count = pl_cover_count(cover);
+	p->spread = pl_cover_spread(cover);
+}
+
 static enum pl_status look_at_hashes(struct pl_join_plan *p, struct pl_err *err)
 {
 	const struct pl_join *j = &p->join;
 	unsigned distance = j->distance;
-	enum pl_cover_kernel kernel = cover_kernel(p->how.kernel);
 	enum pl_status st = PL_OK;
 
-	p->keys = pl_cover_keys(kernel);
-	p->count = pl_cover_count(kernel);
-	p->spread = pl_cover_spread(kernel);
-	p->group = pl_group_kernel(p->how.kernel);
 	if (!j->permuted)
-		st = pl_cover_permute(kernel, j->bits, j->hashes, j->n, err);
+		st = pl_cover_permute(cover_kernel(p->how.kernel), j->bits, j->hashes, j->n, err);
 	if (st != PL_OK)
 		return st;
 	if (distance % 2 == 1 && pl_cover_even(pl_join_hashes(p), j->n))
@@ -258,8 +273,7 @@ enum pl_status pl_join_plan_with(struct pl_join_plan **out, const struct pl_join
 		p->how.hot_size = HOT_SIZE;
 	if (p->how.count_sample == 0)
 		p->how.count_sample = COUNT_SAMPLE;
-	p->scan = pl_join_scan(how->kernel);
-	p->verify = pl_join_verify(how->kernel);
+	pl_join_kernels(p);
 	st = make_plan(p, memory, err);
 	if (st != PL_OK) {
 		pl_join_plan_free(p);

@@ -42,12 +42,13 @@ struct pl_cell { uint32_t value, count; };
 
 /* Scratch of one rank, reused from unit to unit. */
 struct pl_scratch {
-	/* The words of one block, or NULL where memory is short: then a strip at a time. */
-	uint64_t *words; uint32_t words_block;
+	/* The words of `nwords` blocks from words_block on, which is a multiple of it, of a block all together: what reads the hashes reads them
+	 * for all of these. 0 where memory is short: then a strip at a time. */
+	uint64_t *words; uint32_t nwords, words_block;
 	/* Entries (bits above index) of a range, `entries` at most, by part; at: where the next one of a part goes, and in the end where
-	 * the part ends; stride: how far apart parts begin, or 0: where the one before ends. */
-	uint64_t *pool, entries, places;
-	uint32_t *at, stride;
+	 * the part ends; stride: how far apart parts begin, or 0: where the one before ends; count: entries of a part. */
+	uint64_t *pool, **at, entries, places;
+	uint32_t stride, *count;
 	bool uneven;                 /* a part outgrew its room once: they are counted from then on */
 	/* One part. Grows with the largest part. */
 	struct pl_buckets buckets; uint32_t cap;
@@ -58,17 +59,24 @@ struct pl_scratch {
 	struct pl_join_block *block; struct pl_join_hit *hit;
 };
 
+/* Of n pairs within the distance keep those whose one mask this is (pl_cover_lowest), in their order; returns how many. */
+typedef uint32_t pl_join_keep_fn(const struct pl_cover *c, uint32_t block, uint32_t mask, const uint64_t (*hashes)[4],
+    struct pl_pair *pairs, uint32_t n);
+
 struct pl_join_plan {
 	struct pl_join join;
 	struct pl_cover cover;
 	double base;                 /* probability that one bit of two strangers agrees */
 	struct pl_join_how how;
+	/* By pl_join_kernels. */
 	pl_join_scan_fn *scan;
 	pl_join_verify_fn *verify;
+	pl_join_keep_fn *keep;
+	struct pl_group_kernel group;
+	pl_cover_words_fn *words;
 	pl_cover_keys_fn *keys;
 	pl_cover_count_fn *count;
 	pl_cover_spread_fn *spread;
-	struct pl_group_kernel group;
 	uint32_t parts;              /* without a cover: parts of the exhaustive join */
 	unsigned range_bits, part_bits;
 	struct pl_hot *hot; size_t nhot;   /* by mask */
@@ -84,13 +92,16 @@ struct pl_tally { double pairs; uint64_t largest; };   /* sum of s(s-1)/2, large
 PL_MUST_CHECK enum pl_status pl_join_plan_with(struct pl_join_plan **p, const struct pl_join *j, const struct pl_join_how *how,
     uint64_t memory, struct pl_err *err);
 
+/* The functions of p->how.kernel. */
+void pl_join_kernels(struct pl_join_plan *p);
+
 /* What a bit is worth: the probability that those of two strangers agree, 0.5 to 0.9, from a sample of the permuted hashes. */
 double pl_join_base(const struct pl_join *j);
 
 /* cover_scratch.c */
 enum { PL_JOIN_CANDIDATES = 1024 };   /* their hashes stay near the core from the check of the distance to that of the mask */
-/* Words of a block or not; so many entries, and places for them, more where parts may have room to spare. */
-PL_MUST_CHECK enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t entries, uint64_t places, struct pl_err *err);
+/* Words of so many blocks; so many entries, and places for them, more where parts may have room to spare. */
+PL_MUST_CHECK enum pl_status pl_scratch_new(struct pl_join_plan *p, uint32_t nwords, uint64_t entries, uint64_t places, struct pl_err *err);
 void pl_scratch_free(struct pl_scratch *s);
 /* Room for a part of n entries. */
 PL_MUST_CHECK enum pl_status pl_scratch_fit(struct pl_scratch *s, uint32_t n, struct pl_err *err);
@@ -119,6 +130,9 @@ uint64_t pl_spread_places(uint64_t n, unsigned part_bits);
 PL_MUST_CHECK enum pl_status pl_spread(const struct pl_spread *w, bool *full, struct pl_err *err);
 /* log2 of the parts for so many entries. */
 unsigned pl_join_part_bits(uint64_t entries);
+
+/* cover_lowest.c. Every kernel keeps the same. */
+pl_join_keep_fn *pl_join_keep(enum pl_join_kernel kernel);
 
 /* cover_unit.c */
 /* The pairs of one key range of a family. */

@@ -134,8 +134,7 @@ static void count_portable(const uint64_t *words, size_t n, uint64_t part, uint3
 		count[split(&t, words[i])]++;
 }
 
-static void spread_portable(const uint64_t *words, size_t n, uint64_t part, uint64_t rest, uint32_t first, uint32_t *at,
-    uint64_t *pool)
+static void spread_portable(const uint64_t *words, size_t n, uint64_t part, uint64_t rest, uint32_t first, uint64_t **at)
 {
 	split_table t = {{0}};
 
@@ -143,14 +142,8 @@ static void spread_portable(const uint64_t *words, size_t n, uint64_t part, uint
 	fill_split(&t, part, 0);
 	for (size_t i = 0; i < n; i++) {
 		uint64_t out = split(&t, words[i]);
-		pool[at[(uint32_t)out]++] = (out & 0xFFFFFFFF00000000u) | (uint32_t)(first + (uint32_t)i);
+		*at[(uint32_t)out]++ = (out & 0xFFFFFFFF00000000u) | (uint32_t)(first + (uint32_t)i);
 	}
-}
-
-static void mark_portable(const struct pl_cover *c, uint32_t block, uint64_t *words, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		words[i] |= pl_cover_marks(c, block, words[i]);
 }
 
 #if HAVE_X86
@@ -160,17 +153,18 @@ __attribute__((target("bmi2"))) static void count_bmi2(const uint64_t *words, si
 		count[_pext_u64(words[i], part)]++;
 }
 
-__attribute__((target("bmi2"))) static inline void spread_one(uint64_t word, uint64_t part, uint64_t rest, uint32_t index, uint32_t *at,
-    uint64_t *pool)
+/* Every instruction counts. */
+__attribute__((target("bmi2"))) static inline void spread_one(uint64_t word, uint64_t part, uint64_t rest, uint64_t index, uint64_t **at)
 {
-	uint32_t to = at[_pext_u64(word, part)]++;
+	uint64_t k = _pext_u64(word, part), *to = at[k];
 
-	__builtin_prefetch(pool + to + LINE, 1);
-	pool[to] = _pext_u64(word, rest) << 32 | index;
+	__builtin_prefetch(to + LINE, 1);
+	*to = (_pext_u64(word, rest) << 32) + index;
+	at[k] = to + 1;
 }
 
 __attribute__((target("bmi2"))) static void spread_bmi2(const uint64_t *words, size_t n, uint64_t part, uint64_t rest, uint32_t first,
-    uint32_t *at, uint64_t *pool)
+    uint64_t **at)
 {
 	size_t i = 0;
 
@@ -178,10 +172,10 @@ __attribute__((target("bmi2"))) static void spread_bmi2(const uint64_t *words, s
 		pl_fetch(words + i + AHEAD);
 #pragma GCC unroll 8
 		for (unsigned k = 0; k < LINE; k++)
-			spread_one(words[i + k], part, rest, (uint32_t)(first + i + k), at, pool);
+			spread_one(words[i + k], part, rest, first + i + k, at);
 	}
 	for (; i < n; i++)
-		spread_one(words[i], part, rest, (uint32_t)(first + i), at, pool);
+		spread_one(words[i], part, rest, first + i, at);
 }
 
 /* The rows of byte_table, a register each. */
@@ -263,33 +257,6 @@ TARGET static void permute_avx512(const uint8_t permutation[256], uint64_t (*has
 	}
 }
 
-#define MARKS __attribute__((target("avx512f,avx512vpopcntdq")))
-
-MARKS static inline __m512i odd8(__m512i words, uint64_t mask)
-{
-	return _mm512_and_si512(_mm512_popcnt_epi64(_mm512_and_si512(words, _mm512_set1_epi64((long long)mask))), _mm512_set1_epi64(1));
-}
-
-/* pl_cover_marks of eight words at once. */
-MARKS static void mark_avx512(const struct pl_cover *c, uint32_t block, uint64_t *words, size_t n)
-{
-	const struct pl_cover_block *b = &c->block[block];
-	const uint64_t *share = c->mask + b->first;
-	size_t i = 0;
-
-	for (; i + LINE <= n; i += LINE) {
-		__m512i x = _mm512_loadu_si512((const void *)(words + i)), last = odd8(x, share[0]);
-		__m512i out = _mm512_or_si512(x, _mm512_sll_epi64(last, _mm_cvtsi32_si128(b->width + b->rank - 2)));
-		for (unsigned k = 1; k + 1 < b->rank; k++) {
-			__m512i odd = odd8(x, share[k]);
-			out = _mm512_or_si512(out, _mm512_sll_epi64(_mm512_xor_si512(odd, last), _mm_cvtsi32_si128((int)(b->width + k - 1))));
-			last = odd;
-		}
-		_mm512_storeu_si512((void *)(words + i), out);
-	}
-	mark_portable(c, block, words + i, n - i);
-}
-
 TARGET static size_t keys_avx512(const uint64_t *words, size_t n, uint64_t mask, uint32_t first, unsigned bits,
     uint64_t range, uint64_t *keys)
 {
@@ -348,18 +315,6 @@ pl_cover_keys_fn *pl_cover_keys(enum pl_cover_kernel kernel)
 		return keys_avx2;
 #endif
 	return kernel == PL_COVER_PORTABLE ? keys_portable : NULL;
-}
-
-void pl_cover_mark(const struct pl_cover *c, uint32_t block, uint64_t *words, size_t n)
-{
-#if HAVE_X86
-	__builtin_cpu_init();
-	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vpopcntdq")) {
-		mark_avx512(c, block, words, n);
-		return;
-	}
-#endif
-	mark_portable(c, block, words, n);
 }
 
 pl_cover_count_fn *pl_cover_count(enum pl_cover_kernel kernel)

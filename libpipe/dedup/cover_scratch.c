@@ -23,23 +23,25 @@ static void *big_alloc(size_t size)
 	return m;
 }
 
-enum pl_status pl_scratch_new(struct pl_join_plan *p, bool words, uint64_t entries, uint64_t places, struct pl_err *err)
+enum pl_status pl_scratch_new(struct pl_join_plan *p, uint32_t nwords, uint64_t entries, uint64_t places, struct pl_err *err)
 {
 	struct pl_scratch *s = &p->s;
 
+	s->nwords = nwords;
 	s->words_block = UINT32_MAX;
 	s->entries = entries;
 	s->places = places;
-	if (words)
-		s->words = big_alloc((size_t)p->join.n * sizeof(*s->words));
+	if (nwords > 0)
+		s->words = big_alloc((size_t)nwords * p->join.n * sizeof(*s->words));
 	s->pool = big_alloc((size_t)places * sizeof(*s->pool));
 	s->at = malloc(sizeof(*s->at) << p->part_bits);
+	s->count = malloc(sizeof(*s->count) << p->part_bits);
 	for (unsigned k = 0; k < PL_FAMILY_MASKS; k++)
 		s->candidate[k] = malloc(PL_JOIN_CANDIDATES * sizeof(**s->candidate));
 	s->pair = malloc(PL_JOIN_CANDIDATES * sizeof(*s->pair));
 	s->block = calloc(1, sizeof(*s->block));
 	s->hit = malloc(PL_JOIN_TILE * sizeof(*s->hit));
-	if ((words && !s->words) || !s->pool || !s->at || !s->pair || !s->block || !s->hit)
+	if ((nwords > 0 && !s->words) || !s->pool || !s->at || !s->count || !s->pair || !s->block || !s->hit)
 		return pl_fail_nomem(err);
 	for (unsigned k = 0; k < PL_FAMILY_MASKS; k++) {
 		if (!s->candidate[k])
@@ -62,6 +64,7 @@ void pl_scratch_free(struct pl_scratch *s)
 	free(s->words);
 	free(s->pool);
 	free(s->at);
+	free(s->count);
 	for (unsigned k = 0; k < PL_FAMILY_MASKS; k++)
 		free(s->candidate[k]);
 	free(s->pair);

@@ -7,9 +7,10 @@
 #include <string.h>
 
 enum {
-	NEAR_BITS = 10,                 /* log2 of parts whose ends stay near the core */
-	NEAR_ENTRIES = 1 << 15,         /* of a part, for it to stay in the second-level cache while it is grouped */
+	NEAR_BITS = 7,                  /* log2 of parts whose ends stay in the nearest cache */
+	NEAR_ENTRIES = 5 << 13,         /* of a part, for it to stay in the second-level cache while it is grouped */
 	STRIP = 2048,                   /* words from which entries are made at once */
+	NEAR_HASHES = 512,              /* hashes that the nearest cache holds beside words */
 	CHECK_STRIPS = 8,               /* after which parts with room to spare are looked at: they write over others until then */
 	POLL_STRIPS = 256
 };
@@ -29,6 +30,25 @@ static size_t sampled(const struct pl_spread *w, uint32_t i)
 	return w->step == 1 ? i : (size_t)i * w->step + (i * 0x9E3779B1u >> 16) % w->step;
 }
 
+/* The block from which on words are kept when w's are. */
+static uint32_t first_kept(const struct pl_spread *w)
+{
+	return w->block - w->block % w->p->s.nwords;
+}
+
+/* The words that are kept, of hashes first .. first + n - 1: block by block while the hashes are in the nearest cache. */
+static void keep_words(const struct pl_spread *w, uint32_t first, uint32_t n)
+{
+	const struct pl_join_plan *p = w->p;
+	uint32_t from = first_kept(w);
+
+	for (uint32_t at = first; at < first + n; at += NEAR_HASHES) {
+		uint32_t size = first + n - at < NEAR_HASHES ? first + n - at : NEAR_HASHES;
+		for (uint32_t k = 0; k < p->s.nwords && from + k < p->cover.nblocks; k++)
+			p->words(&p->cover, from + k, pl_join_hashes(p) + at, size, p->s.words + (size_t)k * p->join.n + at);
+	}
+}
+
 /* The words of hashes first .. first + n - 1. */
 static const uint64_t *strip_words(const struct pl_spread *w, uint32_t first, uint32_t n, uint64_t *room)
 {
@@ -39,11 +59,13 @@ static const uint64_t *strip_words(const struct pl_spread *w, uint32_t first, ui
 			room[i] = pl_cover_word(&p->cover, w->block, p->join.hashes[sampled(w, first + i)]);
 		return room;
 	}
-	if (p->s.words)
-		room = p->s.words + first;
-	if (!p->s.words || p->s.words_block != w->block)
-		pl_cover_words(&p->cover, w->block, pl_join_hashes(p) + first, n, room);
-	return room;
+	if (p->s.nwords == 0) {
+		p->words(&p->cover, w->block, pl_join_hashes(p) + first, n, room);
+		return room;
+	}
+	if (p->s.words_block != first_kept(w))
+		keep_words(w, first, n);
+	return p->s.words + (size_t)(w->block % p->s.nwords) * p->join.n + first;
 }
 
 /* Hot buckets have units of their own. */
@@ -68,17 +90,19 @@ static void hashed_strip(const struct pl_spread *w, const uint64_t *words, uint3
 {
 	const struct pl_join_plan *p = w->p;
 	uint64_t keys[STRIP + 8], rest[STRIP];
-	uint32_t *at = p->s.at, none = 0;
+	uint64_t *to = rest;
 	size_t found = p->keys(words, n, p->cover.mask[w->family->mask[0]], first, w->bits, w->range, keys);
 
 	if (w->nhot > 0)
 		found = drop_hot(w, words, first, keys, found);
 	if (!count)
-		p->spread(words, n, 0, w->family->rest, first, &none, rest);
+		p->spread(words, n, 0, w->family->rest, first, &to);
 	for (size_t i = 0; i < found; i++) {
-		uint32_t to = at[p->part_bits > 0 ? keys[i] >> (64 - p->part_bits) : 0]++;
-		if (!count)
-			p->s.pool[to] = rest[(uint32_t)keys[i] - first];
+		uint32_t part = p->part_bits > 0 ? (uint32_t)(keys[i] >> (64 - p->part_bits)) : 0;
+		if (count)
+			p->s.count[part]++;
+		else
+			*p->s.at[part]++ = rest[(uint32_t)keys[i] - first];
 	}
 }
 
@@ -90,7 +114,7 @@ static bool overfull(const struct pl_join_plan *p)
 	uint32_t parts = 1u << p->part_bits, over = 0;
 
 	for (uint32_t part = 0; part < parts; part++)
-		over |= p->s.at[part] > (part + 1) * p->s.stride;
+		over |= p->s.at[part] > p->s.pool + (size_t)(part + 1) * p->s.stride;
 	return over != 0;
 }
 
@@ -110,33 +134,40 @@ static enum pl_status go_over(const struct pl_spread *w, struct pass *pass, stru
 		if (f->hashed)
 			hashed_strip(w, words, n, first, pass->count);
 		else if (pass->count)
-			p->count(words, n, f->part, p->s.at);
+			p->count(words, n, f->part, p->s.count);
 		else
-			p->spread(words, n, f->part, f->rest, first, p->s.at, p->s.pool);
+			p->spread(words, n, f->part, f->rest, first, p->s.at);
 		if (pass->roomy && (strip % CHECK_STRIPS == 0 || first + n == w->n))
 			pass->over = overfull(p);
 		if (strip % POLL_STRIPS == 0 && p->join.poll)
 			st = p->join.poll(p->join.ctx, err);
 	}
-	if (st == PL_OK && !pass->over && w->step == 1)
-		p->s.words_block = w->block;
+	if (st == PL_OK && !pass->over && w->step == 1 && p->s.nwords > 0)
+		p->s.words_block = first_kept(w);
 	return st;
+}
+
+/* Room for a part. In hashes with half of their bits set, so of PDQ, patterns of as many ones as zeros are more frequent by a 32nd. */
+static uint32_t part_room(uint64_t n, unsigned part_bits)
+{
+	uint32_t mean = (uint32_t)(n >> part_bits);
+
+	return pl_group_stride(mean + mean / 32, 6);
 }
 
 /* Room for parts that are as even as chance makes them; 0 where they are not, or where there is no room. */
 static uint32_t stride_of(const struct pl_spread *w)
 {
 	const struct pl_join_plan *p = w->p;
-	uint32_t stride = pl_group_stride(w->n >> p->part_bits, 6);
 
 	if (w->family->hashed || p->s.uneven || pl_spread_places(w->n, p->part_bits) > p->s.places)
 		return 0;
-	return stride;
+	return part_room(w->n, p->part_bits);
 }
 
 uint64_t pl_spread_places(uint64_t n, unsigned part_bits)
 {
-	return ((uint64_t)pl_group_stride((uint32_t)(n >> part_bits), 6) << part_bits) + CHECK_STRIPS * STRIP;
+	return ((uint64_t)part_room(n, part_bits) << part_bits) + CHECK_STRIPS * STRIP;
 }
 
 /* Into parts with room to spare, uncounted. */
@@ -147,7 +178,7 @@ static enum pl_status spread_roomy(const struct pl_spread *w, bool *over, struct
 	enum pl_status st;
 
 	for (uint32_t part = 0; part < 1u << w->p->part_bits; part++)
-		s->at[part] = part * s->stride;
+		s->at[part] = s->pool + (size_t)part * s->stride;
 	st = go_over(w, &pass, err);
 	*over = pass.over;
 	return st;
@@ -162,7 +193,7 @@ enum pl_status pl_spread(const struct pl_spread *w, bool *full, struct pl_err *e
 	enum pl_status st;
 
 	*full = false;
-	if (s->words_block != w->block && w->step == 1)
+	if (w->step == 1 && s->nwords > 0 && s->words_block != first_kept(w))
 		s->words_block = UINT32_MAX;   /* its words are written over strip by strip */
 	s->stride = stride_of(w);
 	if (s->stride > 0) {
@@ -171,14 +202,13 @@ enum pl_status pl_spread(const struct pl_spread *w, bool *full, struct pl_err *e
 			return st;
 		s->stride = 0;
 	}
-	memset(s->at, 0, parts * sizeof(*s->at));
+	memset(s->count, 0, parts * sizeof(*s->count));
 	st = go_over(w, &count, err);
 	if (st != PL_OK)
 		return st;
 	for (uint32_t part = 0; part < parts; part++) {
-		uint32_t n = s->at[part];
-		s->at[part] = (uint32_t)sum;
-		sum += n;
+		s->at[part] = s->pool + sum;
+		sum += s->count[part];
 	}
 	*full = sum > s->entries;
 	return *full ? PL_OK : go_over(w, &fill, err);

@@ -56,10 +56,10 @@ static enum pl_status emit(struct run *r, struct pl_pair *pairs, uint32_t n)
 	const struct pl_join *j = &r->p->join;
 	uint32_t kept = 0;
 
+	n = r->p->keep(&r->p->cover, r->spread.block, r->mask, pl_join_hashes(r->p), pairs, n);
 	for (uint32_t i = 0; i < n; i++) {
 		struct pl_pair q = pairs[i];
-		if (q.b >= j->fixed && pl_cover_lowest(&r->p->cover, r->spread.block, r->mask, j->hashes[q.a], j->hashes[q.b]) &&
-		    (!j->related || j->related(j->ctx, q.a, q.b)))
+		if (q.b >= j->fixed && (!j->related || j->related(j->ctx, q.a, q.b)))
 			pairs[kept++] = q;
 	}
 	return kept ? pl_buf_add(r->out, pairs, kept * sizeof(*pairs), r->err) : PL_OK;
@@ -270,9 +270,9 @@ static enum pl_status join_range(struct run *r, unsigned bits, uint64_t range)
 		return st == PL_OK ? join_range(r, bits + 1, 2 * range + 1) : st;
 	}
 	for (uint32_t part = 0; part < 1u << r->p->part_bits && st == PL_OK; part++) {
-		uint32_t start = s->stride ? part * s->stride : part > 0 ? s->at[part - 1] : 0;
-		fetch(s->pool + (s->stride ? start + s->stride : s->at[part]));
-		st = join_part(r, s->pool + start, s->at[part] - start);
+		const uint64_t *from = s->stride ? s->pool + (size_t)part * s->stride : part > 0 ? s->at[part - 1] : s->pool;
+		fetch(s->stride ? from + s->stride : s->at[part]);
+		st = join_part(r, from, (uint32_t)(s->at[part] - from));
 		if (st == PL_OK && part % POLL_PARTS == POLL_PARTS - 1)
 			st = poll(r);
 	}

@@ -155,12 +155,7 @@ static enum pl_status make_local(struct pl_partition *p, struct pl_err *err)
 
 	local->join = (struct pl_join){.distance = p->job.distance, .bits = 256, .permuted = true,
 	    .related = p->job.classes ? local_related : NULL, .poll = pl_partition_poll, .ctx = p};
-	local->scan = pl_join_scan(local->how.kernel);
-	local->verify = pl_join_verify(local->how.kernel);
-	local->group = pl_group_kernel(local->how.kernel);
-	local->keys = pl_cover_keys(pl_cover_kernel_best());
-	local->count = pl_cover_count(pl_cover_kernel_best());
-	local->spread = pl_cover_spread(pl_cover_kernel_best());
+	pl_join_kernels(local);
 	local->part_bits = pl_join_part_bits(entries);
 	p->hash = malloc((size_t)entries * sizeof(*p->hash));
 	p->id = malloc((size_t)entries * sizeof(*p->id));
@@ -169,7 +164,7 @@ static enum pl_status make_local(struct pl_partition *p, struct pl_err *err)
 		p->class = malloc((size_t)entries * sizeof(*p->class));
 	if (!p->hash || !p->id || !p->link || (p->job.classes && !p->class))
 		return pl_fail_nomem(err);
-	return pl_scratch_new(local, false, entries, entries, err);
+	return pl_scratch_new(local, 0, entries, entries, err);
 }
 
 /* ---- the whole ---- */

@@ -337,40 +337,6 @@ static void test_shares(void **state)
 	}
 }
 
-/* Words in one go are the words of each, and those of two hashes differ as the word of their difference. */
-static void test_words(void **state)
-{
-	enum { N = 100 };
-	static uint64_t h[N + 1][4], words[N];
-	uint32_t marked = 0;
-
-	(void)state;
-	for (uint64_t i = 0; i < N; i++) {
-		for (uint64_t w = 0; w < 4; w++)
-			h[i][w] = pl_draw64(6, i, w);
-	}
-	for (uint32_t blocks = 1; blocks <= 20; blocks++) {
-		for (enum pl_cover_kind kind = 0; kind < PL_COVER_KINDS; kind++) {
-			struct pl_cover c;
-			if (pl_cover_make(&c, kind, 256, 19, blocks, 0.5, NULL) != PL_OK)
-				continue;
-			for (uint32_t b = 0; b < c.nblocks; b++) {
-				marked += c.block[b].turn != 0;
-				pl_cover_words(&c, b, (const uint64_t(*)[4])h, N, words);
-				for (uint32_t i = 0; i < N; i++) {
-					uint64_t d[4], x = pl_cover_word(&c, b, h[i]), y = pl_cover_word(&c, b, h[0]);
-					for (unsigned w = 0; w < 4; w++)
-						d[w] = h[i][w] ^ h[0][w];
-					assert_true(words[i] == x);
-					assert_true(pl_cover_word(&c, b, d) == (x ^ y));
-				}
-			}
-			pl_cover_release(&c);
-		}
-	}
-	assert_true(marked > 20);
-}
-
 /* The chance that strangers are near in a block: counted for all words of a few bits, and for a base of its own. */
 static void test_near(void **state)
 {
@@ -420,131 +386,14 @@ static void test_choice(void **state)
 	assert_int_equal(pl_cover_choose(&c, 256, 3, 10, 0.2, NULL), PL_ERR_USAGE);
 }
 
-/* ---- permutation and keys ---- */
-
-static void test_permute(void **state)
-{
-	enum { N = 300 };
-	static uint64_t h[N][4], one[N][4], two[N][4];
-
-	(void)state;
-	for (unsigned bits = 64; bits <= 256; bits += 192) {
-		uint8_t permutation[256];
-		bool used[256] = {false};
-		pl_cover_permutation(bits, permutation);
-		for (unsigned i = 0; i < 256; i++) {
-			assert_false(used[permutation[i]]);
-			used[permutation[i]] = true;
-			assert_true(i < bits || permutation[i] == i);
-		}
-		for (uint64_t i = 0; i < N; i++) {
-			for (uint64_t w = 0; w < 4; w++)
-				h[i][w] = w < bits / 64 ? pl_draw64(3, i, w) : 0;
-		}
-		memcpy(one, h, sizeof(h));
-		assert_int_equal(pl_cover_permute(PL_COVER_PORTABLE, bits, one, N, NULL), PL_OK);
-		for (uint64_t i = 0; i < N; i++) {
-			for (unsigned k = 0; k < 256; k++)
-				assert_int_equal(one[i][k / 64] >> k % 64 & 1, h[i][permutation[k] / 64] >> permutation[k] % 64 & 1);
-		}
-		for (enum pl_cover_kernel k = PL_COVER_AVX2; k < PL_COVER_KERNELS; k++) {
-			if (!pl_cover_kernel_usable(k))
-				continue;
-			memcpy(two, h, sizeof(h));
-			assert_int_equal(pl_cover_permute(k, bits, two, N, NULL), PL_OK);
-			assert_memory_equal(one, two, sizeof(one));
-		}
-	}
-}
-
-static void test_even(void **state)
-{
-	uint64_t h[50][4] = {{0}};
-
-	(void)state;
-	assert_true(pl_cover_even((const uint64_t(*)[4])h, 50));
-	for (unsigned i = 0; i < 50; i++) {
-		flip(h[i], i * 5);
-		assert_false(pl_cover_even((const uint64_t(*)[4])h, 50));
-		flip(h[i], 255 - i);
-		assert_true(pl_cover_even((const uint64_t(*)[4])h, 50));
-	}
-}
-
-static void test_keys(void **state)
-{
-	enum { N = 1003 };
-	static uint64_t words[N], one[N + 8], two[N + 8];
-
-	(void)state;
-	for (uint64_t i = 0; i < N; i++)
-		words[i] = pl_draw64(4, i, 0);
-	for (unsigned bits = 0; bits <= 6; bits += 3) {
-		size_t all = 0;
-		for (uint64_t range = 0; range < (uint64_t)1 << bits; range++) {
-			size_t n = pl_cover_keys(PL_COVER_PORTABLE)(words, N, 0xFFFF0F0F0F0F00FFu, 77, bits, range, one);
-			for (size_t i = 0; i < n; i++) {
-				uint64_t h = (words[(uint32_t)one[i] - 77] & 0xFFFF0F0F0F0F00FFu) * PL_COVER_MULTIPLIER;
-				assert_true(bits == 0 || h >> (64 - bits) == range);
-				assert_int_equal(one[i] >> 32, (h << bits) >> 32);
-			}
-			all += n;
-			for (enum pl_cover_kernel k = PL_COVER_AVX2; k < PL_COVER_KERNELS; k++) {
-				if (!pl_cover_kernel_usable(k))
-					continue;
-				assert_int_equal(pl_cover_keys(k)(words, N, 0xFFFF0F0F0F0F00FFu, 77, bits, range, two), n);
-				assert_memory_equal(one, two, n * sizeof(*one));
-			}
-		}
-		assert_int_equal(all, N);
-	}
-}
-
-static void test_spread(void **state)
-{
-	enum { N = 501 };
-	const uint64_t part = 0x8000100020000401u, rest = 0x0FF0000F0F0F0070u & ~part;
-	static uint64_t words[N], pool[N];
-
-	(void)state;
-	for (uint64_t i = 0; i < N; i++)
-		words[i] = pl_draw64(5, i, 0);
-	for (enum pl_cover_kernel k = 0; k < PL_COVER_KERNELS; k++) {
-		uint32_t count[32] = {0}, at[32], sum = 0;
-		if (!pl_cover_kernel_usable(k))
-			continue;
-		pl_cover_count(k)(words, N, part, count);
-		for (uint32_t p = 0; p < 32; p++) {
-			at[p] = sum;
-			sum += count[p];
-		}
-		assert_int_equal(sum, N);
-		pl_cover_spread(k)(words, N, part, rest, 9, at, pool);
-		for (uint32_t p = 0; p < 32; p++) {
-			for (uint32_t i = at[p] - count[p]; i < at[p]; i++) {
-				uint32_t from = (uint32_t)pool[i] - 9;
-				assert_int_equal(pl_join_extract(words[from], part), p);
-				assert_int_equal(pool[i] >> 32, pl_join_extract(words[from], rest));
-				assert_true(i == at[p] - count[p] || pool[i - 1] << 32 < pool[i] << 32);   /* in their order */
-			}
-		}
-	}
-	assert_int_equal(pl_join_extract(0xF0B1u, 0x80C1u), 0xDu);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_codes),
 		cmocka_unit_test(test_covers),
 		cmocka_unit_test(test_shares),
-		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_near),
 		cmocka_unit_test(test_choice),
-		cmocka_unit_test(test_permute),
-		cmocka_unit_test(test_even),
-		cmocka_unit_test(test_keys),
-		cmocka_unit_test(test_spread),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
