@@ -130,12 +130,14 @@ static void take_sample(uint64_t *sample, const uint64_t *x, uint32_t nx, const 
 		uint32_t near[SPAN + BLOCK], far[SPAN + BLOCK], nnear = 0, nfar = 0; \
 		for (uint32_t at = from; at < end; at += BLOCK) { \
 			uint32_t size = end - at < BLOCK ? end - at : BLOCK; \
-			uint64_t *f = &flags[(at - from) / BLOCK]; \
+			uint64_t *f = &flags[(at - from) / BLOCK], before; \
 			if ((uint32_t)e[at + size - 1] < g->fixed) \
 				continue; \
 			*f = NEAR(e + at, size, g->rank) & first_bits(size); \
 			nnear += LIST(*f, at, near + nnear); \
-			nfar += LIST(CROSS(e, at, e + at, size, g->rank) & first_bits(size), at, far + nfar); \
+			before = CROSS(e, at, e + at, size, g->rank) & first_bits(size); \
+			if (before)   /* seldom */ \
+				nfar += LIST(before, at, far + nfar); \
 		} \
 		for (uint32_t i = 0; i < nnear && g->st == PL_OK; i++) { \
 			uint32_t k = near[i] % BLOCK, at = near[i] - k; \

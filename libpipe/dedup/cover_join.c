@@ -156,7 +156,7 @@ static enum pl_status fit_memory(struct pl_join_plan *p, uint64_t memory, struct
 			    "a join of %u hashes needs at least %u MiB of scratch memory, and is given %u", (unsigned)p->join.n,
 			    (unsigned)(bytes >> 20) + 1, (unsigned)(memory >> 20));
 	}
-	p->part_bits = pl_join_part_bits(p->join.n >> p->range_bits);
+	p->part_bits = pl_join_part_bits(p->cover.kind, p->join.n >> p->range_bits);
 	nwords = memory - bytes >= words;
 	bytes += nwords * words;
 	places = pl_spread_places(p->join.n, p->part_bits);

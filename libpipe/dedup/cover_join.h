@@ -129,7 +129,7 @@ uint64_t pl_spread_places(uint64_t n, unsigned part_bits);
 /* Fill the pool, s.at and s.stride; *full: it has no room for so many, and holds nothing. */
 PL_MUST_CHECK enum pl_status pl_spread(const struct pl_spread *w, bool *full, struct pl_err *err);
 /* log2 of the parts for so many entries. */
-unsigned pl_join_part_bits(uint64_t entries);
+unsigned pl_join_part_bits(enum pl_cover_kind kind, uint64_t entries);
 
 /* cover_lowest.c. Every kernel keeps the same. */
 pl_join_keep_fn *pl_join_keep(enum pl_join_kernel kernel);

@@ -7,19 +7,22 @@
 #include <string.h>
 
 enum {
-	NEAR_BITS = 7,                  /* log2 of parts whose ends stay in the nearest cache */
-	NEAR_ENTRIES = 5 << 13,         /* of a part, for it to stay in the second-level cache while it is grouped */
+	NEAR_BITS = 10,                 /* log2 of parts whose ends stay near the core */
+	NEAR_ENTRIES = 1 << 15,         /* of a part, for it to stay in the second-level cache while it is grouped */
+	SHARES_BITS = 7,                /* the same for shares, which are dealt to few buckets: there the ends do best in the nearest cache */
+	SHARES_ENTRIES = 5 << 13,
 	STRIP = 2048,                   /* words from which entries are made at once */
 	NEAR_HASHES = 512,              /* hashes that the nearest cache holds beside words */
 	CHECK_STRIPS = 8,               /* after which parts with room to spare are looked at: they write over others until then */
 	POLL_STRIPS = 256
 };
 
-unsigned pl_join_part_bits(uint64_t entries)
+unsigned pl_join_part_bits(enum pl_cover_kind kind, uint64_t entries)
 {
-	unsigned bits = 0;
+	unsigned near = kind == PL_COVER_SHARES ? SHARES_BITS : NEAR_BITS, bits = 0;
+	uint64_t large = kind == PL_COVER_SHARES ? SHARES_ENTRIES : NEAR_ENTRIES;
 
-	while (bits < PL_PART_BITS && entries >> bits > (bits < NEAR_BITS ? PL_PART_ENTRIES : NEAR_ENTRIES))
+	while (bits < PL_PART_BITS && entries >> bits > (bits < near ? PL_PART_ENTRIES : large))
 		bits++;
 	return bits;
 }

@@ -156,7 +156,7 @@ static enum pl_status make_local(struct pl_partition *p, struct pl_err *err)
 	local->join = (struct pl_join){.distance = p->job.distance, .bits = 256, .permuted = true,
 	    .related = p->job.classes ? local_related : NULL, .poll = pl_partition_poll, .ctx = p};
 	pl_join_kernels(local);
-	local->part_bits = pl_join_part_bits(entries);
+	local->part_bits = pl_join_part_bits(local->cover.kind, entries);
 	p->hash = malloc((size_t)entries * sizeof(*p->hash));
 	p->id = malloc((size_t)entries * sizeof(*p->id));
 	p->link = malloc(((size_t)1 << 16) * sizeof(*p->link));

@@ -273,7 +273,7 @@ static enum pl_status join_segment(struct step *s, uint32_t k, struct pl_tally *
 	local->join.hashes = p->hash + seg->start;
 	local->join.n = n;
 	local->join.fixed = seg->front - seg->start;
-	local->part_bits = pl_join_part_bits(n);
+	local->part_bits = pl_join_part_bits(local->cover.kind, n);
 	for (uint32_t i = 0; i < s->group[k].n && st == PL_OK; i++) {
 		const struct pl_family alone = pl_join_alone(local, s->group[k].mask[i]);
 		if (!tally) {

@@ -4,9 +4,11 @@
  * is measured on a slice of its parts and extrapolated by the number of pairs.
  * usage: bench_dedup [-m N] [-l N] [-o FILE] [NAME...]   NAME: what to measure, see below;
  * -m, -l: the hashes of "1m" and "10m"; -o: write those of "1m" there, 32 bytes each, for others to join. The
- * least of BENCH_ROUNDS (3) runs counts, and of more where they are short. Prints name, unit, ours, peer, ratio.
+ * least of BENCH_ROUNDS (3) runs counts, of more where they are short. Prints name, unit, ours, peer, ratio.
  * bench_dedup table [N...]: the model beside the measurement. */
 #include <inttypes.h>
+#include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,21 +116,39 @@ static int run_cover(uint64_t (*h)[4], uint32_t n, unsigned distance, bool permu
 	return st == PL_OK ? 0 : report(&err);
 }
 
-/* Best of `rounds`, and of so many that they take a while: the shorter, the more a neighbour on the machine disturbs them. */
-static int time_cover(uint32_t n, unsigned distance, int rounds, struct result *best)
-{
-	uint64_t (*h)[4] = make_hashes(n);
-	int bad = h ? 0 : 3;
-	double spent = 0;
+/* One of our times: n hashes at a distance, the best of its runs. */
+struct series { uint32_t n; unsigned distance; bool wanted; uint64_t (*h)[4]; int runs; double spent; struct result best; };
 
-	for (int i = 0; (i < rounds || spent < A_WHILE) && bad == 0; i++) {
-		struct result r;
-		bad = run_cover(h, n, distance, i > 0, false, &r);
-		spent += r.seconds;
-		if (i == 0 || r.seconds < best->seconds)
-			*best = r;
+/* The one that has run least, of those that have not run `rounds` times and for a while. */
+static struct series *next_to_run(struct series *all, size_t n, int rounds)
+{
+	struct series *least = NULL;
+
+	for (struct series *s = all; s < all + n; s++) {
+		if (s->wanted && (s->runs < rounds || s->spent < A_WHILE) && (!least || s->spent < least->spent))
+			least = s;
 	}
-	free(h);
+	return least;
+}
+
+/* In turn, so that what disturbs the machine disturbs all of them, and each has a part of the quiet moments. */
+static int time_series(struct series *all, size_t n, int rounds)
+{
+	int bad = 0;
+
+	for (size_t i = 0; i < n && bad == 0; i++) {
+		if (all[i].wanted && !(all[i].h = make_hashes(all[i].n)))
+			bad = 3;
+	}
+	for (struct series *s; bad == 0 && (s = next_to_run(all, n, rounds));) {
+		struct result r;
+		bad = run_cover(s->h, s->n, s->distance, s->runs > 0, false, &r);
+		if (s->runs++ == 0 || r.seconds < s->best.seconds)
+			s->best = r;
+		s->spent += r.seconds;
+	}
+	for (size_t i = 0; i < n; i++)
+		free(all[i].h);
 	return bad;
 }
 
@@ -218,11 +238,11 @@ static int table(char **sizes)
 static int memory(uint32_t n)
 {
 	struct rusage before, after;
-	struct result r;
+	struct series once = {.n = n, .distance = 16, .wanted = true, .spent = A_WHILE};
 	int bad;
 
 	getrusage(RUSAGE_SELF, &before);
-	bad = time_cover(n, 16, 1, &r);
+	bad = time_series(&once, 1, 1);
 	getrusage(RUSAGE_SELF, &after);
 	if (bad == 0)
 		line("dedup.memory", "bytes/hash", (double)(after.ru_maxrss - before.ru_maxrss) * 1024 / n, 64);
@@ -245,30 +265,28 @@ static int write_hashes(const char *path, uint32_t n)
 
 static int measure(char **names, uint32_t million, uint32_t more)
 {
-	struct result near = {0}, far = {0}, large = {0};
-	double brute = 0;
+	bool ratio = wanted("dedup.1m.d16.d31", names), growth = wanted("dedup.growth", names);
+	bool brute31 = wanted("dedup.1m.d31.brute", names), brute16 = wanted("dedup.10m.d16.brute", names);
+	struct series ours[] = {{.n = million, .distance = 16, .wanted = ratio || growth},
+	    {.n = million, .distance = 31, .wanted = ratio || brute31}, {.n = more, .distance = 16, .wanted = growth || brute16}};
+	double near, far, large, brute = 0;
 	int bad = 0;
 
 	if (wanted("dedup.memory", names))
 		bad = memory(more);
-	if (bad == 0 && (wanted("dedup.1m.d16.d31", names) || wanted("dedup.growth", names)))
-		bad = time_cover(million, 16, rounds(), &near);
-	if (bad == 0 && (wanted("dedup.1m.d16.d31", names) || wanted("dedup.1m.d31.brute", names)))
-		bad = time_cover(million, 31, rounds(), &far);
-	if (bad == 0 && wanted("dedup.1m.d31.brute", names)) {
-		bad = time_brute(million, 31, &brute);
-		line("dedup.1m.d31.brute", "core-seconds (peer: exhaustive, extrapolated from a slice)", far.seconds, brute);
-	}
-	if (bad == 0 && wanted("dedup.1m.d16.d31", names))
-		line("dedup.1m.d16.d31", "core-seconds (peer: the same at distance 31)", near.seconds, far.seconds);
-	if (bad == 0 && (wanted("dedup.10m.d16.brute", names) || wanted("dedup.growth", names)))
-		bad = time_cover(more, 16, rounds(), &large);
-	if (bad == 0 && wanted("dedup.10m.d16.brute", names)) {
-		bad = time_brute(more, 16, &brute);
-		line("dedup.10m.d16.brute", "core-seconds (peer: exhaustive, extrapolated from a slice)", large.seconds, brute);
-	}
-	if (bad == 0 && wanted("dedup.growth", names))
-		line("dedup.growth", "core-seconds at distance 16 (ours: 1m, peer: 10m)", near.seconds, large.seconds);
+	if (bad == 0)
+		bad = time_series(ours, PL_ARRAY_LEN(ours), rounds());
+	near = ours[0].best.seconds;
+	far = ours[1].best.seconds;
+	large = ours[2].best.seconds;
+	if (bad == 0 && ratio)
+		line("dedup.1m.d16.d31", "core-seconds (peer: the same at distance 31)", near, far);
+	if (bad == 0 && growth)
+		line("dedup.growth", "core-seconds at distance 16 (ours: 1m, peer: 10m)", near, large);
+	if (bad == 0 && brute31 && (bad = time_brute(million, 31, &brute)) == 0)
+		line("dedup.1m.d31.brute", "core-seconds (peer: exhaustive, extrapolated from a slice)", far, brute);
+	if (bad == 0 && brute16 && (bad = time_brute(more, 16, &brute)) == 0)
+		line("dedup.10m.d16.brute", "core-seconds (peer: exhaustive, extrapolated from a slice)", large, brute);
 	return bad;
 }
 
@@ -279,6 +297,9 @@ int main(int argc, char **argv)
 
 	(void)argc;
 	argv++;
+	/* Memory stays with the process from run to run: how long a kernel, or a hypervisor behind it, takes to find pages is not ours. */
+	(void)mallopt(M_MMAP_MAX, 0);
+	(void)mallopt(M_TRIM_THRESHOLD, INT_MAX);
 	while (argv[0] && argv[0][0] == '-' && argv[1]) {
 		uint32_t n = (uint32_t)strtoul(argv[1], NULL, 10);
 		if (strcmp(argv[0], "-m") == 0)
