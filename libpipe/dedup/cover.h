@@ -60,16 +60,31 @@ double pl_cover_verify_ns(uint64_t n);                          /* a pair that a
 /* How likely two strangers differ in fewer than `rank` of `width` bits. */
 double pl_cover_near(double base, unsigned rank, unsigned width);
 
-/* The bits of a block, the lowest first. */
+/* Where a block lies in a hash: its bits begin in word `at`, at bit `by`, and end in word `next`. */
+struct pl_cover_place {
+	unsigned at, next, by;
+	uint64_t low;   /* as many ones as the block is wide */
+};
+
+static inline struct pl_cover_place pl_cover_place(const struct pl_cover_block *b)
+{
+	unsigned at = b->shift / 64, by = b->shift % 64;
+
+	return (struct pl_cover_place){.at = at, .next = by + b->width > 64 ? at + 1 : at, .by = by,
+	    .low = b->width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << b->width) - 1};
+}
+
+/* The bits of a block, the lowest first. What a word that is not needed twice leaves above is beyond the block. */
+static inline uint64_t pl_cover_bits_at(const struct pl_cover_place *p, const uint64_t h[4])
+{
+	return (h[p->at] >> p->by | h[p->next] << 1 << (63 - p->by)) & p->low;
+}
+
 static inline uint64_t pl_cover_bits(const struct pl_cover *c, uint32_t block, const uint64_t h[4])
 {
-	const struct pl_cover_block *b = &c->block[block];
-	unsigned at = b->shift / 64, by = b->shift % 64;
-	uint64_t bits = h[at] >> by;
+	struct pl_cover_place p = pl_cover_place(&c->block[block]);
 
-	if (by + b->width > 64)
-		bits |= h[at + 1] << (64 - by);
-	return b->width == 64 ? bits : bits & (((uint64_t)1 << b->width) - 1);
+	return pl_cover_bits_at(&p, h);
 }
 
 /* What words of shares have above the bits. Only a pair that differs in each other share comes to the last one, so once in each, since the

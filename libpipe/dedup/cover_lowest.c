@@ -13,26 +13,6 @@
 #define INLINE
 #endif
 
-/* Where the bits of a block lie. */
-struct place {
-	unsigned at, next, by, rank;
-	uint64_t low;
-};
-
-static struct place place(const struct pl_cover_block *b)
-{
-	unsigned at = b->shift / 64, by = b->shift % 64;
-
-	return (struct place){.at = at, .next = by + b->width > 64 ? at + 1 : at, .by = by, .rank = b->rank,
-	    .low = b->width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << b->width) - 1};
-}
-
-/* As pl_cover_bits, without a branch. */
-static inline uint64_t bits_at(const struct place *p, const uint64_t h[4])
-{
-	return (h[p->at] >> p->by | h[p->next] << 1 << (63 - p->by)) & p->low;
-}
-
 bool pl_cover_lowest(const struct pl_cover *c, uint32_t block, uint32_t mask, const uint64_t x[4], const uint64_t y[4])
 {
 	const uint64_t d[4] = {x[0] ^ y[0], x[1] ^ y[1], x[2] ^ y[2], x[3] ^ y[3]};
@@ -56,22 +36,22 @@ bool pl_cover_lowest(const struct pl_cover *c, uint32_t block, uint32_t mask, co
 INLINE static inline uint32_t keep(const struct pl_cover *c, uint32_t block, uint32_t mask, const uint64_t (*hashes)[4], struct pl_pair *pairs,
     uint32_t n)
 {
-	struct place places[PL_COVER_BLOCKS], here;
+	struct pl_cover_place places[PL_COVER_BLOCKS], here;
 	const uint64_t *lower = c->mask + c->block[block].first;
 	uint32_t nlower = mask - c->block[block].first, kept = 0;
 
 	if (c->whole)
 		return n;   /* the mask holds all bits */
 	for (uint32_t k = 0; k < block; k++)
-		places[k] = place(&c->block[k]);
-	here = place(&c->block[block]);
+		places[k] = pl_cover_place(&c->block[k]);
+	here = pl_cover_place(&c->block[block]);
 	for (uint32_t i = 0; i < n; i++) {
 		const uint64_t *x = hashes[pairs[i].a], *y = hashes[pairs[i].b];
 		const uint64_t d[4] = {x[0] ^ y[0], x[1] ^ y[1], x[2] ^ y[2], x[3] ^ y[3]};
-		uint64_t differ = bits_at(&here, d);
-		bool other = pl_cover_weight(differ) >= here.rank || (differ & c->mask[mask]) != 0;
+		uint64_t differ = pl_cover_bits_at(&here, d);
+		bool other = pl_cover_weight(differ) >= c->block[block].rank || (differ & c->mask[mask]) != 0;
 		for (uint32_t k = 0; k < block; k++)
-			other |= pl_cover_weight(bits_at(&places[k], d)) < places[k].rank;
+			other |= pl_cover_weight(pl_cover_bits_at(&places[k], d)) < c->block[k].rank;
 		for (uint32_t k = 0; k < nlower; k++)
 			other |= (differ & lower[k]) == 0;
 		pairs[kept] = pairs[i];
@@ -98,17 +78,18 @@ __attribute__((target("popcnt"))) static uint32_t keep_popcnt(const struct pl_co
 /* Up to eight places side by side. */
 struct eight { __m512i at, next, by, back, low, rank; };
 
-AVX512 static struct eight eight_places(const struct place *places, uint32_t n)
+AVX512 static struct eight eight_places(const struct pl_cover_block *blocks, uint32_t n)
 {
 	uint64_t at[8] = {0}, next[8] = {0}, by[8] = {0}, back[8] = {0}, low[8] = {0}, rank[8] = {0};
 
 	for (uint32_t k = 0; k < n && k < 8; k++) {
-		at[k] = places[k].at;
-		next[k] = places[k].next;
-		by[k] = places[k].by;
-		back[k] = 64 - places[k].by;   /* 64 leaves nothing */
-		low[k] = places[k].low;
-		rank[k] = places[k].rank;
+		struct pl_cover_place p = pl_cover_place(&blocks[k]);
+		at[k] = p.at;
+		next[k] = p.next;
+		by[k] = p.by;
+		back[k] = 64 - p.by;   /* 64 leaves nothing */
+		low[k] = p.low;
+		rank[k] = blocks[k].rank;
 	}
 	return (struct eight){_mm512_loadu_si512(at), _mm512_loadu_si512(next), _mm512_loadu_si512(by), _mm512_loadu_si512(back),
 	    _mm512_loadu_si512(low), _mm512_loadu_si512(rank)};
@@ -118,16 +99,13 @@ AVX512 static struct eight eight_places(const struct place *places, uint32_t n)
 AVX512 static uint32_t keep_avx512(const struct pl_cover *c, uint32_t block, uint32_t mask, const uint64_t (*hashes)[4],
     struct pl_pair *pairs, uint32_t n)
 {
-	struct place places[PL_COVER_BLOCKS];
 	const uint64_t *lower = c->mask + c->block[block].first;
 	uint32_t nlower = mask - c->block[block].first, kept = 0;
 	struct eight e;
 
 	if (c->whole || block >= 8)
 		return keep_popcnt(c, block, mask, hashes, pairs, n);
-	for (uint32_t k = 0; k <= block; k++)
-		places[k] = place(&c->block[k]);
-	e = eight_places(places, block + 1);
+	e = eight_places(c->block, block + 1);
 	for (uint32_t i = 0; i < n; i++) {
 		__m256i xy = _mm256_xor_si256(_mm256_loadu_si256((const void *)hashes[pairs[i].a]), _mm256_loadu_si256((const void *)hashes[pairs[i].b]));
 		__m512i d = _mm512_castsi256_si512(xy);

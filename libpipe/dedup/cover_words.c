@@ -14,20 +14,6 @@ enum {
 	AHEAD = 256           /* hashes that are fetched ahead of a pass over them */
 };
 
-/* Where a block lies: its bits begin in word `at`, at bit `by`, and end in word `next`. */
-struct place {
-	unsigned at, next, by;
-	uint64_t low;
-};
-
-static struct place place(const struct pl_cover_block *b)
-{
-	unsigned at = b->shift / 64, by = b->shift % 64;
-
-	return (struct place){.at = at, .next = by + b->width > 64 ? at + 1 : at, .by = by,
-	    .low = b->width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << b->width) - 1};
-}
-
 static uint64_t parity(uint64_t x)
 {
 	return pl_cover_weight(x) & 1u;
@@ -50,7 +36,7 @@ uint64_t pl_cover_marks(const struct pl_cover *c, uint32_t block, uint64_t bits)
 static void words_portable(const struct pl_cover *c, uint32_t block, const uint64_t (*hashes)[4], size_t n, uint64_t *words)
 {
 	const struct pl_cover_block *b = &c->block[block];
-	struct place p = place(b);
+	struct pl_cover_place p = pl_cover_place(b);
 
 	if (c->whole) {
 		for (size_t i = 0; i < n; i++)
@@ -59,8 +45,7 @@ static void words_portable(const struct pl_cover *c, uint32_t block, const uint6
 	}
 	for (size_t i = 0; i < n; i++) {
 		pl_fetch_once(hashes + i + AHEAD);
-		/* what a hash that is not needed twice leaves above is beyond the block */
-		words[i] = (hashes[i][p.at] >> p.by | hashes[i][p.next] << 1 << (63 - p.by)) & p.low;
+		words[i] = pl_cover_bits_at(&p, hashes[i]);
 		if (b->turn)
 			words[i] |= pl_cover_marks(c, block, words[i]);
 	}
@@ -96,7 +81,7 @@ AVX512 static inline __m512i pick4(const uint64_t (*hashes)[4], __m512i which)
 AVX512 static void words_avx512(const struct pl_cover *c, uint32_t block, const uint64_t (*hashes)[4], size_t n, uint64_t *words)
 {
 	const struct pl_cover_block *b = &c->block[block];
-	struct place p = place(b);
+	struct pl_cover_place p = pl_cover_place(b);
 	const __m512i at = _mm512_set1_epi64(p.at), next = _mm512_set1_epi64(p.next), low = _mm512_set1_epi64((long long)p.low);
 	const __m512i which = _mm512_add_epi64(_mm512_mask_blend_epi64(0xF0, at, next), _mm512_setr_epi64(0, 4, 8, 12, 0, 4, 8, 12));
 	const __m128i down = _mm_cvtsi32_si128((int)p.by), up = _mm_cvtsi32_si128(64 - (int)p.by);   /* 64 leaves nothing */
