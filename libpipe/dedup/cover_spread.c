@@ -45,8 +45,9 @@ static void keep_words(const struct pl_spread *w, uint32_t first, uint32_t n)
 	const struct pl_join_plan *p = w->p;
 	uint32_t from = first_kept(w);
 
-	for (uint32_t at = first; at < first + n; at += NEAR_HASHES) {
-		uint32_t size = first + n - at < NEAR_HASHES ? first + n - at : NEAR_HASHES;
+	for (uint32_t i = 0; i < n; i += NEAR_HASHES) {
+		uint32_t size = n - i < NEAR_HASHES ? n - i : NEAR_HASHES;
+		size_t at = (size_t)first + i;
 		for (uint32_t k = 0; k < p->s.nwords && from + k < p->cover.nblocks; k++)
 			p->words(&p->cover, from + k, pl_join_hashes(p) + at, size, p->s.words + (size_t)k * p->join.n + at);
 	}
